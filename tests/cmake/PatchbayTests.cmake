@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+# How tests are declared. Labels: unit (no socket beyond loopback, seconds), fuzz, scenario, release.
+
+find_program(PB_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED) # Debian's: the one that has grpc
+
+set(PB_TEST_ENV
+  "ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1"
+  "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1"
+  "PB_TESTS_DIR=${CMAKE_CURRENT_SOURCE_DIR}"
+  "PATCHBAY=${PROJECT_BINARY_DIR}/patchbay"
+  "PATCHBAY_PLUGINS=${PROJECT_BINARY_DIR}/plugins"
+  "PATCHBAY_SCRIPTS=${PROJECT_SOURCE_DIR}/scripts"
+  "PYTHONDONTWRITEBYTECODE=1")
+
+function(pb_link_rooms target)
+  foreach(room IN LISTS ARGN)
+    target_link_libraries(${target} PRIVATE pb_${room})
+  endforeach()
+endfunction()
+
+# pbay_unit_test(room/test_x [ROOMS room...] [LIBS lib...] [SOURCES extra.c...] [KIT] [TIMEOUT s])
+# builds tests/unit/room/test_x.c with cmocka; `ctest -R unit/room/test_x` runs it. KIT links sdk/kit.
+# The test may read PB_TESTS_DIR (this folder) from its environment, and PB_TESTS_DIR is also a macro.
+function(pbay_unit_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "KIT" "TIMEOUT" "ROOMS;LIBS;SOURCES")
+  string(REPLACE "/" "_" target unit_${name})
+  add_executable(${target} ${name}.c ${arg_SOURCES})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/host ${PROJECT_SOURCE_DIR}/tests/unit
+    ${CMAKE_CURRENT_BINARY_DIR})
+  target_compile_definitions(${target} PRIVATE PB_TESTS_DIR="${PROJECT_SOURCE_DIR}/tests")
+  pb_link_rooms(${target} ${arg_ROOMS})
+  foreach(lib IN LISTS arg_LIBS ITEMS cmocka)
+    pbay_dep(dep ${lib})
+    target_link_libraries(${target} PRIVATE ${dep})
+  endforeach()
+  if(arg_KIT)
+    target_link_libraries(${target} PRIVATE Patchbay::kit)
+  endif()
+  target_link_libraries(${target} PRIVATE pb_flags pbay_sdk)
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  add_test(NAME unit/${name} COMMAND ${target})
+  set_tests_properties(unit/${name} PROPERTIES LABELS unit TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${PB_TEST_ENV}")
+endfunction()
+
+# pbay_fuzz_target(x [ROOMS room...] [LIBS lib...] [KIT])
+# builds tests/fuzz/fuzz_x.c. With PATCHBAY_FUZZ it is a libFuzzer binary; otherwise replay.c feeds it the corpus.
+# Either way ctest runs tests/fuzz/corpus/x once; an empty corpus is a failure.
+function(pbay_fuzz_target name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "KIT" "" "ROOMS;LIBS;SOURCES")
+  set(target fuzz_${name})
+  set(corpus ${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name})
+  if(PATCHBAY_FUZZ)
+    add_executable(${target} fuzz_${name}.c ${arg_SOURCES})
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    set(command ${target} -runs=0 ${corpus})
+  else()
+    add_executable(${target} fuzz_${name}.c replay.c ${arg_SOURCES})
+    set(command ${target} ${corpus})
+  endif()
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/host)
+  pb_link_rooms(${target} ${arg_ROOMS})
+  foreach(lib IN LISTS arg_LIBS)
+    pbay_dep(dep ${lib})
+    target_link_libraries(${target} PRIVATE ${dep})
+  endforeach()
+  if(arg_KIT)
+    target_link_libraries(${target} PRIVATE Patchbay::kit)
+  endif()
+  target_link_libraries(${target} PRIVATE pb_flags pbay_sdk)
+  # libFuzzer's entry point has no header of its own.
+  target_compile_options(${target} PRIVATE -Wno-missing-prototypes)
+  add_test(NAME fuzz/${name} COMMAND ${command})
+  set_tests_properties(fuzz/${name} PROPERTIES LABELS "unit;fuzz" TIMEOUT 300 ENVIRONMENT "${PB_TEST_ENV}")
+endfunction()
+
+# pbay_scenario(name.py [RELEASE] [SERIAL] [TIMEOUT s] [ARGS a...])
+# runs tests/scenarios/name.py against the built program: exit 0 passes, 77 is a skip (a peer is not installed).
+# It finds PATCHBAY, PATCHBAY_PLUGINS, PATCHBAY_SCRIPTS and PB_TESTS_DIR in its environment, picks free ports, leaves
+# nothing behind. RELEASE: also run on an optimised build by `make test`. SERIAL: not beside other tests.
+function(pbay_scenario file)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "RELEASE;SERIAL" "TIMEOUT" "ARGS")
+  cmake_path(GET file STEM name)
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  add_test(NAME scenario/${name} COMMAND ${PB_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/${file} ${arg_ARGS})
+  set(labels scenario)
+  if(arg_RELEASE)
+    list(APPEND labels release)
+  endif()
+  set_tests_properties(scenario/${name} PROPERTIES
+    LABELS "${labels}" TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77 ENVIRONMENT "${PB_TEST_ENV}")
+  if(arg_SERIAL)
+    set_tests_properties(scenario/${name} PROPERTIES RUN_SERIAL ON)
+  endif()
+endfunction()
