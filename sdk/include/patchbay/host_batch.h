@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Service pbay.host.batch/1: building batches, and reading and writing rows as CSV, JSON rows and JSON lines.
+ *
+ * The codecs are the ones the gateway itself uses: POST /functions and Snowflake's envelope go through them. They
+ * take pieces of any size, keep JSON cells verbatim (38-digit numbers survive), and say where an error is.
+ * All functions: [loop]; builders, readers and writers are not shared between threads.
+ */
+#pragma once
+
+#include <patchbay/plugin.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PBAY_SVC_BATCH "pbay.host.batch/1"
+
+typedef struct pbay_builder pbay_builder; /* a batch in the making */
+typedef struct pbay_reader pbay_reader;   /* text in pieces -> rows in a builder */
+typedef struct pbay_writer pbay_writer;   /* batches -> text */
+
+#define PBAY_FORMAT_CSV       1u /* RFC 4180; LF or CRLF; empty unquoted field = null */
+#define PBAY_FORMAT_JSON_ROWS 2u /* {"KEY": [[a, b], [c, d]]} or a bare array; rows as arrays or objects */
+#define PBAY_FORMAT_JSON_LINES 3u /* one JSON value per line: a scalar (one column), an array or an object */
+
+/* How rows stand in the text. Zero-initialise, set struct_size and format. */
+typedef struct pbay_codec {
+    uint32_t struct_size;
+    uint32_t format; /* PBAY_FORMAT_* */
+    /*
+     * Columns expected. n_columns 0: as many as the first row has, each of kind `any_kind`. A cell that does not fit
+     * its column's kind is an error with row and column: NUM takes JSON numbers and numeric text, STR takes strings
+     * and the text of numbers and booleans, JSON takes anything verbatim. JSON null and (CSV) the empty field: null.
+     */
+    const char *const *names; /* for objects and CSV headers; NULL: by position */
+    const uint32_t *kinds;
+    uint32_t n_columns;
+    uint32_t any_kind; /* PBAY_STR or PBAY_JSON (default) */
+    pbay_str key;      /* JSON_ROWS: the member that holds the rows ("rows", "data"); empty: the bare array */
+    uint32_t row_numbers; /* JSON_ROWS: 1: each row begins with its number, kept verbatim apart from the columns */
+    uint32_t header;      /* CSV: 1: a header line comes first (reader: checked against names; writer: written) */
+    uint32_t max_rows;    /* reader: more rows are an error; 0: 2^32 - 2 */
+    uint32_t max_depth;   /* reader: nesting of JSON; 0: 64 */
+    char delimiter;       /* CSV; 0: ',' */
+    char quote_all;       /* CSV writer: 1: quote every text cell; 0: only where needed */
+    char raw;             /* CSV writer: 1: one text column, written as it is, unquoted */
+    char trailing_newline; /* CSV writer: 1: a newline after the last row too */
+} pbay_codec;
+
+typedef struct pbay_batch_1 {
+    uint32_t struct_size;
+    uint32_t reserved;
+
+    /* --- builders. The caller owns a builder until it frees it or hands it on (complete, emit). */
+
+    /* A builder without columns. Never NULL. */
+    pbay_builder *(*create)(const pbay_host *host);
+    void (*free)(pbay_builder *b);
+    /* Add a column before the first cell is appended; returns its index. name is copied. */
+    uint32_t (*add_column)(pbay_builder *b, pbay_str name, uint32_t kind);
+    /*
+     * Append a cell to column c. Columns are filled in any order; `seal` wants them equally long.
+     * num: NUM. text: STR (UTF-8, not checked again) and JSON (one value, not checked). dual: DUAL.
+     */
+    void (*num)(pbay_builder *b, uint32_t c, double v);
+    void (*text)(pbay_builder *b, uint32_t c, pbay_str v);
+    void (*dual)(pbay_builder *b, uint32_t c, double v, pbay_str s);
+    void (*null)(pbay_builder *b, uint32_t c);
+    /*
+     * Whole columns at once, for what must be fast: room for n more cells of a NUM column, to be filled before the
+     * next call on the builder; or for n more cells and at most n_bytes of text of a STR or JSON column: offsets
+     * are written to off[1..n] relative to the returned bytes, off[0] being 0, then `texts_done` is called.
+     */
+    double *(*nums)(pbay_builder *b, uint32_t c, uint32_t n);
+    char *(*texts)(pbay_builder *b, uint32_t c, uint32_t n, size_t n_bytes, uint32_t **off);
+    void (*texts_done)(pbay_builder *b, uint32_t c);
+    /* Append rows from .. from + n - 1 of a column of the same kind; copies. */
+    void (*copy)(pbay_builder *b, uint32_t c, const pbay_column *src, uint32_t from, uint32_t n);
+    /* Row `row` failed alone (its cells are null); in row order. message is copied. */
+    void (*row_error)(pbay_builder *b, uint32_t row, int32_t code, pbay_str message);
+    /*
+     * What was built, borrowed until the builder is changed or freed; NULL with *why when the columns are not
+     * equally long or a column has passed 1 GiB of text.
+     */
+    const pbay_batch *(*seal)(pbay_builder *b, pbay_result *why);
+    /* Forget rows and columns, keep memory. */
+    void (*reset)(pbay_builder *b);
+
+    /* --- cells */
+
+    /* The number in a JSON cell (number, or string holding one) or a text cell. 0: it is not a number. */
+    int (*to_num)(pbay_str text, double *out);
+    /* The decoded text of a JSON string, or the text of any other value; borrowed until the next call. */
+    pbay_str (*json_text)(pbay_str json);
+
+    /* --- readers */
+
+    /* Rows go to `into`, whose columns the reader adds. Copies the codec. */
+    pbay_reader *(*reader)(const pbay_host *host, const pbay_codec *codec, pbay_builder *into);
+    /* A piece of text, of any length. PBAY_OK, or PBAY_INVALID_ARGUMENT with row, column and offset in *why. */
+    int32_t (*feed)(pbay_reader *r, pbay_str piece, pbay_result *why);
+    /* There is no more text. */
+    int32_t (*finish)(pbay_reader *r, pbay_result *why);
+    /* The row numbers of `row_numbers`, as JSON numbers verbatim: a column of one JSON cell per row. */
+    const pbay_column *(*numbers)(pbay_reader *r);
+    void (*reader_free)(pbay_reader *r);
+
+    /* --- writers */
+
+    pbay_writer *(*writer)(const pbay_host *host, const pbay_codec *codec);
+    /* Append the rows of a batch; numbers: the column from `numbers`, or NULL. */
+    void (*write)(pbay_writer *w, const pbay_batch *batch, const pbay_column *numbers);
+    /* All that was written, closed; borrowed until the writer is reset or freed. */
+    pbay_str (*text_of)(pbay_writer *w);
+    void (*writer_reset)(pbay_writer *w);
+    void (*writer_free)(pbay_writer *w);
+} pbay_batch_1;
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The values that cross the boundary between Patchbay and a plugin: strings, results, options, columns.
+ *
+ * Everything here is flat: integers of fixed width, pointers to arrays, no callbacks. That is what lets a
+ * connector run in the gateway's own process or in a child of its own without noticing.
+ *
+ * Glossary
+ *   borrowed until X   the callee may read it until X happens and must copy what it wants to keep
+ *   [loop]             the one thread of the worker that created the instance; every callback of a plugin runs
+ *                      there, so a plugin needs no locks
+ *   [any]              any thread
+ *   [work]             a thread of the connector's own work pool (patchbay/host_work.h)
+ *
+ * Compiles alone as C11 (pedantic) and as C++17.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------------ strings */
+
+/* A run of bytes, not NUL-terminated, UTF-8 unless said otherwise. {NULL, 0} is the empty string. */
+typedef struct pbay_str {
+    const char *p;
+    size_t n;
+} pbay_str;
+
+/* ------------------------------------------------------------------------------------------------ results */
+
+/* Codes are gRPC's: https://grpc.github.io/grpc/core/md_doc_statuscodes.html */
+#define PBAY_OK                  0
+#define PBAY_CANCELLED           1
+#define PBAY_UNKNOWN             2
+#define PBAY_INVALID_ARGUMENT    3
+#define PBAY_DEADLINE_EXCEEDED   4
+#define PBAY_NOT_FOUND           5
+#define PBAY_ALREADY_EXISTS      6
+#define PBAY_PERMISSION_DENIED   7
+#define PBAY_RESOURCE_EXHAUSTED  8
+#define PBAY_FAILED_PRECONDITION 9
+#define PBAY_ABORTED             10
+#define PBAY_OUT_OF_RANGE        11
+#define PBAY_UNIMPLEMENTED       12
+#define PBAY_INTERNAL            13
+#define PBAY_UNAVAILABLE         14
+#define PBAY_DATA_LOSS           15
+#define PBAY_UNAUTHENTICATED     16
+
+/* Did the outside world change? The host never repeats what may have happened unless it may be repeated. */
+#define PBAY_EFFECT_NONE  0
+#define PBAY_EFFECT_MAYBE 1
+#define PBAY_EFFECT_DONE  2
+
+/* What would help. PBAY_ADVICE_SPLIT goes with PBAY_EFFECT_NONE only: nothing was done, send me halves. */
+#define PBAY_ADVICE_NONE  0
+#define PBAY_ADVICE_RETRY 1 /* the same again, after a while, may succeed */
+#define PBAY_ADVICE_SLOW  2 /* as RETRY, and fewer at once: the other side is throttling */
+#define PBAY_ADVICE_SPLIT 3
+
+/*
+ * How something ended. Zero-initialised with struct_size set it means success.
+ * Strings are borrowed until the function that takes the result returns.
+ */
+typedef struct pbay_result {
+    uint32_t struct_size;   /* sizeof(pbay_result) as the writer knows it */
+    int32_t code;           /* PBAY_OK .. PBAY_UNAUTHENTICATED */
+    uint32_t effect;        /* PBAY_EFFECT_* */
+    uint32_t advice;        /* PBAY_ADVICE_* */
+    int64_t retry_after_ms; /* what the other side asked for, 0 when it did not */
+    int32_t vendor_status;  /* e.g. the HTTP status, 0 when there was none */
+    uint32_t reserved;
+    pbay_str vendor_code; /* e.g. "ThrottlingException" */
+    pbay_str message;     /* one sentence for a person: what, where, which value, what to do */
+} pbay_result;
+
+#define PBAY_RESULT_OK                                                                                        \
+    {                                                                                                         \
+        sizeof(pbay_result), 0, 0, 0, 0, 0, 0, {NULL, 0}, {NULL, 0}                                           \
+    }
+
+/* What a function that starts something returns. Any other value is one of the codes above. */
+#define PBAY_LATER (-1) /* not now: the callee will say when (see the function's comment) */
+
+/* ------------------------------------------------------------------------------------------------ batches */
+
+#define PBAY_NUM  1u /* double */
+#define PBAY_STR  2u /* UTF-8 text */
+#define PBAY_DUAL 3u /* both, as Qlik's dual values */
+#define PBAY_JSON 4u /* the text of one JSON value per cell, verbatim; SQL's 38-digit numbers live here */
+
+/*
+ * One column. Cells are numbered 0 .. n_rows - 1 of the batch.
+ * Text of row i is bytes[off[i]] up to bytes[off[i + 1]]; off[0] need not be 0 (a batch may be a slice).
+ * A null cell has num NaN and empty text, but only the bitmap says that it is null.
+ */
+typedef struct pbay_column {
+    uint32_t kind;             /* PBAY_NUM, PBAY_STR, PBAY_DUAL or PBAY_JSON */
+    uint32_t reserved;
+    pbay_str name;             /* may be empty */
+    const double *num;         /* NUM and DUAL: n_rows items, 8-byte aligned; else NULL */
+    const uint32_t *off;       /* STR, DUAL and JSON: n_rows + 1 items; else NULL */
+    const char *bytes;         /* STR, DUAL and JSON: the text off[] points into */
+    const uint64_t *null_bits; /* bit i % 64 of word i / 64 set: row i is null; NULL: no nulls */
+} pbay_column;
+
+/* One row of an answer that failed alone; the others stand. */
+typedef struct pbay_row_error {
+    uint32_t row;
+    int32_t code;
+    pbay_str message;
+} pbay_row_error;
+
+/* Rows in columns, at most 2^32 - 2 rows and 1 GiB of text per column. Immutable for its readers. */
+typedef struct pbay_batch {
+    uint32_t struct_size;
+    uint32_t n_cols;
+    uint32_t n_rows;
+    uint32_t col_stride; /* distance between columns in bytes: pbay_column may grow at its end */
+    const pbay_column *cols;
+    const pbay_row_error *row_errors; /* sparse, in row order; only in answers */
+    uint32_t n_row_errors;
+    uint32_t reserved;
+} pbay_batch;
+
+/* [any] Column c of a batch; c < n_cols. */
+static inline const pbay_column *pbay_batch_col(const pbay_batch *b, uint32_t c)
+{
+    return (const pbay_column *)(const void *)((const char *)b->cols + (size_t)c * b->col_stride);
+}
+
+/* [any] Is the cell null? */
+static inline int pbay_cell_null(const pbay_column *col, uint32_t row)
+{
+    return col->null_bits && ((col->null_bits[row >> 6] >> (row & 63u)) & 1u);
+}
+
+/* [any] The cell's text (STR, DUAL, JSON), borrowed as long as the batch. */
+static inline pbay_str pbay_cell_text(const pbay_column *col, uint32_t row)
+{
+    pbay_str s;
+    s.p = col->bytes + col->off[row];
+    s.n = col->off[row + 1] - col->off[row];
+    return s;
+}
+
+/* ------------------------------------------------------------------------------------------------ options */
+
+#define PBAY_OPT_STR      1u /* text */
+#define PBAY_OPT_INT      2u /* 64-bit integer */
+#define PBAY_OPT_NUM      3u /* double */
+#define PBAY_OPT_BOOL     4u /* yes, no, true, false, on, off, 1, 0 */
+#define PBAY_OPT_DURATION 5u /* "250ms", "30s", "5m", "2h", "7d"; read as milliseconds */
+#define PBAY_OPT_SIZE     6u /* "512", "64k", "6M", "1G" (powers of 1024); read as bytes */
+#define PBAY_OPT_ENUM     7u /* one of `choices` */
+#define PBAY_OPT_LIST     8u /* comma-separated texts, blanks around each cut */
+#define PBAY_OPT_FILE     9u /* a path, relative to the file that names it; read as an absolute path */
+#define PBAY_OPT_FAMILY   10u /* "name.ANYTHING = text": any number of keys below `name.` */
+
+#define PBAY_OPTF_REQUIRED 1u
+#define PBAY_OPTF_SECRET   2u /* never logged or shown */
+#define PBAY_OPTF_PER_CALL 4u /* a caller of pbay.host.invoke/1 may set it for one call */
+
+/* One option a plugin understands: checks the configuration, prints the help, writes the reference. */
+typedef struct pbay_option {
+    const char *name;    /* lower-case, as it stands in patchbay.ini */
+    uint32_t type;       /* PBAY_OPT_* */
+    uint32_t flags;      /* PBAY_OPTF_* */
+    const char *dflt;    /* as it would be written; NULL: unset */
+    const char *choices; /* ENUM: "csv|json|lines"; INT, NUM, DURATION, SIZE: "MIN..MAX" or NULL */
+    const char *doc;     /* one or two sentences; what it does, not what its name says */
+} pbay_option;
+
+typedef struct pbay_option_table {
+    const pbay_option *options;
+    uint32_t count;
+    uint32_t stride; /* sizeof(pbay_option) as the plugin knows it */
+} pbay_option_table;
+
+/* ------------------------------------------------------------------------------------------------ headers */
+
+/* One header field of a request or a reply; names in any case, values without CR, LF and NUL. */
+typedef struct pbay_header {
+    pbay_str name;
+    pbay_str value;
+} pbay_header;
+
+#ifdef __cplusplus
+}
+#endif
