@@ -47,7 +47,14 @@ int pb_fail_in(struct pb_err *err, const char *fmt, ...)
     int n = vsnprintf(err->msg, sizeof err->msg, fmt, ap);
     va_end(ap);
     size_t at = n < 0 ? 0 : (size_t)n < sizeof err->msg ? (size_t)n : sizeof err->msg - 1;
-    snprintf(err->msg + at, sizeof err->msg - at, ": %s", old);
+    const char *parts[] = {": ", old};
+    for (size_t i = 0; i < PB_COUNTOF(parts); i++) {
+        size_t len = strlen(parts[i]), room = sizeof err->msg - 1 - at;
+        if (len > room) len = room;
+        memcpy(err->msg + at, parts[i], len);
+        at += len;
+    }
+    err->msg[at] = 0;
     cut_whole(err->msg, sizeof err->msg);
     return -1;
 }
