@@ -35,6 +35,7 @@ function(pbay_add_plugin name)
   if(TARGET pb_flags) # inside the project's own tree: its warnings and checks hold for plugins too
     target_link_libraries(${name} PRIVATE pb_flags)
   endif()
+  set_property(GLOBAL APPEND PROPERTY PBAY_PLUGINS ${name})
   if(PBAY_PLUGIN_OUTPUT_DIR)
     set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PBAY_PLUGIN_OUTPUT_DIR})
   endif()

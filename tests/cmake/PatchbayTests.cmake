@@ -1,14 +1,25 @@
 # SPDX-License-Identifier: MIT
-# How tests are declared. Labels: unit (no socket beyond loopback, seconds), fuzz, scenario, release.
+# How tests are declared. Labels: unit (no network beyond loopback, seconds), fuzz, scenario, release, flat.
 
 find_program(PB_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED) # Debian's: the one that has grpc
 
+# A test finds an empty home and none of the caller's proxies and cloud credentials.
+file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/tests/home)
+set(PB_TEST_UNSET)
+foreach(name http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
+    XDG_CONFIG_HOME XDG_STATE_HOME XDG_CACHE_HOME XDG_RUNTIME_DIR
+    AWS_PROFILE AWS_REGION AWS_DEFAULT_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
+    AWS_CONFIG_FILE AWS_SHARED_CREDENTIALS_FILE AWS_ROLE_ARN AWS_WEB_IDENTITY_TOKEN_FILE
+    AWS_CONTAINER_CREDENTIALS_RELATIVE_URI AWS_CONTAINER_CREDENTIALS_FULL_URI)
+  list(APPEND PB_TEST_UNSET "${name}=unset:")
+endforeach()
+
 set(PB_TEST_ENV
+  "HOME=${PROJECT_BINARY_DIR}/tests/home"
+  "AWS_EC2_METADATA_DISABLED=true"
   "ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1"
   "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1"
   "PB_TESTS_DIR=${CMAKE_CURRENT_SOURCE_DIR}"
-  "PATCHBAY=${PROJECT_BINARY_DIR}/patchbay"
-  "PATCHBAY_PLUGINS=${PROJECT_BINARY_DIR}/plugins"
   "PATCHBAY_SCRIPTS=${PROJECT_SOURCE_DIR}/scripts"
   "PYTHONDONTWRITEBYTECODE=1")
 
@@ -41,7 +52,8 @@ function(pbay_unit_test name)
     set(arg_TIMEOUT 300)
   endif()
   add_test(NAME unit/${name} COMMAND ${target})
-  set_tests_properties(unit/${name} PROPERTIES LABELS unit TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${PB_TEST_ENV}")
+  set_tests_properties(unit/${name} PROPERTIES LABELS unit TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${PB_TEST_ENV}"
+    ENVIRONMENT_MODIFICATION "${PB_TEST_UNSET}")
 endfunction()
 
 # pbay_fuzz_target(x [ROOMS room...] [LIBS lib...] [KIT])
@@ -72,27 +84,46 @@ function(pbay_fuzz_target name)
   # libFuzzer's entry point has no header of its own.
   target_compile_options(${target} PRIVATE -Wno-missing-prototypes)
   add_test(NAME fuzz/${name} COMMAND ${command})
-  set_tests_properties(fuzz/${name} PROPERTIES LABELS "unit;fuzz" TIMEOUT 300 ENVIRONMENT "${PB_TEST_ENV}")
+  set_tests_properties(fuzz/${name} PROPERTIES LABELS "unit;fuzz" TIMEOUT 300 ENVIRONMENT "${PB_TEST_ENV}"
+    ENVIRONMENT_MODIFICATION "${PB_TEST_UNSET}")
 endfunction()
 
 # pbay_scenario(name.py [RELEASE] [SERIAL] [TIMEOUT s] [ARGS a...])
-# runs tests/scenarios/name.py against the built program: exit 0 passes, 77 is a skip (a peer is not installed).
-# It finds PATCHBAY, PATCHBAY_PLUGINS, PATCHBAY_SCRIPTS and PB_TESTS_DIR in its environment, picks free ports, leaves
-# nothing behind. RELEASE: also run on an optimised build by `make test`. SERIAL: not beside other tests.
+# runs tests/scenarios/name.py against the built program: exit 0 passes, 77 is a skip (a peer is not installed), but
+# with PATCHBAY_STRICT_TESTS a skip is a failure. It finds PATCHBAY, PATCHBAY_PLUGINS, PATCHBAY_SCRIPTS and
+# PB_TESTS_DIR in its environment, picks free ports, leaves nothing behind. SERIAL: not beside other tests.
+# RELEASE: runs again as release/name and flat/name on the builds that `make test` names (below).
 function(pbay_scenario file)
   cmake_parse_arguments(PARSE_ARGV 1 arg "RELEASE;SERIAL" "TIMEOUT" "ARGS")
   cmake_path(GET file STEM name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
-  add_test(NAME scenario/${name} COMMAND ${PB_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/${file} ${arg_ARGS})
-  set(labels scenario)
-  if(arg_RELEASE)
-    list(APPEND labels release)
+  set(command ${PB_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/${file} ${arg_ARGS})
+  pb_add_scenario(scenario ${name} ${PROJECT_BINARY_DIR})
+  if(arg_RELEASE AND PATCHBAY_RELEASE_BUILD)
+    pb_add_scenario(release ${name} ${PATCHBAY_RELEASE_BUILD})
   endif()
-  set_tests_properties(scenario/${name} PROPERTIES
-    LABELS "${labels}" TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77 ENVIRONMENT "${PB_TEST_ENV}")
-  if(arg_SERIAL)
-    set_tests_properties(scenario/${name} PROPERTIES RUN_SERIAL ON)
+  if(arg_RELEASE AND PATCHBAY_FLAT_BUILD)
+    pb_add_scenario(flat ${name} ${PATCHBAY_FLAT_BUILD})
   endif()
 endfunction()
+
+# One ctest, so one count, for several builds: `make test` builds these two as well and names them here.
+set(PATCHBAY_RELEASE_BUILD "" CACHE PATH "build directory of an optimised build whose program the tests run too")
+set(PATCHBAY_FLAT_BUILD "" CACHE PATH "build directory of a PATCHBAY_FLATTEN build whose program the tests run too")
+option(PATCHBAY_STRICT_TESTS "a scenario that would be skipped fails" OFF)
+
+macro(pb_add_scenario kind name build)
+  set(test ${kind}/${name})
+  add_test(NAME ${test} COMMAND ${command})
+  set_tests_properties(${test} PROPERTIES
+    LABELS "scenario;${kind}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT_MODIFICATION "${PB_TEST_UNSET}"
+    ENVIRONMENT "${PB_TEST_ENV};PATCHBAY=${build}/patchbay;PATCHBAY_PLUGINS=${build}/plugins")
+  if(NOT PATCHBAY_STRICT_TESTS)
+    set_tests_properties(${test} PROPERTIES SKIP_RETURN_CODE 77)
+  endif()
+  if(arg_SERIAL)
+    set_tests_properties(${test} PROPERTIES RUN_SERIAL ON)
+  endif()
+endmacro()
