@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+# The commands of the project. CMake builds; this file only knows which build each command needs.
+#   make run     builds and starts the demo (RUN_ONCE=1: ends after its summary)
+#   make test    all tests: sanitizers, optimised build, flattened ABI; the last lines are ctest's count
+#   make soak    the scenarios again and again, for SOAK_MINUTES (10)
+#   make bench   side by side with other servers; minutes of full load
+#   make format, make lint
+# run, test, soak and bench install what is missing (.ci/deps: apt as root or with sudo, npm) and say so.
+
+JOBS ?= $(shell nproc)
+SOAK_MINUTES ?= 10
+export CMAKE_GENERATOR ?= Ninja
+
+SANITIZED = build-asan
+RELEASE = build
+FLAT = build-flat
+SOURCES = $(shell git ls-files '*.c' '*.h')
+
+.PHONY: all run test soak bench builds format lint clean
+
+all:
+	@.ci/deps build
+	cmake -B $(RELEASE)
+	cmake --build $(RELEASE) -j $(JOBS)
+
+run:
+	@.ci/deps build
+	@cmake -B $(RELEASE) > /dev/null
+	@cmake --build $(RELEASE) -j $(JOBS)
+	@exec scripts/demo/run
+
+# Three builds, one ctest: the sanitized build holds all tests and runs those marked RELEASE on the other two as well.
+builds:
+	@.ci/deps build test
+	cmake -B $(RELEASE) -DPATCHBAY_WERROR=ON
+	cmake --build $(RELEASE) -j $(JOBS)
+	cmake -B $(FLAT) -DCMAKE_BUILD_TYPE=Debug -DPATCHBAY_SANITIZE=ON -DPATCHBAY_FLATTEN=ON -DPATCHBAY_WERROR=ON \
+	    -DPATCHBAY_TESTS=OFF
+	cmake --build $(FLAT) -j $(JOBS)
+	cmake -B $(SANITIZED) -DCMAKE_BUILD_TYPE=Debug -DPATCHBAY_SANITIZE=ON -DPATCHBAY_WERROR=ON \
+	    -DPATCHBAY_RELEASE_BUILD=$(CURDIR)/$(RELEASE) -DPATCHBAY_FLAT_BUILD=$(CURDIR)/$(FLAT) \
+	    -DPATCHBAY_STRICT_TESTS=$(if $(CI),ON,OFF)
+	cmake --build $(SANITIZED) -j $(JOBS)
+
+test: builds
+	@ctest --test-dir $(SANITIZED) -j $(JOBS) --output-on-failure --no-label-summary < /dev/null
+
+soak: builds
+	@end=$$(($$(date +%s) + 60 * $(SOAK_MINUTES))); \
+	while [ $$(date +%s) -lt $$end ]; do \
+	    ctest --test-dir $(SANITIZED) -L 'scenario' -j $(JOBS) --schedule-random --output-on-failure \
+	        --no-label-summary < /dev/null || exit 1; \
+	done
+
+bench:
+	@.ci/deps build bench
+	@cmake -B build-bench -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPATCHBAY_BENCH=ON -DPATCHBAY_TESTS=OFF > /dev/null
+	@cmake --build build-bench -j $(JOBS)
+	@PATCHBAY_BUILD=$(CURDIR)/build-bench exec tests/bench/run
+
+format:
+	@.ci/deps lint
+	clang-format -i $(SOURCES)
+
+# clang reads the flags of a clang build; gcc's own are unknown to it.
+lint:
+	@.ci/deps build lint
+	clang-format --dry-run -Werror $(SOURCES)
+	@/usr/bin/python3 tests/unit/rooms/check_rooms.py .
+	@cmake -B build-lint -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang -DPATCHBAY_TESTS=OFF > /dev/null
+	@cmake --build build-lint -j $(JOBS) > /dev/null
+	@git ls-files 'host/*.c' 'plugins/*.c' 'sdk/*.c' | xargs -r -n 4 -P $(JOBS) clang-tidy -p build-lint --quiet
+
+clean:
+	rm -rf $(RELEASE) $(SANITIZED) $(FLAT) build-bench build-lint
