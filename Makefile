@@ -20,19 +20,19 @@ SOURCES = $(shell git ls-files '*.c' '*.h')
 
 all:
 	@.ci/deps build
-	cmake -B $(RELEASE)
+	cmake -B $(RELEASE) -DPATCHBAY_TESTS=OFF
 	cmake --build $(RELEASE) -j $(JOBS)
 
 run:
 	@.ci/deps build
-	@cmake -B $(RELEASE) > /dev/null
+	@cmake -B $(RELEASE) -DPATCHBAY_TESTS=OFF > /dev/null
 	@cmake --build $(RELEASE) -j $(JOBS)
 	@exec scripts/demo/run
 
 # Three builds, one ctest: the sanitized build holds all tests and runs those marked RELEASE on the other two as well.
 builds:
 	@.ci/deps build test
-	cmake -B $(RELEASE) -DPATCHBAY_WERROR=ON
+	cmake -B $(RELEASE) -DPATCHBAY_TESTS=OFF -DPATCHBAY_WERROR=ON
 	cmake --build $(RELEASE) -j $(JOBS)
 	cmake -B $(FLAT) -DCMAKE_BUILD_TYPE=Debug -DPATCHBAY_SANITIZE=ON -DPATCHBAY_FLATTEN=ON -DPATCHBAY_WERROR=ON \
 	    -DPATCHBAY_TESTS=OFF

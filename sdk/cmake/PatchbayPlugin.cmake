@@ -16,6 +16,7 @@ function(pbay_add_plugin name)
     PREFIX "" SUFFIX ".so" C_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON
     LINK_DEPENDS ${PBAY_PLUGIN_VERSION_SCRIPT})
   target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  target_compile_options(${name} PRIVATE -fstack-protector-strong)
   target_link_options(${name} PRIVATE
     -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--version-script,${PBAY_PLUGIN_VERSION_SCRIPT})
   # clang's sanitizers leave their runtime to the executable, which -z defs would refuse.

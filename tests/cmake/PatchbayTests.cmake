@@ -3,6 +3,11 @@
 
 find_program(PB_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED) # Debian's: the one that has grpc
 
+# One ctest, so one count, for several builds: `make test` builds these two as well and names them here.
+set(PATCHBAY_RELEASE_BUILD "" CACHE PATH "build directory of an optimised build whose program the tests run too")
+set(PATCHBAY_FLAT_BUILD "" CACHE PATH "build directory of a PATCHBAY_FLATTEN build whose program the tests run too")
+option(PATCHBAY_STRICT_TESTS "a scenario that would be skipped fails" OFF)
+
 # A test finds an empty home and none of the caller's proxies and cloud credentials.
 file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/tests/home)
 set(PB_TEST_UNSET)
@@ -81,8 +86,8 @@ function(pbay_fuzz_target name)
     target_link_libraries(${target} PRIVATE Patchbay::kit)
   endif()
   target_link_libraries(${target} PRIVATE pb_flags pbay_sdk)
-  # libFuzzer's entry point has no header of its own.
-  target_compile_options(${target} PRIVATE -Wno-missing-prototypes)
+  # libFuzzer's entry point has no header of its own. (A source's options follow those of its target.)
+  set_source_files_properties(fuzz_${name}.c PROPERTIES COMPILE_OPTIONS -Wno-missing-prototypes)
   add_test(NAME fuzz/${name} COMMAND ${command})
   set_tests_properties(fuzz/${name} PROPERTIES LABELS "unit;fuzz" TIMEOUT 300 ENVIRONMENT "${PB_TEST_ENV}"
     ENVIRONMENT_MODIFICATION "${PB_TEST_UNSET}")
@@ -108,11 +113,6 @@ function(pbay_scenario file)
     pb_add_scenario(flat ${name} ${PATCHBAY_FLAT_BUILD})
   endif()
 endfunction()
-
-# One ctest, so one count, for several builds: `make test` builds these two as well and names them here.
-set(PATCHBAY_RELEASE_BUILD "" CACHE PATH "build directory of an optimised build whose program the tests run too")
-set(PATCHBAY_FLAT_BUILD "" CACHE PATH "build directory of a PATCHBAY_FLATTEN build whose program the tests run too")
-option(PATCHBAY_STRICT_TESTS "a scenario that would be skipped fails" OFF)
 
 macro(pb_add_scenario kind name build)
   set(test ${kind}/${name})

@@ -12,25 +12,35 @@ endfunction()
 pb_check(rooms/includes ${PB_PYTHON} ${here}/../rooms/check_rooms.py ${PROJECT_SOURCE_DIR})
 pb_check(rooms/self_test ${PB_PYTHON} ${here}/../rooms/check_rooms.py --self-test)
 
-set(binary_options --no-path ${PROJECT_SOURCE_DIR}/)
-if(CMAKE_BUILD_TYPE MATCHES "^Rel" AND NOT PATCHBAY_SANITIZE AND NOT PATCHBAY_FUZZ AND NOT PATCHBAY_COVERAGE)
-  list(APPEND binary_options --fortified)
-endif()
+# pb_check_binaries(PREFIX BUILD option...): the program and every plugin of a build directory.
+function(pb_check_binaries prefix build)
+  set(check ${PB_PYTHON} ${here}/check_binary.py ${ARGN})
+  if(TARGET patchbay)
+    pb_check(${prefix}_patchbay ${check} --kind program ${build}/patchbay)
+  endif()
+  get_property(plugins GLOBAL PROPERTY PBAY_PLUGINS)
+  foreach(plugin IN LISTS plugins)
+    pb_check(${prefix}_${plugin} ${check} --kind plugin ${build}/plugins/${plugin}.so)
+  endforeach()
+endfunction()
+
 pb_check(build/hardening_self_test ${PB_PYTHON} ${here}/check_binary.py --self-test cc)
-if(TARGET patchbay)
-  pb_check(build/hardening_patchbay
-    ${PB_PYTHON} ${here}/check_binary.py --kind program ${binary_options} $<TARGET_FILE:patchbay>)
+# Sanitizers know paths that the prefix map does not reach, and come with their own checks of memory.
+set(optimised --fortified --no-path ${PROJECT_SOURCE_DIR}/)
+set(options)
+if(CMAKE_BUILD_TYPE MATCHES "^Rel" AND NOT PATCHBAY_SANITIZE AND NOT PATCHBAY_FUZZ AND NOT PATCHBAY_COVERAGE)
+  set(options ${optimised})
 endif()
-get_property(plugins GLOBAL PROPERTY PBAY_PLUGINS)
-foreach(plugin IN LISTS plugins)
-  pb_check(build/hardening_${plugin}
-    ${PB_PYTHON} ${here}/check_binary.py --kind plugin ${binary_options} $<TARGET_FILE:${plugin}>)
-endforeach()
+pb_check_binaries(build/hardening ${PROJECT_BINARY_DIR} ${options})
+if(PATCHBAY_RELEASE_BUILD)
+  pb_check_binaries(build/hardening_release ${PATCHBAY_RELEASE_BUILD} ${optimised})
+endif()
 
 find_program(PB_CXX NAMES c++ g++ clang++)
 if(NOT PB_CXX)
   message(FATAL_ERROR "the tests of the SDK's headers need a C++ compiler: install g++ (apt install g++)")
 endif()
+pb_check(sdk/header_self_test ${here}/check_header.sh --self-test ${CMAKE_C_COMPILER} ${PB_CXX})
 file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/sdk/include
   ${PROJECT_SOURCE_DIR}/sdk/include/patchbay/*.h)
 foreach(header IN LISTS headers)
@@ -44,8 +54,16 @@ foreach(header IN LISTS headers)
     ${here}/check_header.sh ${CMAKE_C_COMPILER} ${PB_CXX} ${PROJECT_SOURCE_DIR}/sdk "\"${header}\"")
 endforeach()
 
-# An example plugin, copied out of the tree and built against an installed SDK, both ways.
-if(TARGET local_endpoint)
-  pb_check(sdk/installed ${here}/check_install.sh ${CMAKE_COMMAND} ${PROJECT_BINARY_DIR}
+# An example plugin, copied out of the tree and built against an installed SDK, both ways. What a sanitized build
+# installs would need the sanitizers' runtime, so that one installs the optimised build.
+if(PATCHBAY_RELEASE_BUILD)
+  set(installed ${PATCHBAY_RELEASE_BUILD})
+elseif(NOT PATCHBAY_SANITIZE AND NOT PATCHBAY_FUZZ AND NOT PATCHBAY_COVERAGE)
+  set(installed ${PROJECT_BINARY_DIR})
+else()
+  set(installed)
+endif()
+if(TARGET local_endpoint AND TARGET patchbay AND installed)
+  pb_check(sdk/installed ${here}/check_install.sh ${CMAKE_COMMAND} ${installed}
     ${PROJECT_SOURCE_DIR}/sdk/examples/local_endpoint ${CMAKE_C_COMPILER} ${PB_PYTHON} ${here}/check_binary.py)
 endif()
