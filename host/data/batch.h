@@ -23,6 +23,9 @@
 /* The host splits before a column reaches this; more is an error. */
 #define PB_COLUMN_TEXT_MAX ((size_t)1 << 30)
 
+/* What comes from outside has at most so many columns; each costs memory before its first cell. */
+#define PB_COLUMNS_MAX 16384u
+
 struct pb_col {
     uint32_t kind; /* PBAY_NUM .. PBAY_JSON */
     uint32_t n;    /* cells */
@@ -39,12 +42,13 @@ struct pb_col {
 struct pbay_builder {
     uint32_t refs;
     uint32_t n_cols, cols_cap;
-    bool sealed;
+    uint32_t bare_rows; /* rows of a batch without columns: calls of a function that takes nothing */
     bool overflow; /* a column has passed PB_COLUMN_TEXT_MAX: nothing more is appended to it, seal fails */
     struct pb_col *cols;
     pbay_row_error *row_errors;
     uint32_t n_row_errors, row_errors_cap;
-    struct pb_arena names; /* column names and messages of row errors */
+    struct pb_arena names; /* column names */
+    struct pb_arena notes; /* messages of row errors */
     pbay_batch view;
     pbay_column *view_cols;
     uint32_t view_cap;
@@ -56,13 +60,15 @@ struct pbay_builder *pb_builder_new(void);
 struct pbay_builder *pb_builder_get(void);
 struct pbay_builder *pb_builder_ref(struct pbay_builder *b);
 void pb_builder_unref(struct pbay_builder *b); /* NULL is fine */
+/* Free what this thread's list holds; a thread that used builders calls it before it ends. */
+void pb_builder_pool_free(void);
 /* Forget columns and rows, keep memory. */
 void pb_builder_reset(struct pbay_builder *b);
 /* Forget rows, keep columns and memory. */
 void pb_builder_clear_rows(struct pbay_builder *b);
 /* Before the first cell; returns the index. Copies name. */
 uint32_t pb_builder_column(struct pbay_builder *b, pbay_str name, uint32_t kind);
-/* Rows of the first column. */
+/* Rows of the first column, or bare_rows. */
 uint32_t pb_builder_rows(const struct pbay_builder *b);
 /* Bytes of text in all columns. */
 size_t pb_builder_text(const struct pbay_builder *b);
@@ -73,6 +79,10 @@ const pbay_batch *pb_builder_seal(struct pbay_builder *b, struct pb_err *err);
 void pb_builder_copy(struct pbay_builder *b, uint32_t c, const pbay_column *src, uint32_t from, uint32_t n);
 /* n nulls. */
 void pb_builder_nulls(struct pbay_builder *b, uint32_t c, uint32_t n);
+/* Forget the rows from `rows` on, and the row errors among them; columns shorter than that stay as they are. */
+void pb_builder_truncate(struct pbay_builder *b, uint32_t rows);
+/* Bytes of memory the builder holds. */
+size_t pb_builder_footprint(const struct pbay_builder *b);
 
 /* Slow paths of the inline functions below. */
 void pb_col_more_cells(struct pb_col *col, uint32_t n);
@@ -121,7 +131,10 @@ static inline void pb_put_null(struct pbay_builder *b, uint32_t c)
     col->n++;
 }
 
-/* A slice with storage of its own for the column headers and the shifted null bits. */
+/*
+ * A slice with storage of its own for the column headers, the shifted null bits and the row errors that fall into it.
+ * Bits past its last row are 0, and a column without a null in the slice has null_bits NULL.
+ */
 struct pb_slice {
     pbay_batch batch;
     struct pbay_builder *of; /* referenced; NULL when the slice is of a foreign batch */
@@ -129,6 +142,8 @@ struct pb_slice {
     uint32_t cols_cap;
     uint64_t *bits;
     size_t bits_cap;
+    pbay_row_error *errors;
+    uint32_t errors_cap;
 };
 
 /* Fill *s (zero-initialised or used before) with rows from .. from + n - 1. `of` is referenced when not NULL. */
@@ -140,6 +155,20 @@ void pb_slice_free(struct pb_slice *s);
 /* "num", "str", "dual", "json" */
 const char *pb_kind_name(uint32_t kind);
 bool pb_kind_parse(pbay_str s, uint32_t *kind);
+
+/*
+ * Bits from .. from + n - 1 of src to the bits at `to` of dst, which must be 0 there. Reads only words of src that
+ * hold one of the bits, writes only such words of dst.
+ */
+void pb_bits_or(uint64_t *dst, size_t to, const uint64_t *src, size_t from, size_t n);
+/* Bits set among the first n. */
+size_t pb_bits_count(const uint64_t *bits, size_t n);
+
+/*
+ * Is every cell of text off[from] .. off[from + n] valid UTF-8? The first that is not, or from + n. One pass over the
+ * bytes of the whole column when they are ASCII.
+ */
+uint32_t pb_cells_invalid(const char *bytes, const uint32_t *off, uint32_t from, uint32_t n);
 
 /*
  * Flat form: the bytes that `isolation = process` sends, and that a test build passes every call through.
