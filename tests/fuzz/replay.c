@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Feeds a corpus folder to a fuzz target without a fuzzer, so that every build replays what was once found.
  * Each file is given whole, then cut at every length (short files) or at some: most parser faults are at an
- * unexpected end. Each input lives in a block of exactly its size, where AddressSanitizer sees one byte too far. */
+ * unexpected end. Each input lives in a block of exactly its size, where AddressSanitizer sees one byte too
+ * far. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
