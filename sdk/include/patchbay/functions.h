@@ -27,6 +27,10 @@ extern "C" {
 #define PBAY_SHAPE_AGGREGATE 2u
 #define PBAY_SHAPE_TABLE     3u
 
+/* Flags of an operation. */
+#define PBAY_OPF_PER_USER 1u /* answers depend on who calls: never shared between identities */
+#define PBAY_OPF_EFFECTS  2u /* it changes the world: never cached, never coalesced, repeated only when it says so */
+
 /* One call of an operation. A generation-checked number: a stale one is noticed and ignored. 0 is never a call. */
 typedef uint64_t pbay_call;
 
@@ -34,7 +38,7 @@ typedef struct pbay_operation {
     const char *name; /* what `operation =` says; [a-z][a-z0-9_]* */
     const char *doc;  /* one or two sentences */
     uint32_t shape;   /* PBAY_SHAPE_* */
-    uint32_t flags;   /* 0 */
+    uint32_t flags;   /* PBAY_OPF_* */
     pbay_option_table options; /* keys of [function "NAME"] beside the host's own */
 } pbay_operation;
 
@@ -96,7 +100,7 @@ typedef struct pbay_functions_1 {
     int32_t (*push)(void *self, void *bound, pbay_call call, const pbay_batch *in, pbay_result *why);
     /* [loop] There are no more rows. */
     void (*end)(void *self, void *bound, pbay_call call);
-    /* [loop] An `emit` that answered PBAY_LATER may go on. May be NULL when the plugin emits from `end` at once. */
+    /* [loop] An `emit` that answered PBAY_LATER may go on. May be NULL when the plugin never waits for it. */
     void (*writable)(void *self, void *bound, pbay_call call);
 
     /* [loop] Nobody waits for the answer any more. Advice: `complete` is still owed, the sooner the better. */

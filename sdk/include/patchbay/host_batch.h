@@ -4,7 +4,8 @@
  *
  * The codecs are the ones the gateway itself uses: POST /functions and Snowflake's envelope go through them. They
  * take pieces of any size, keep JSON cells verbatim (38-digit numbers survive), and say where an error is.
- * All functions: [loop]; builders, readers and writers are not shared between threads.
+ * All functions: [loop]; but a builder, reader or writer that was made on the loop may be used in [work] meanwhile,
+ * by one thread at a time (not `create`, `free`, `json_text`).
  */
 #pragma once
 
@@ -37,7 +38,12 @@ typedef struct pbay_codec {
     const uint32_t *kinds;
     uint32_t n_columns;
     uint32_t any_kind; /* PBAY_STR or PBAY_JSON (default) */
-    pbay_str key;      /* JSON_ROWS: the member that holds the rows ("rows", "data"); empty: the bare array */
+    /*
+     * JSON_ROWS: where the rows are: a member ("rows", "data"), or several with dots between ("body.predictions");
+     * empty: the bare array. Other members are skipped. Rows are arrays, objects (read by names; members that no
+     * name asks for are skipped) or, with one column, scalars.
+     */
+    pbay_str key;
     uint32_t row_numbers; /* JSON_ROWS: 1: each row begins with its number, kept verbatim apart from the columns */
     uint32_t header;      /* CSV: 1: a header line comes first (reader: checked against names; writer: written) */
     uint32_t max_rows;    /* reader: more rows are an error; 0: 2^32 - 2 */

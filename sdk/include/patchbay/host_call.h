@@ -32,7 +32,7 @@ typedef struct pbay_call_1 {
 
     /* CLOCK_MONOTONIC nanoseconds by which the host answers in the plugin's place; INT64_MAX: none. */
     int64_t (*deadline)(pbay_call call);
-    /* Borrowed until `complete`. */
+    /* Borrowed until `complete`. Empty when the batch holds rows of several callers (see PBAY_OPF_PER_USER). */
     const pbay_identity *(*identity)(pbay_call call);
     /* The function's name, borrowed until `complete`. */
     pbay_str (*function)(pbay_call call);

@@ -2,7 +2,7 @@
 /*
  * Service pbay.host.secret/1: secret values by the reference the operator wrote (`env:NAME`, `file:PATH`, ...).
  *
- * Options of type SECRET are resolved already (get_str). This service is for what changes: a value is asked for
+ * Options flagged SECRET are resolved already (get_str). This service is for what changes: a value is asked for
  * each time it is needed, and asked for anew when the other side answered 401. All functions: [loop].
  */
 #pragma once

@@ -41,6 +41,8 @@ struct pbay_host {
     const void *(*service)(const pbay_host *host, const char *id);
     /* [any] The connector's name as configured: `prod` for [connector "prod"]. Borrowed for the instance's life. */
     pbay_str (*name)(const pbay_host *host);
+    /* [any] "patchbay/0.1.0": for User-Agent and the like. */
+    pbay_str (*version)(const pbay_host *host);
     /* [any] Non-zero in an instance that will never be started (`patchbay check`, `patchbay help`). */
     int (*check_only)(const pbay_host *host);
 

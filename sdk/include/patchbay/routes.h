@@ -41,15 +41,18 @@ typedef struct pbay_request_info {
     uint32_t struct_size;
     uint32_t reserved;
     pbay_str method;
+    pbay_str target; /* path and query exactly as received: what signatures are made of */
     pbay_str path;   /* percent-decoded */
     pbay_str suffix; /* what matched the star, percent-decoded */
     pbay_str query;  /* as received, without '?' */
     const pbay_header *headers; /* names in lower case */
     uint32_t n_headers;
-    uint32_t n_raw; /* reserved */
+    uint32_t reserved2;
     pbay_str body;
     pbay_str peer;  /* "203.0.113.7:51034" */
     pbay_str principal; /* AUTH_HOST: who it is */
+    pbay_str traceparent; /* W3C trace context, or empty */
+    int64_t deadline;     /* CLOCK_MONOTONIC nanoseconds by which the host answers in the plugin's place */
 } pbay_request_info;
 
 typedef struct pbay_routes_1 {
@@ -58,7 +61,7 @@ typedef struct pbay_routes_1 {
     const pbay_route *routes;
     uint32_t route_stride;
     uint32_t reserved;
-    /* [loop] A whole request. One `respond` is owed, now or later. route: index into routes. */
+    /* [loop] A whole request; info is borrowed until `respond`. One `respond` is owed, now or later. route: index into routes. */
     void (*handle)(void *self, uint32_t route, pbay_request request, const pbay_request_info *info);
     /* [loop] The client went away: advice; `respond` is still owed. */
     void (*cancel)(void *self, uint32_t route, pbay_request request);

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which plugin is running now: set around every call into one, so that a crash can be put down to it, and so
+ * that slow callbacks are noticed. Threads: each has its own.
+ */
+#pragma once
+
+#include <stdint.h>
+
+struct pb_connector;
+
+struct pb_current {
+    struct pb_connector *connector; /* NULL: the host itself */
+    const char *name;               /* the connector's; for a signal handler */
+    const char *what;               /* "submit", "push", ...; a literal */
+    const char *function;           /* the function's name, or NULL */
+};
+extern _Thread_local struct pb_current pb_current;
+
+/* One call into a plugin, from enter to leave; may nest. */
+struct pb_visit {
+    struct pb_current before;
+    int64_t start_ns;
+};
+void pb_visit_enter(struct pb_visit *v, struct pb_connector *c, const char *what, const char *function);
+/* Measures: more than 5 ms on the loop is logged, at most once a minute per connector. */
+void pb_visit_leave(struct pb_visit *v);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the services of plugins stand on: one per worker, filled by app before the first connector is made.
+ *
+ * A NULL member means that the service which needs it answers NULL. Borrowed: everything outlives the
+ * connectors.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <patchbay/routes.h>
+
+#include "base/metrics.h"
+#include "loop/loop.h"
+
+struct pb_http_client;
+struct pb_store;
+
+/* What a plugin would have sent, for `patchbay explain`. Strings are borrowed until return. */
+typedef void (*pb_explain_fn)(void *user, pbay_str connector, pbay_str method, pbay_str url,
+                              const pbay_header *headers, uint32_t n, pbay_str body);
+
+struct pb_plugin_env {
+    struct pb_loop *loop; /* never NULL */
+    struct pb_metrics *metrics;
+    struct pb_http_client *http;
+    struct pb_store *store;
+    const pbay_request_1 *requests; /* pbay.host.request/1: whoever serves routes */
+    /* Set: nothing is sent by pbay.host.http/1; requests are shown to this and end with CANCELLED. */
+    pb_explain_fn explain;
+    void *explain_user;
+};

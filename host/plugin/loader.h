@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A shared object on disk -> a plugin that is known to be well-formed.
+ *
+ * Nothing of the file is believed before it was checked: who may write it (base/trust.h, on the descriptor
+ * that is then loaded), ELF class and machine, the 16-byte prefix of its entry, then each table, copied into
+ * the size this host knows (what an older plugin does not have is zero). A refusal names the field that
+ * differs, with both values.
+ *
+ * Lifetimes: a loaded plugin is never unloaded; its tables live until the process ends. Threads: [loop].
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <patchbay/functions.h>
+#include <patchbay/health.h>
+#include <patchbay/plugin.h>
+#include <patchbay/routes.h>
+
+#include "base/err.h"
+
+struct pb_plugin {
+    char *path;
+    const char *name; /* descriptor.name */
+    pbay_entry entry;
+    pbay_descriptor descriptor; /* its option table has this host's stride */
+    bool has_functions, has_routes, has_health;
+    pbay_functions_1 functions; /* operations points to `operations` */
+    pbay_operation *operations; /* functions.n_operations, this host's stride, option tables too */
+    pbay_routes_1 routes;       /* routes points to `route_table` */
+    pbay_route *route_table;
+    pbay_health_1 health;
+    void *dl;
+    uint32_t n_connectors; /* instances alive */
+};
+
+/*
+ * Load in this process: only what was probed, or is trusted not to crash. 0 with *out (owned by the caller,
+ * for the life of the process), or -1 with err.
+ */
+int pb_plugin_load(const char *path, struct pb_plugin **out, struct pb_err *err);
+/* The same from a descriptor opened and checked by pb_trust_open; path is for messages. fd stays the
+ * caller's. */
+int pb_plugin_load_fd(int fd, const char *path, struct pb_plugin **out, struct pb_err *err);
+/* A plugin that is part of the program (tests, the mock): the same checks from the prefix on. */
+int pb_plugin_adopt(const pbay_entry *(*get_entry)(void), const char *path, struct pb_plugin **out,
+                    struct pb_err *err);
+/* Frees the copies; the code stays mapped. For tests and failed loads. */
+void pb_plugin_free(struct pb_plugin *p);
+
+/* Index of an operation by name, or -1. */
+int pb_plugin_operation(const struct pb_plugin *p, pbay_str name);
