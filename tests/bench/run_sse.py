@@ -28,6 +28,7 @@ class Bench:
         self.args = args
         self.client = os.path.join(args.build, "tests", "bench", "sse_load")
         self.running = {}
+        self.endpoint = None
         self.bars = []  # (text, measured, wanted, met or None)
         self.failed = False
 
@@ -36,8 +37,7 @@ class Bench:
         for name in self.args.servers.split(","):
             try:
                 if name == "patchbay":
-                    folder = tempfile.mkdtemp(prefix="bench-config-")
-                    config = self.args.config or servers.write_gateway_config(folder, self.args.build)
+                    config = self.args.config or self.gateway_config()
                     self.running[name] = servers.start_gateway(config, self.args.build, self.args.server_core)
                 else:
                     command, env = known[name]
@@ -47,8 +47,17 @@ class Bench:
                 print(f"{name} is left out: {error}", file=sys.stderr)
                 self.failed = True
 
+    def gateway_config(self):
+        """Starts the scoring endpoint, on the client's core, and writes the configuration that calls it."""
+        folder = servers.write_config(self.args.build)
+        if "memory" in self.args.parts:
+            self.endpoint = servers.start_gateway(os.path.join(folder, "endpoint.ini"), self.args.build,
+                                                  self.args.client_core, "endpoint")
+            folder = servers.write_config(self.args.build, self.endpoint.listening["http"])
+        return os.path.join(folder, "gateway.ini")
+
     def stop(self):
-        for server in self.running.values():
+        for server in list(self.running.values()) + ([self.endpoint] if self.endpoint else []):
             server.stop()
 
     def load(self, name, *options):

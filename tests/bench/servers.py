@@ -24,7 +24,8 @@ class Server:
             self.process = subprocess.Popen(["taskset", "-c", str(core)] + command, stdin=subprocess.DEVNULL,
                                             stdout=subprocess.PIPE, stderr=log, env=full_env, cwd=self.folder)
         self.pid = self.process.pid  # taskset replaces itself by the server
-        self.address = self._ready()
+        self.listening = self._ready()  # {"sse": "HOST:PORT", ...}
+        self.address = self.listening.get("sse")
 
     def _ready(self):
         started = time.monotonic()
@@ -33,9 +34,9 @@ class Server:
         while time.monotonic() - started < 30:
             piece = self.process.stdout.read()
             text += piece or b""
-            found = re.search(rb"^ready .*?sse=(\S+)", text, re.MULTILINE)
+            found = re.search(rb"^ready (.*)\n", text, re.MULTILINE)
             if found:
-                return found.group(1).decode()
+                return dict(word.split("=", 1) for word in found.group(1).decode().split() if "=" in word)
             if self.process.poll() is not None:
                 break
             time.sleep(0.02)
@@ -84,27 +85,32 @@ def rivals(build):
 GATEWAY_FUNCTIONS = {"echo": "1:echo", "sum": "2:sum", "suffix": "3:suffix", "score": "4:echo"}
 
 
-def write_gateway_config(folder, build):
-    """Fills the placeholders of config/; returns the path of the configuration."""
-    source = os.path.join(HERE, "config")
-    target = os.path.join(folder, "config")
-    shutil.copytree(source, target)
-    path = os.path.join(target, "gateway.ini")
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    text = text.replace("@BUILD@", build).replace("@STATE@", os.path.join(folder, "state.db"))
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-    for root, _, names in os.walk(target):
+def write_config(build, endpoint=None):
+    """A copy of config/ below the build folder, placeholders filled, begun anew when there is no endpoint yet; returns
+    its path."""
+    folder = os.path.join(build, "tests", "bench", "gateway")
+    if not endpoint:
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(os.path.join(HERE, "config"), folder, dirs_exist_ok=True)
+    for name in ("gateway", "endpoint"):
+        path = os.path.join(folder, name + ".ini")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        text = text.replace("@STATE@", os.path.join(folder, name + ".db")).replace("@ENDPOINT@", endpoint or "127.0.0.1:9")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    for root, _, names in os.walk(folder):  # the gateway refuses files that others may write
         os.chmod(root, 0o700)
         for name in names:
             os.chmod(os.path.join(root, name), 0o600)
-    return path
+    return folder
 
 
-def start_gateway(config, build, core):
-    """The gateway in one foreground process, as `run --workers 0` gives it."""
-    command = [os.path.join(build, "host", "app", "patchbay"), "run", "--config", config, "--workers", "0"]
-    if not os.path.exists(command[0]):
-        command[0] = os.path.join(build, "patchbay")
-    return Server("patchbay", command, GATEWAY_FUNCTIONS, core)
+def start_gateway(config, build, core, name="patchbay"):
+    """The gateway in one foreground process, as `run --workers 0` gives it. The scoring endpoint's credentials are
+    made up: the stand-in checks that a signature is there and right, not whose it is."""
+    program = os.path.join(build, "patchbay")
+    if not os.path.exists(program):
+        program = os.path.join(build, "host", "app", "patchbay")
+    credentials = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "bench-secret"}
+    return Server(name, [program, "run", "--config", config, "--workers", "0"], GATEWAY_FUNCTIONS, core, credentials)
