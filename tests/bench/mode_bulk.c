@@ -99,7 +99,12 @@ int mode_bulk(const struct load_options *opt)
     struct bulk *b = calloc(1, sizeof *b);
     double rate[256], cpu_s = 0, own_s = 0, first_s = 0, took = 0, cpu_ns[256];
     unsigned n = 0;
-    if (!b || load_open(&b->load, opt) != 0) return 2;
+    if (!b) abort();
+    if (load_open(&b->load, opt) != 0) {
+        load_close(&b->load);
+        free(b);
+        return 2;
+    }
     b->call.ops = &bulk_ops;
     b->bundle = opt->bundle_rows ? opt->bundle_rows : opt->bundle_bytes / b->load.forms[0].size;
     if (b->bundle == 0) b->bundle = 1;

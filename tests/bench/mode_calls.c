@@ -180,7 +180,12 @@ int mode_calls(const struct load_options *opt)
     struct run *r = calloc(1, sizeof *r);
     struct window w[256];
     unsigned n = 0;
-    if (!r || load_open(&r->load, opt) != 0) return 2;
+    if (!r) abort();
+    if (load_open(&r->load, opt) != 0) {
+        load_close(&r->load);
+        free(r);
+        return 2;
+    }
     if (!(r->slots = calloc(opt->streams, sizeof *r->slots))) abort();
     slots_init(r);
     for (unsigned i = 0; i < opt->streams; i++) slot_start(&r->slots[i]);
