@@ -98,7 +98,7 @@ void pb_config_free(struct pbay_config *cfg)
     pb_free(cfg);
 }
 
-/* ------------------------------------------------------------------------------------------------ values */
+/* ------------------------------------------------------------------------ values */
 
 static void add_item(struct slot *s, pbay_str key, pbay_str value)
 {
@@ -126,7 +126,8 @@ static void split_list(struct pbay_config *cfg, struct slot *s, pbay_str text)
 }
 
 /* Check and store one value; `key` is what follows the dot of a FAMILY. */
-static int put(struct pbay_config *cfg, struct slot *s, pbay_str key, pbay_str text, const char *dir, struct pb_err *err)
+static int put(struct pbay_config *cfg, struct slot *s, pbay_str key, pbay_str text, const char *dir,
+               struct pb_err *err)
 {
     if (pb_option_parse(s->opt, text, &s->value, err) != 0) return -1;
     s->set = true;
@@ -156,9 +157,10 @@ static int resolve(const struct pb_config_env *env, pbay_str value, struct pb_bu
     return rc;
 }
 
-/* ------------------------------------------------------------------------------------------------ a section */
+/* ------------------------------------------------------------------------ a section */
 
-static int place(struct pb_err *err, const struct pbay_config *cfg, const struct pb_ini_entry *e, uint32_t col)
+static int place(struct pb_err *err, const struct pbay_config *cfg, const struct pb_ini_entry *e,
+                 uint32_t col)
 {
     return col ? pb_fail_in(err, "%s:%u:%u: %.*s", cfg->file, e->line, col, PB_FMT(e->key))
                : pb_fail_in(err, "%s:%u: %.*s", cfg->file, e->line, PB_FMT(e->key));
@@ -177,7 +179,8 @@ static int unknown_key(const struct pbay_config *cfg, const struct pb_ini_entry 
     char *hint = family ? pb_sprintf("; write %s.NAME = value", family->opt->name)
                  : near ? pb_sprintf("; did you mean \"%s\"?", near)
                         : pb_strdup("");
-    pb_ini_fail(err, cfg->file, e->line, e->key_col, "unknown key \"%.*s\" in %s%s", PB_FMT(e->key), cfg->header, hint);
+    pb_ini_fail(err, cfg->file, e->line, e->key_col, "unknown key \"%.*s\" in %s%s", PB_FMT(e->key),
+                cfg->header, hint);
     pb_free(hint);
     pb_free(names);
     return -1;
@@ -222,7 +225,8 @@ static int fill_defaults(struct pbay_config *cfg, const struct pb_config_env *en
         struct slot *s = &cfg->slots[i];
         if (s->set) continue;
         if (s->opt->flags & PBAY_OPTF_REQUIRED)
-            return pb_ini_fail(err, cfg->file, cfg->line, 0, "%s lacks \"%s\": %s", cfg->header, s->opt->name, s->opt->doc);
+            return pb_ini_fail(err, cfg->file, cfg->line, 0, "%s lacks \"%s\": %s", cfg->header, s->opt->name,
+                               s->opt->doc);
         if (s->opt->dflt && put(cfg, s, pb_str(NULL, 0), pb_str_c(s->opt->dflt), env->dir, err) != 0)
             return pb_fail_in(err, "the default of %s", s->opt->name);
     }
@@ -268,7 +272,7 @@ int pb_config_make(const struct pb_ini_section *sec, const pbay_option_table *co
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------ a call's own */
+/* ------------------------------------------------------------------------ a call's own */
 
 int pb_config_overlay(const struct pbay_config *base, const struct pb_config_pair *pairs, size_t n,
                       struct pbay_config **out, struct pb_err *err)
@@ -283,16 +287,20 @@ int pb_config_overlay(const struct pbay_config *base, const struct pb_config_pai
     for (size_t i = 0; i < n; i++) {
         struct slot *s = find_slot(cfg, pairs[i].key);
         if (!s || !(s->opt->flags & PBAY_OPTF_PER_CALL)) {
-            pb_fail(err, PBAY_INVALID_ARGUMENT, s ? "option \"%.*s\" cannot be set by a call" : "unknown option \"%.*s\"",
+            pb_fail(err, PBAY_INVALID_ARGUMENT,
+                    s ? "option \"%.*s\" cannot be set by a call" : "unknown option \"%.*s\"",
                     PB_FMT(pairs[i].key));
             pb_config_free(cfg);
             return -1;
         }
         const struct slot *old = &base->slots[s - cfg->slots];
-        if (s->items == old->items) s->items = NULL, s->n_items = s->cap_items = 0;
-        else if (s->opt->type == PBAY_OPT_LIST) s->n_items = 0;
+        if (s->items == old->items)
+            s->items = NULL, s->n_items = s->cap_items = 0;
+        else if (s->opt->type == PBAY_OPT_LIST)
+            s->n_items = 0;
         s->given = true;
-        if (!pb_utf8_valid(pairs[i].value) || (pairs[i].value.n && memchr(pairs[i].value.p, 0, pairs[i].value.n)))
+        if (!pb_utf8_valid(pairs[i].value) ||
+            (pairs[i].value.n && memchr(pairs[i].value.p, 0, pairs[i].value.n)))
             pb_fail(err, PBAY_INVALID_ARGUMENT, "not text in UTF-8");
         else if (put(cfg, s, family_key(s, pairs[i].key), pairs[i].value, "", err) == 0)
             continue;
@@ -304,7 +312,7 @@ int pb_config_overlay(const struct pbay_config *base, const struct pb_config_pai
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------ readers */
+/* ------------------------------------------------------------------------ readers */
 
 static const struct slot *slot_of(const struct pbay_config *cfg, const char *name)
 {
@@ -369,5 +377,6 @@ int pb_config_fail(const struct pbay_config *cfg, const char *name, struct pb_er
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    return pb_fail(err, PBAY_INVALID_ARGUMENT, "%.*s: %s: %s", PB_FMT(pb_config_where(cfg, name)), name, text);
+    return pb_fail(err, PBAY_INVALID_ARGUMENT, "%.*s: %s: %s", PB_FMT(pb_config_where(cfg, name)), name,
+                   text);
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A section checked against option tables: the values that host and plugins read (`struct pbay_config`, the opaque
- * type of patchbay/plugin.h; pbay_host's readers are the pb_config_* functions of the same names).
+ * A section checked against option tables: the values that host and plugins read (`struct pbay_config`, the
+ * opaque type of patchbay/plugin.h; pbay_host's readers are the pb_config_* functions of the same names).
  *
  * Glossary
- *   reference   a value that names where the value is: `env:NAME`, `file:PATH`, or what a resolver knows. In quotes it
- *               is plain text. A resolved value is not resolved again.
+ *   reference   a value that names where the value is: `env:NAME`, `file:PATH`, or what a resolver knows.
+ *               In quotes it is plain text. A resolved value is not resolved again.
  *   overlay     a configuration for one call: a base and the PER_CALL options the caller set
  *
- * Ownership: a configuration owns all its texts and wipes them when freed. It borrows the tables' strings: the plugin
- * stays loaded. Threads: built by one; then immutable, readers may be any.
+ * Ownership: a configuration owns all its texts and wipes them when freed. It borrows the tables' strings:
+ * the plugin stays loaded. Threads: built by one; then immutable, readers may be any.
  */
 #pragma once
 
@@ -26,22 +26,23 @@ struct pbay_config;
 
 /*
  * Resolves references beside env: and file:. `scheme` is [a-z][a-z0-9]*, `rest` what follows the colon.
- * Returns 0 with the value appended to *out, 1 when it does not know the scheme (the value is then plain text, such
- * as a URL), or -1 with err filled, without place and key. Called by the thread that builds; may block.
+ * Returns 0 with the value appended to *out, 1 when it does not know the scheme (the value is then plain
+ * text, such as a URL), or -1 with err filled, without place and key. Called by the thread that builds; may
+ * block.
  */
 typedef int pb_resolve_fn(void *user, pbay_str scheme, pbay_str rest, struct pb_buf *out, struct pb_err *err);
 
 struct pb_config_env {
-    const char *dir;        /* absolute; what relative paths of FILE options and file: references start from */
+    const char *dir; /* absolute; what relative paths of FILE options and file: references start from */
     pb_resolve_fn *resolve; /* NULL: env: and file: only */
     void *user;
 };
 
 /*
- * Check a section against up to n tables taken as one (the host's own keys first, then the plugin's; NULL entries are
- * skipped; each set passed pb_options_lint). *out is the caller's: pb_config_free.
- * Errors: INVALID_ARGUMENT, "FILE:LINE:COL: …" for unknown keys (with the nearest known one), values that do not fit,
- * missing REQUIRED options; NOT_FOUND for a reference to what is not there.
+ * Check a section against up to n tables taken as one (the host's own keys first, then the plugin's; NULL
+ * entries are skipped; each set passed pb_options_lint). *out is the caller's: pb_config_free.
+ * Errors: INVALID_ARGUMENT, "FILE:LINE:COL: …" for unknown keys (with the nearest known one), values that
+ * do not fit, missing REQUIRED options; NOT_FOUND for a reference to what is not there.
  */
 int pb_config_make(const struct pb_ini_section *sec, const pbay_option_table *const *tables, size_t n,
                    const struct pb_config_env *env, struct pbay_config **out, struct pb_err *err);
@@ -52,9 +53,9 @@ struct pb_config_pair {
 };
 
 /*
- * The base with a call's own options over it: only PER_CALL ones, checked as in the file, references not followed (a
- * caller must not read our environment). A LIST or FAMILY replaces the base's whole. The base must outlive *out, which
- * is the caller's: pb_config_free. Errors: INVALID_ARGUMENT naming the option.
+ * The base with a call's own options over it: only PER_CALL ones, checked as in the file, references not
+ * followed (a caller must not read our environment). A LIST or FAMILY replaces the base's whole. The base
+ * must outlive *out, which is the caller's: pb_config_free. Errors: INVALID_ARGUMENT naming the option.
  */
 int pb_config_overlay(const struct pbay_config *base, const struct pb_config_pair *pairs, size_t n,
                       struct pbay_config **out, struct pb_err *err);
@@ -62,7 +63,10 @@ int pb_config_overlay(const struct pbay_config *base, const struct pb_config_pai
 /* Wipes and frees; NULL is fine. */
 void pb_config_free(struct pbay_config *cfg);
 
-/* The readers, as patchbay/plugin.h describes them for pbay_host. An unknown name is logged once and reads as unset. */
+/*
+ * The readers, as patchbay/plugin.h describes them for pbay_host. An unknown name is logged once and reads
+ * as unset.
+ */
 int pb_config_is_set(const struct pbay_config *cfg, const char *name);
 int64_t pb_config_get_int(const struct pbay_config *cfg, const char *name);
 double pb_config_get_num(const struct pbay_config *cfg, const char *name);
@@ -73,6 +77,9 @@ pbay_str pb_config_where(const struct pbay_config *cfg, const char *name);
 
 /* Did the operator (or the caller) write it? False for a default. */
 int pb_config_is_given(const struct pbay_config *cfg, const char *name);
-/* Fill err with "FILE:LINE: NAME: text" for an option whose value host or plugin finds wrong later. Returns -1. */
+/*
+ * Fill err with "FILE:LINE: NAME: text" for an option whose value host or plugin finds wrong later. Returns
+ * -1.
+ */
 int pb_config_fail(const struct pbay_config *cfg, const char *name, struct pb_err *err, const char *fmt, ...)
     PB_PRINTF(4, 5);

@@ -21,7 +21,7 @@ struct reader {
     struct pb_err *err;
 };
 
-/* ------------------------------------------------------------------------------------------------ lines */
+/* ------------------------------------------------------------------------ lines */
 
 /* Behind the string that begins at p. */
 static const char *skip_string(const char *p, const char *end)
@@ -32,8 +32,9 @@ static const char *skip_string(const char *p, const char *end)
 }
 
 /*
- * jansson keeps no lines: find where each element of the top object's "Functions" begins. The text is valid JSON, so
- * counting brackets is enough. Lines of functions beyond n are not asked for; those not found stay 0.
+ * jansson keeps no lines: find where each element of the top object's "Functions" begins. The text is valid
+ * JSON, so counting brackets is enough. Lines of functions beyond n are not asked for; those not found stay
+ * 0.
  */
 static void find_lines(pbay_str text, struct pb_qrag_function *f, size_t n)
 {
@@ -72,7 +73,7 @@ static void find_lines(pbay_str text, struct pb_qrag_function *f, size_t n)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ one function */
+/* ------------------------------------------------------------------------ one function */
 
 static int fail(struct reader *r, const char *fmt, ...) PB_PRINTF(2, 3);
 
@@ -84,7 +85,8 @@ static int fail(struct reader *r, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     if (!r->at->name.n) return pb_ini_fail(r->err, r->file, r->at->line, 0, "Functions[%zu]: %s", r->i, text);
-    return pb_ini_fail(r->err, r->file, r->at->line, 0, "Functions[%zu] (%.*s): %s", r->i, PB_FMT(r->at->name), text);
+    return pb_ini_fail(r->err, r->file, r->at->line, 0, "Functions[%zu] (%.*s): %s", r->i,
+                       PB_FMT(r->at->name), text);
 }
 
 /* What a value is, for "expected this, not that". */
@@ -117,7 +119,8 @@ static int take_string(struct reader *r, const json_t *o, const char *key, pbay_
 }
 
 /* An integer of 0..max; what says which numbers there are. */
-static int take_int(struct reader *r, const json_t *v, const char *key, int64_t max, const char *what, int64_t *out)
+static int take_int(struct reader *r, const json_t *v, const char *key, int64_t max, const char *what,
+                    int64_t *out)
 {
     if (!v) return fail(r, "\"%s\" is missing", key);
     if (!json_is_integer(v)) return fail(r, "\"%s\" is %s; expected %s", key, kind(v), what);
@@ -135,7 +138,8 @@ static int by_name(const void *a, const void *b)
     return pb_str_cmp(x->name, y->name);
 }
 
-static int take_params(struct reader *r, const json_t *o, enum pb_qrag_params order, struct pb_qrag_function *f)
+static int take_params(struct reader *r, const json_t *o, enum pb_qrag_params order,
+                       struct pb_qrag_function *f)
 {
     const json_t *params = json_object_get(o, "Params");
     if (!params) return fail(r, "\"Params\" is missing");
@@ -148,7 +152,7 @@ static int take_params(struct reader *r, const json_t *o, enum pb_qrag_params or
     for (void *it = json_object_iter(walk); it; it = json_object_iter_next(walk, it)) {
         pbay_str name = pb_arena_str(&r->out->mem, pb_str_c(json_object_iter_key(it)));
         const char *shown = pb_arena_printf(&r->out->mem, "Params.%.*s", PB_FMT(name));
-        int64_t type;
+        int64_t type = 0;
         if (take_int(r, json_object_iter_value(it), shown, 2, data_types, &type) != 0) return -1;
         f->params[f->n_params++] = (struct pb_qrag_param){name, (uint8_t)type};
     }
@@ -188,15 +192,16 @@ static int once(struct reader *r, struct pb_map *m, pbay_str key, const char *wh
         return 0;
     }
     const struct pb_qrag_function *f = &r->out->functions[old - 1];
-    return fail(r, "\"%s\" %.*s is taken by Functions[%zu] (%.*s) in line %u", what, PB_FMT(key), (size_t)old - 1,
-                PB_FMT(f->name), f->line);
+    return fail(r, "\"%s\" %.*s is taken by Functions[%zu] (%.*s) in line %u", what, PB_FMT(key),
+                (size_t)old - 1, PB_FMT(f->name), f->line);
 }
 
-static int take_function(struct reader *r, const json_t *o, enum pb_qrag_params order, struct pb_qrag_function *f)
+static int take_function(struct reader *r, const json_t *o, enum pb_qrag_params order,
+                         struct pb_qrag_function *f)
 {
     if (!json_is_object(o)) return fail(r, "it is %s; expected an object", kind(o));
     if (take_string(r, o, "Name", &f->name) != 0 || check_name(r, f->name) != 0) return -1;
-    int64_t id, type, returns;
+    int64_t id = 0, type = 0, returns = 0;
     const json_t *t = json_object_get(o, "Type");
     const char *type_key = t ? "Type" : "FunctionType";
     if (!t) t = json_object_get(o, "FunctionType");
@@ -213,7 +218,7 @@ static int take_function(struct reader *r, const json_t *o, enum pb_qrag_params 
     return once(r, &r->ids, pb_str_c(digits), "Id") != 0 || once(r, &r->names, f->name, "Name") != 0 ? -1 : 0;
 }
 
-/* ------------------------------------------------------------------------------------------------ the file */
+/* ------------------------------------------------------------------------ the file */
 
 /* jansson quotes what it stumbled over, perhaps half a character of it. */
 static int json_failed(const char *file, json_error_t *e, struct pb_err *err)
@@ -246,8 +251,8 @@ static int take_file(struct reader *r, const json_t *top, pbay_str text, enum pb
     return 0;
 }
 
-int pb_qrag_functions_parse(const char *file, pbay_str text, enum pb_qrag_params order, struct pb_qrag_functions **out,
-                            struct pb_err *err)
+int pb_qrag_functions_parse(const char *file, pbay_str text, enum pb_qrag_params order,
+                            struct pb_qrag_functions **out, struct pb_err *err)
 {
     *out = NULL;
     if (text.n > PB_QRAG_JSON_MAX)
@@ -261,8 +266,10 @@ int pb_qrag_functions_parse(const char *file, pbay_str text, enum pb_qrag_params
     json_decref(top);
     pb_map_free(&r.ids);
     pb_map_free(&r.names);
-    if (rc == 0) *out = r.out;
-    else pb_qrag_functions_free(r.out);
+    if (rc == 0)
+        *out = r.out;
+    else
+        pb_qrag_functions_free(r.out);
     return rc;
 }
 

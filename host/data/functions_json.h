@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An old gateway's functions.json: {"Functions": [{"Id", "Name", "Type", "QRAP_Type", "ReturnType", "Params"}, …]}.
+ * An old gateway's functions.json: {"Functions": [{"Id", "Name", "Type", "QRAP_Type", "ReturnType",
+ * "Params"}, …]}.
  *
- * Keys are case-sensitive. `FunctionType` is taken for `Type`, and `CacheResultInQlik` ("true", "false" or a JSON
- * boolean) is read, as other Qlik plugins write them; further keys are ignored. Functions are told apart by Id and
- * Name, never by their place in the file. Threads: any. Bytes in, structs out: no file is opened here.
+ * Keys are case-sensitive. `FunctionType` is taken for `Type`, and `CacheResultInQlik` ("true", "false" or
+ * a JSON boolean) is read, as other Qlik plugins write them; further keys are ignored. Functions are told
+ * apart by Id and Name, never by their place in the file. Threads: any. Bytes in, structs out: no file is
+ * opened here.
  */
 #pragma once
 
@@ -17,8 +19,8 @@
 #include "base/str.h"
 
 /*
- * Which parameter is the first. Qlik passes arguments by position, and the Python gateway announced them sorted by
- * name in byte order (col1, col10, col11, …, col2), so that is what existing expressions rely on.
+ * Which parameter is the first. Qlik passes arguments by position, and the Python gateway announced them
+ * sorted by name in byte order (col1, col10, col11, …, col2), so that is what existing expressions rely on.
  */
 enum pb_qrag_params { PB_QRAG_PARAMS_SORTED, PB_QRAG_PARAMS_FILE };
 
@@ -50,9 +52,10 @@ struct pb_qrag_functions {
 
 /*
  * Read a file's text; `file` is for messages. *out is the caller's: pb_qrag_functions_free.
- * Errors: INVALID_ARGUMENT, "FILE:LINE:COL: …" for JSON that cannot be read, "FILE:LINE: Functions[3]: …" for the rest.
+ * Errors: INVALID_ARGUMENT, "FILE:LINE:COL: …" for JSON that cannot be read, "FILE:LINE: Functions[3]: …"
+ * for the rest.
  */
-int pb_qrag_functions_parse(const char *file, pbay_str text, enum pb_qrag_params order, struct pb_qrag_functions **out,
-                            struct pb_err *err);
+int pb_qrag_functions_parse(const char *file, pbay_str text, enum pb_qrag_params order,
+                            struct pb_qrag_functions **out, struct pb_err *err);
 /* NULL is fine. */
 void pb_qrag_functions_free(struct pb_qrag_functions *f);

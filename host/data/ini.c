@@ -44,9 +44,9 @@ static pbay_str header_key(struct pb_arena *a, pbay_str kind, pbay_str name)
 {
     pbay_str k = {NULL, kind.n + 1 + name.n};
     char *p = pb_arena_alloc(a, k.n + 1);
-    if (kind.n) memcpy(p, kind.p, kind.n);
+    if (kind.p) memcpy(p, kind.p, kind.n);
     p[kind.n] = name.p ? '"' : '\0';
-    if (name.n) memcpy(p + kind.n + 1, name.p, name.n);
+    if (name.p) memcpy(p + kind.n + 1, name.p, name.n);
     k.p = p;
     return k;
 }
@@ -78,6 +78,7 @@ int pb_ini_open_section(struct pb_ini_reader *r, pbay_str kind, pbay_str name, c
     if (dflt) {
         doc->defaults = sec;
     } else {
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): the items are pointers */
         PB_GROW(doc->sections, doc->cap, doc->n + 1);
         doc->sections[doc->n++] = sec;
     }
@@ -85,8 +86,8 @@ int pb_ini_open_section(struct pb_ini_reader *r, pbay_str kind, pbay_str name, c
     return 0;
 }
 
-int pb_ini_add(struct pb_ini_reader *r, pbay_str key, const char *key_at, pbay_str value, const char *value_at,
-               bool quoted)
+int pb_ini_add(struct pb_ini_reader *r, pbay_str key, const char *key_at, pbay_str value,
+               const char *value_at, bool quoted)
 {
     struct pb_ini_section *sec = r->sec;
     uintptr_t old = (uintptr_t)pb_map_get(&sec->by_key, key);
@@ -142,8 +143,8 @@ int pb_ini_parse(const char *file, pbay_str text, enum pb_ini_dialect dialect, s
 {
     *out = NULL;
     if (text.n > PB_INI_MAX)
-        return pb_ini_fail(err, file, 0, 0, "%zu bytes are too many for a configuration file (at most %d)", text.n,
-                           PB_INI_MAX);
+        return pb_ini_fail(err, file, 0, 0, "%zu bytes are too many for a configuration file (at most %d)",
+                           text.n, PB_INI_MAX);
     struct pb_ini *doc = pb_zalloc(sizeof *doc);
     doc->file = pb_strdup(file);
     doc->dialect = dialect;
@@ -205,7 +206,8 @@ const struct pb_ini_entry *pb_ini_get(const struct pb_ini_section *sec, const ch
     k.p = low;
     const struct pb_ini_entry *found = NULL;
     i = (uintptr_t)pb_map_get(&sec->by_key, k);
-    if (i) found = &sec->entries[i - 1];
+    if (i)
+        found = &sec->entries[i - 1];
     else if (sec->doc->defaults && (i = (uintptr_t)pb_map_get(&sec->doc->defaults->by_key, k)))
         found = &sec->doc->defaults->entries[i - 1];
     pb_free(low);

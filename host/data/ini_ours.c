@@ -33,12 +33,16 @@ static int no_control(struct pb_ini_reader *r)
     for (size_t i = 0; i < r->line_n; i++) {
         unsigned char c = (unsigned char)r->line_p[i];
         if ((c < 0x20 && c != '\t') || c == 0x7f)
-            return PB_INI_FAIL(r, r->line_p + i, "a control character (0x%02x); write \\n or \\t in a quoted value", c);
+            return PB_INI_FAIL(r, r->line_p + i,
+                               "a control character (0x%02x); write \\n or \\t in a quoted value", c);
     }
     return 0;
 }
 
-/* The text in quotes from *p, which is at the opening one, its escapes still there. *p ends behind the closing one. */
+/*
+ * The text in quotes from *p, which is at the opening one, its escapes still there. *p ends behind the
+ * closing one.
+ */
 static int quoted(struct pb_ini_reader *r, char **p, char *end, char **from, size_t *n)
 {
     char *open = *p, *in = open + 1;
@@ -46,7 +50,8 @@ static int quoted(struct pb_ini_reader *r, char **p, char *end, char **from, siz
         if (*in != '\\') continue;
         if (++in == end) break;
         if (!strchr("\"\\nt", *in))
-            return PB_INI_FAIL(r, in - 1, "unknown escape in a quoted value; there are \\\" \\\\ \\n and \\t");
+            return PB_INI_FAIL(r, in - 1,
+                               "unknown escape in a quoted value; there are \\\" \\\\ \\n and \\t");
     }
     if (in >= end) return PB_INI_FAIL(r, open, "the closing quote is missing");
     *from = open + 1;
@@ -75,14 +80,16 @@ static int nothing_behind(struct pb_ini_reader *r, char *p, char *end, const cha
 {
     p = skip_blanks(p, end);
     if (p == end || *p == ';') return 0;
-    return PB_INI_FAIL(r, p, "unexpected text behind the closing %s (a comment there begins with \";\")", what);
+    return PB_INI_FAIL(r, p, "unexpected text behind the closing %s (a comment there begins with \";\")",
+                       what);
 }
 
 static bool kind_ok(pbay_str k)
 {
     if (!k.n || k.p[0] < 'a' || k.p[0] > 'z') return false;
     for (size_t i = 1; i < k.n; i++)
-        if (!((k.p[i] >= 'a' && k.p[i] <= 'z') || (k.p[i] >= '0' && k.p[i] <= '9') || k.p[i] == '_')) return false;
+        if (!((k.p[i] >= 'a' && k.p[i] <= 'z') || (k.p[i] >= '0' && k.p[i] <= '9') || k.p[i] == '_'))
+            return false;
     return true;
 }
 
@@ -96,7 +103,8 @@ static int section(struct pb_ini_reader *r, char *open, char *end)
     while (p < end && !blank(*p) && *p != ']' && *p != '"') p++;
     kind.n = (size_t)(p - kind.p);
     p = skip_blanks(p, end);
-    if (!kind_ok(kind)) return PB_INI_FAIL(r, kind_at, "expected [kind] or [kind \"name\"], the kind in a-z, 0-9 and _");
+    if (!kind_ok(kind))
+        return PB_INI_FAIL(r, kind_at, "expected [kind] or [kind \"name\"], the kind in a-z, 0-9 and _");
     if (p < end && *p == '"') {
         char *name_at = p;
         if (quoted(r, &p, end, &name, &name_n) != 0) return -1;
@@ -130,16 +138,18 @@ static int entry(struct pb_ini_reader *r, char *p, char *end)
 {
     char *eq = memchr(p, '=', (size_t)(end - p));
     if (!eq && p > r->line_p && r->sec && r->sec->n)
-        return PB_INI_FAIL(r, p, "expected \"key = value\"; a value stands on one line, there are no continuation lines");
+        return PB_INI_FAIL(
+            r, p, "expected \"key = value\"; a value stands on one line, there are no continuation lines");
     if (!eq) return PB_INI_FAIL(r, p, "expected \"key = value\", [kind \"name\"] or a comment");
     if (!r->sec) return PB_INI_FAIL(r, p, "a key before the first [section]");
     pbay_str key = pb_str_trim(pb_str(p, (size_t)(eq - p)));
     if (!key.n) return PB_INI_FAIL(r, eq, "the key before \"=\" is missing");
     char *v = skip_blanks(eq + 1, end);
     if (v < end && *v == '"') {
-        char *text, *behind = v;
-        size_t n;
-        if (quoted(r, &behind, end, &text, &n) != 0 || nothing_behind(r, behind, end, "quote") != 0) return -1;
+        char *text = NULL, *behind = v;
+        size_t n = 0;
+        if (quoted(r, &behind, end, &text, &n) != 0 || nothing_behind(r, behind, end, "quote") != 0)
+            return -1;
         return pb_ini_add(r, key, p, unescape(text, n), v, true);
     }
     pbay_str value = bare(eq + 1, end);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The dialect of Python's configparser with its defaults and interpolation=None. Where configparser gathers errors
- * and raises at the end, this stops at the first; what is accepted, and every value, is the same.
+ * The dialect of Python's configparser with its defaults and interpolation=None. Where configparser gathers
+ * errors and raises at the end, this stops at the first; what is accepted, and every value, is the same.
  */
 #include "data/ini_text.h"
 
@@ -92,7 +92,8 @@ static int entry(struct pb_ini_reader *r, char *p, char *end, struct growing *g)
         if (*c >= 'A' && *c <= 'Z') *c = (char)(*c + 32);
     uint32_t width;
     char *v = lstrip(cut + 1, end, &width);
-    if (pb_ini_add(r, pb_str(p, (size_t)(key_end - p)), p, pb_str(v, (size_t)(end - v)), v, false) != 0) return -1;
+    if (pb_ini_add(r, pb_str(p, (size_t)(key_end - p)), p, pb_str(v, (size_t)(end - v)), v, false) != 0)
+        return -1;
     *g = (struct growing){r->sec, end};
     return 0;
 }

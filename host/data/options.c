@@ -10,8 +10,8 @@
 static const uint32_t KNOWN_FLAGS = PBAY_OPTF_REQUIRED | PBAY_OPTF_SECRET | PBAY_OPTF_PER_CALL;
 
 static const char *const type_words[] = {
-    NULL,   "text",  "whole number", "number", "yes or no", "duration",
-    "size", "one of", "list",        "path",   "texts by name",
+    NULL,   "text",   "whole number", "number", "yes or no",     "duration",
+    "size", "one of", "list",         "path",   "texts by name",
 };
 
 const pbay_option *pb_option_find(const pbay_option_table *t, pbay_str key)
@@ -20,7 +20,8 @@ const pbay_option *pb_option_find(const pbay_option_table *t, pbay_str key)
     bool family = dot > 0 && dot + 1 < key.n;
     for (uint32_t i = 0; i < t->count; i++) {
         const pbay_option *o = pb_option_at(t, i);
-        if (o->type == PBAY_OPT_FAMILY ? family && pb_str_is(pb_str(key.p, dot), o->name) : pb_str_is(key, o->name))
+        if (o->type == PBAY_OPT_FAMILY ? family && pb_str_is(pb_str(key.p, dot), o->name)
+                                       : pb_str_is(key, o->name))
             return o;
     }
     return NULL;
@@ -92,7 +93,8 @@ static bool parse_range(const pbay_option *o, struct pb_option_value *lo, struct
     pbay_str min = pb_str(o->choices, (size_t)(dots - o->choices)), max = pb_str_c(dots + 2);
     *lo = (struct pb_option_value){INT64_MIN, -INFINITY};
     *hi = (struct pb_option_value){INT64_MAX, INFINITY};
-    if ((min.n && !parse_scalar(o->type, NULL, min, lo)) || (max.n && !parse_scalar(o->type, NULL, max, hi))) return false;
+    if ((min.n && !parse_scalar(o->type, NULL, min, lo)) || (max.n && !parse_scalar(o->type, NULL, max, hi)))
+        return false;
     return (min.n || max.n) && (o->type == PBAY_OPT_NUM ? lo->num <= hi->num : lo->i <= hi->i);
 }
 
@@ -136,13 +138,15 @@ int pb_option_parse(const pbay_option *opt, pbay_str text, struct pb_option_valu
     bool read = parse_scalar(opt->type, opt->choices, text, out);
     if (read && in_range(opt, out)) return 0;
     char *value = shown(opt, text);
-    if (!read) wrong_value(opt, value, err);
-    else pb_fail(err, PBAY_INVALID_ARGUMENT, "%s is out of range; expected %s", value, opt->choices);
+    if (!read)
+        wrong_value(opt, value, err);
+    else
+        pb_fail(err, PBAY_INVALID_ARGUMENT, "%s is out of range; expected %s", value, opt->choices);
     pb_free(value);
     return -1;
 }
 
-/* ------------------------------------------------------------------------------------------------ lint */
+/* ------------------------------------------------------------------------ lint */
 
 static bool name_ok(const char *s)
 {
@@ -158,18 +162,21 @@ static int lint_choices(const pbay_option *o, struct pb_err *err)
     if (o->type == PBAY_OPT_ENUM) {
         pbay_str rest = pb_str_c(o->choices), one;
         int64_t n = 0, at;
-        if (!rest.n) return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s: an ENUM without choices", o->name);
+        if (!rest.n)
+            return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s: an ENUM without choices", o->name);
         for (; pb_str_split(&rest, '|', &one); n++)
             if (!one.n || !parse_enum(o->choices, one, &at) || at != n)
-                return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s: choices \"%s\": one is empty or twice there",
-                               o->name, o->choices);
+                return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                               "option %s: choices \"%s\": one is empty or twice there", o->name, o->choices);
         return 0;
     }
     if (!o->choices) return 0;
     if (!has_range(o->type))
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s: choices \"%s\" on a type that has none", o->name, o->choices);
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s: choices \"%s\" on a type that has none",
+                       o->name, o->choices);
     if (!parse_range(o, &lo, &hi))
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s: choices \"%s\" is not MIN..MAX", o->name, o->choices);
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s: choices \"%s\" is not MIN..MAX", o->name,
+                       o->choices);
     return 0;
 }
 
@@ -190,12 +197,14 @@ static int lint_default(const pbay_option *o, struct pb_err *err)
 static int lint_option(const pbay_option *o, struct pb_err *err)
 {
     if (!name_ok(o->name))
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "option name \"%s\" is not [a-z][a-z0-9_]*", o->name ? o->name : "");
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "option name \"%s\" is not [a-z][a-z0-9_]*",
+                       o->name ? o->name : "");
     if (o->type < PBAY_OPT_STR || o->type > PBAY_OPT_FAMILY)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s: type %u is unknown", o->name, o->type);
     if (o->flags & ~KNOWN_FLAGS)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s: flags 0x%x are unknown", o->name, o->flags);
-    /* A caller must not be able to name files of ours, nor to hand over secrets that would end in a cache's key. */
+    /* A caller must not be able to name files of ours, nor to hand over secrets that would end in a cache's
+     * key. */
     if ((o->flags & PBAY_OPTF_PER_CALL) && (o->type == PBAY_OPT_FILE || (o->flags & PBAY_OPTF_SECRET)))
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s: a %s cannot be set per call", o->name,
                        o->type == PBAY_OPT_FILE ? "FILE" : "SECRET");
@@ -219,8 +228,9 @@ int pb_options_lint(const pbay_option_table *const *tables, size_t n, struct pb_
     for (size_t t = 0; t < n; t++) {
         if (!tables[t] || !tables[t]->count) continue;
         if (!tables[t]->options || tables[t]->stride < sizeof(pbay_option))
-            return pb_fail(err, PBAY_INVALID_ARGUMENT, "option table: stride %u is less than the %zu of an option",
-                           tables[t]->stride, sizeof(pbay_option));
+            return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                           "option table: stride %u is less than the %zu of an option", tables[t]->stride,
+                           sizeof(pbay_option));
         for (uint32_t i = 0; i < tables[t]->count; i++) {
             const pbay_option *o = pb_option_at(tables[t], i);
             if (lint_option(o, err) != 0) return -1;
@@ -231,14 +241,16 @@ int pb_options_lint(const pbay_option_table *const *tables, size_t n, struct pb_
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------ help */
+/* ------------------------------------------------------------------------ help */
 
 void pb_option_describe(const pbay_option *opt, struct pb_buf *out)
 {
     pb_buf_c(out, opt->type < PB_COUNTOF(type_words) && opt->type ? type_words[opt->type] : "?");
     if (!opt->choices) return;
-    if (opt->type == PBAY_OPT_ENUM) pb_buf_ch(out, ' '), add_choices(out, opt->choices);
-    else pb_buf_printf(out, ", %s", opt->choices);
+    if (opt->type == PBAY_OPT_ENUM)
+        pb_buf_ch(out, ' '), add_choices(out, opt->choices);
+    else
+        pb_buf_printf(out, ", %s", opt->choices);
 }
 
 static void add_flags(const pbay_option *o, struct pb_buf *out)
@@ -254,8 +266,10 @@ static void wrap(struct pb_buf *out, const char *text, size_t indent, size_t wid
     for (pbay_str rest = pb_str_c(text), word; pb_str_split(&rest, ' ', &word);) {
         if (!word.n) continue;
         if (col && col + 1 + word.n > width) pb_buf_ch(out, '\n'), col = 0;
-        if (!col) pb_buf_printf(out, "%*s", (int)indent, ""), col = indent;
-        else pb_buf_ch(out, ' '), col++;
+        if (!col)
+            pb_buf_printf(out, "%*s", (int)indent, ""), col = indent;
+        else
+            pb_buf_ch(out, ' '), col++;
         pb_buf_str(out, word);
         col += word.n;
     }
@@ -294,8 +308,10 @@ void pb_options_markdown(const pbay_option_table *t, struct pb_buf *out)
         pb_option_describe(o, out);
         add_flags(o, out);
         pb_buf_c(out, " |");
-        if (!o->dflt) pb_buf_c(out, " |");
-        else cell(out, *o->dflt ? o->dflt : "empty", *o->dflt != 0);
+        if (!o->dflt)
+            pb_buf_c(out, " |");
+        else
+            cell(out, *o->dflt ? o->dflt : "empty", *o->dflt != 0);
         cell(out, o->doc, false);
         pb_buf_ch(out, '\n');
     }

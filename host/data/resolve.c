@@ -15,7 +15,8 @@ bool pb_resolve_split(pbay_str value, pbay_str *scheme, pbay_str *rest)
     size_t n = pb_str_chr(value, ':');
     if (n == value.n || !n || value.p[0] < 'a' || value.p[0] > 'z') return false;
     for (size_t i = 1; i < n; i++)
-        if (!((value.p[i] >= 'a' && value.p[i] <= 'z') || (value.p[i] >= '0' && value.p[i] <= '9'))) return false;
+        if (!((value.p[i] >= 'a' && value.p[i] <= 'z') || (value.p[i] >= '0' && value.p[i] <= '9')))
+            return false;
     *scheme = pb_str(value.p, n);
     *rest = pb_str(value.p + n + 1, value.n - n - 1);
     return true;
@@ -66,10 +67,10 @@ static int take_file(int fd, const char *path, struct pb_buf *out, struct pb_err
     ssize_t got = read_some(fd, p, PB_RESOLVE_MAX + 1);
     if (got < 0) return pb_fail(err, PBAY_UNAVAILABLE, "%s cannot be read: %s", path, strerror(errno));
     size_t n = (size_t)got;
-    const char *why = n > PB_RESOLVE_MAX               ? "is longer than 64 KiB"
-                      : memchr(p, 0, n)                ? "holds a NUL byte"
+    const char *why = n > PB_RESOLVE_MAX             ? "is longer than 64 KiB"
+                      : memchr(p, 0, n)              ? "holds a NUL byte"
                       : !pb_utf8_valid(pb_str(p, n)) ? "is not valid UTF-8"
-                                                       : NULL;
+                                                     : NULL;
     if (why) {
         explicit_bzero(p, n);
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s %s; a value is expected in it", path, why);
@@ -86,8 +87,8 @@ static int from_file(const char *dir, pbay_str rest, struct pb_buf *out, struct 
     char *path = pb_path_from(dir, rest);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc;
     if (fd < 0) {
-        rc = pb_fail(err, errno == ENOENT ? PBAY_NOT_FOUND : PBAY_PERMISSION_DENIED, "%s cannot be opened: %s", path,
-                     strerror(errno));
+        rc = pb_fail(err, errno == ENOENT ? PBAY_NOT_FOUND : PBAY_PERMISSION_DENIED,
+                     "%s cannot be opened: %s", path, strerror(errno));
     } else {
         rc = take_file(fd, path, out, err);
         close(fd);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an engine implements. store.c has checked sizes and text before an engine sees them; the contracts are those of
- * the verbs in store/store.h, and tests/unit/store/store_suite.c holds every engine to them. Private to host/store.
+ * What an engine implements. store.c has checked sizes and text before an engine sees them; the contracts
+ * are those of the verbs in store/store.h, and tests/unit/store/store_suite.c holds every engine to them.
+ * Private to host/store.
  */
 #pragma once
 
@@ -11,7 +12,8 @@
 
 struct pb_store_engine {
     const char *scheme; /* "sqlite" */
-    int (*open)(pbay_str rest, struct pb_store **out, struct pb_err *err); /* rest: the URL behind "scheme:" */
+    /* rest: the URL behind "scheme:" */
+    int (*open)(pbay_str rest, struct pb_store **out, struct pb_err *err);
     void (*close)(struct pb_store *s);
     int (*check)(struct pb_store *s, struct pb_err *err);
     int (*function_id)(struct pb_store *s, pbay_str scope, pbay_str name, int32_t explicit_id, int32_t *id,

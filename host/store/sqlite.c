@@ -16,14 +16,17 @@ static const char *const sql[PB_SQ_N_STMTS] = {
     [PB_SQ_ID_OF_NAME] = "SELECT id FROM function_id WHERE scope = ?1 AND name = ?2 AND current = 1",
     [PB_SQ_NAME_OF_ID] = "SELECT name FROM function_id WHERE scope = ?1 AND id = ?2",
     [PB_SQ_ID_RETIRE] = "UPDATE function_id SET current = 0 WHERE scope = ?1 AND name = ?2 AND current = 1",
-    [PB_SQ_ID_PUT] = "INSERT INTO function_id (scope, id, name, current, given, created_ms) VALUES (?1, ?2, ?3, 1, ?4, ?5)"
-                     " ON CONFLICT (scope, id) DO UPDATE SET current = 1, given = excluded.given",
+    [PB_SQ_ID_PUT] = ("INSERT INTO function_id (scope, id, name, current, given, created_ms) VALUES (?1, ?2, "
+                      "?3, 1, ?4, ?5)"
+                      " ON CONFLICT (scope, id) DO UPDATE SET current = 1, given = excluded.given"),
     [PB_SQ_SCOPE_ADD] = "INSERT INTO function_scope (scope, next_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
     [PB_SQ_SCOPE_NEXT] = "SELECT next_id FROM function_scope WHERE scope = ?1",
     [PB_SQ_SCOPE_SET] = "UPDATE function_scope SET next_id = ?2 WHERE scope = ?1",
-    [PB_SQ_KV_GET] = "SELECT value FROM kv WHERE space = ?1 AND key = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)",
-    [PB_SQ_KV_PUT] = "INSERT INTO kv (space, key, value, expires_ms) VALUES (?1, ?2, ?3, ?4)"
-                     " ON CONFLICT (space, key) DO UPDATE SET value = excluded.value, expires_ms = excluded.expires_ms",
+    [PB_SQ_KV_GET] =
+        "SELECT value FROM kv WHERE space = ?1 AND key = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)",
+    [PB_SQ_KV_PUT] =
+        ("INSERT INTO kv (space, key, value, expires_ms) VALUES (?1, ?2, ?3, ?4)"
+         " ON CONFLICT (space, key) DO UPDATE SET value = excluded.value, expires_ms = excluded.expires_ms"),
     [PB_SQ_KV_DELETE] = "DELETE FROM kv WHERE space = ?1 AND key = ?2",
     [PB_SQ_KV_PRUNE] = "DELETE FROM kv WHERE rowid IN (SELECT rowid FROM kv WHERE expires_ms <= ?1 LIMIT 16)",
 };
@@ -34,20 +37,22 @@ int pb_sq_fail(struct pb_sq *s, int rc, const char *doing, struct pb_err *err)
     const char *text = s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc);
     switch (rc & 0xff) {
     case SQLITE_FULL:
-        return pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "store %s: %s failed: the disk is full; make room, nothing is lost",
-                       s->path, doing);
+        return pb_fail(err, PBAY_RESOURCE_EXHAUSTED,
+                       "store %s: %s failed: the disk is full; make room, nothing is lost", s->path, doing);
     case SQLITE_READONLY:
-        return pb_fail(err, PBAY_FAILED_PRECONDITION, "store %s: %s failed: the file or its disk is read-only", s->path,
-                       doing);
+        return pb_fail(err, PBAY_FAILED_PRECONDITION,
+                       "store %s: %s failed: the file or its disk is read-only", s->path, doing);
     case SQLITE_NOTADB:
-        return pb_fail(err, PBAY_DATA_LOSS, "store %s is not a SQLite database; move it away or correct [store] url",
-                       s->path);
+        return pb_fail(err, PBAY_DATA_LOSS,
+                       "store %s is not a SQLite database; move it away or correct [store] url", s->path);
     case SQLITE_CORRUPT:
-        return pb_fail(err, PBAY_DATA_LOSS, "store %s: %s failed: the file is damaged (%s); restore it from a backup",
-                       s->path, doing, text);
+        return pb_fail(err, PBAY_DATA_LOSS,
+                       "store %s: %s failed: the file is damaged (%s); restore it from a backup", s->path,
+                       doing, text);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        pb_fail(err, PBAY_UNAVAILABLE, "store %s: %s failed: another program keeps it locked", s->path, doing);
+        pb_fail(err, PBAY_UNAVAILABLE, "store %s: %s failed: another program keeps it locked", s->path,
+                doing);
         if (err) err->advice = PBAY_ADVICE_RETRY;
         return -1;
     case SQLITE_IOERR:
@@ -55,14 +60,18 @@ int pb_sq_fail(struct pb_sq *s, int rc, const char *doing, struct pb_err *err)
         int os = s->db ? sqlite3_system_errno(s->db) : 0;
         if (!os) os = last;
         bool room = os == ENOSPC || os == EFBIG || os == EDQUOT;
-        return pb_fail(err, room ? PBAY_RESOURCE_EXHAUSTED : os == EROFS ? PBAY_FAILED_PRECONDITION : PBAY_UNAVAILABLE,
-                       "store %s: %s failed: %s%s%s", s->path, doing, text, os ? ": " : "", os ? strerror(os) : "");
+        return pb_fail(err,
+                       room          ? PBAY_RESOURCE_EXHAUSTED
+                       : os == EROFS ? PBAY_FAILED_PRECONDITION
+                                     : PBAY_UNAVAILABLE,
+                       "store %s: %s failed: %s%s%s", s->path, doing, text, os ? ": " : "",
+                       os ? strerror(os) : "");
     }
     default: return pb_fail(err, PBAY_INTERNAL, "store %s: %s failed: %s", s->path, doing, text);
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ statements */
+/* ------------------------------------------------------------------------ statements */
 
 sqlite3_stmt *pb_sq_get(struct pb_sq *s, enum pb_sq_stmt which, struct pb_err *err)
 {
@@ -100,7 +109,7 @@ int pb_sq_run(struct pb_sq *s, sqlite3_stmt *st, struct pb_err *err)
     return rc < 0 ? -1 : 0;
 }
 
-/* ------------------------------------------------------------------------------------------------ transactions */
+/* ------------------------------------------------------------------------ transactions */
 
 int pb_sq_lock(struct pb_sq *s, struct pb_err *err)
 {
@@ -139,7 +148,7 @@ int pb_sq_end(struct pb_sq *s, int rc, struct pb_err *err)
     return rc;
 }
 
-/* ------------------------------------------------------------------------------------------------ open and close */
+/* ------------------------------------------------------------------------ open and close */
 
 static void close_sq(struct pb_store *store)
 {
@@ -161,14 +170,17 @@ static int is_wal(void *user, int n, char **values, char **names)
 
 static int set_up(struct pb_sq *s, struct pb_err *err)
 {
-    static const char settings[] = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
-                                   "PRAGMA cell_size_check = ON; PRAGMA journal_size_limit = 67108864";
+    static const char settings[] =
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
+        "PRAGMA cell_size_check = ON; PRAGMA journal_size_limit = 67108864";
     bool wal = false;
     int rc = sqlite3_exec(s->db, "PRAGMA journal_mode = WAL", is_wal, &wal, NULL);
     if (rc != SQLITE_OK) return pb_sq_fail(s, rc, "open", err);
     if (!wal)
-        return pb_fail(err, PBAY_FAILED_PRECONDITION, "store %s: its disk does not support SQLite's WAL mode (a network "
-                       "file system?); put it on a local one", s->path);
+        return pb_fail(err, PBAY_FAILED_PRECONDITION,
+                       "store %s: its disk does not support SQLite's WAL mode (a network "
+                       "file system?); put it on a local one",
+                       s->path);
     rc = sqlite3_exec(s->db, settings, NULL, NULL, NULL);
     return rc == SQLITE_OK ? 0 : pb_sq_fail(s, rc, "open", err);
 }
@@ -220,7 +232,8 @@ static int on_check(void *user, int n, char **values, char **names)
     (void)names;
     const char *text = n > 0 && values[0] ? values[0] : "?";
     if (strcmp(text, "ok") == 0 || v->rc != 0) return 0;
-    v->rc = pb_fail(v->err, PBAY_DATA_LOSS, "store %s is damaged: %s; restore it from a backup", v->s->path, text);
+    v->rc = pb_fail(v->err, PBAY_DATA_LOSS, "store %s is damaged: %s; restore it from a backup", v->s->path,
+                    text);
     return 0;
 }
 

@@ -2,8 +2,8 @@
 /*
  * The SQLite engine's inside: connection, statements, transactions. Private to host/store/sqlite*.c.
  *
- * Writers queue up at a blocking lock on PATH.lock before they ask SQLite for its write lock: SQLite's own waiting is
- * polling and starves a writer for seconds when others are busy. Readers (WAL) take no lock.
+ * Writers queue up at a blocking lock on PATH.lock before they ask SQLite for its write lock: SQLite's own
+ * waiting is polling and starves a writer for seconds when others are busy. Readers (WAL) take no lock.
  */
 #pragma once
 

@@ -26,11 +26,14 @@ static int may_have(struct pb_sq *s, pbay_str scope, pbay_str name, int64_t id, 
     sqlite3_bind_int64(st, 2, id);
     int rc = pb_sq_step(s, st, "read", err);
     if (rc == 1) {
-        pbay_str owner = pb_str((const char *)sqlite3_column_text(st, 0), (size_t)sqlite3_column_bytes(st, 0));
+        pbay_str owner =
+            pb_str((const char *)sqlite3_column_text(st, 0), (size_t)sqlite3_column_bytes(st, 0));
         if (!pb_str_eq(owner, name))
             rc = pb_fail(err, PBAY_ALREADY_EXISTS,
-                         "function id %lld belongs to \"%.*s\" and cannot be given to \"%.*s\": Qlik may still call it by "
-                         "that id; choose another or leave it out", (long long)id, PB_FMT(owner), PB_FMT(name));
+                         "function id %lld belongs to \"%.*s\" and cannot be given to \"%.*s\": Qlik may "
+                         "still call it by "
+                         "that id; choose another or leave it out",
+                         (long long)id, PB_FMT(owner), PB_FMT(name));
     }
     pb_sq_done(st);
     return rc;
@@ -61,7 +64,8 @@ static int assign(struct pb_sq *s, pbay_str scope, int64_t *id, struct pb_err *e
         ++*id;
     }
     if (*id > INT32_MAX)
-        return pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "store %s: no function ids are left in \"%.*s\"", s->path, PB_FMT(scope));
+        return pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "store %s: no function ids are left in \"%.*s\"",
+                       s->path, PB_FMT(scope));
     sqlite3_stmt *st = pb_sq_get(s, PB_SQ_SCOPE_SET, err);
     if (!st) return -1;
     pb_sq_text(st, 1, scope);
@@ -94,14 +98,16 @@ static int record(struct pb_sq *s, pbay_str scope, pbay_str name, int64_t id, bo
 }
 
 /* Inside the transaction: another process may have been first. */
-static int decide(struct pb_sq *s, pbay_str scope, pbay_str name, int32_t explicit_id, int32_t *id, struct pb_err *err)
+static int decide(struct pb_sq *s, pbay_str scope, pbay_str name, int32_t explicit_id, int32_t *id,
+                  struct pb_err *err)
 {
     int64_t want = explicit_id;
     int has = id_of(s, scope, name, id, err);
     if (has < 0) return -1;
     if (has && (explicit_id < 0 || explicit_id == *id)) return 0;
     if (add_scope(s, scope, err) != 0) return -1;
-    if (explicit_id < 0 ? assign(s, scope, &want, err) != 0 : may_have(s, scope, name, want, err) < 0) return -1;
+    if (explicit_id < 0 ? assign(s, scope, &want, err) != 0 : may_have(s, scope, name, want, err) < 0)
+        return -1;
     if (record(s, scope, name, want, explicit_id >= 0, err) != 0) return -1;
     *id = (int32_t)want;
     return 0;

@@ -9,7 +9,8 @@ static void bind_blob(sqlite3_stmt *st, int at, pbay_str b)
     sqlite3_bind_blob64(st, at, b.n ? b.p : "", b.n, SQLITE_STATIC);
 }
 
-static sqlite3_stmt *bound(struct pb_sq *s, enum pb_sq_stmt which, pbay_str space, pbay_str key, struct pb_err *err)
+static sqlite3_stmt *bound(struct pb_sq *s, enum pb_sq_stmt which, pbay_str space, pbay_str key,
+                           struct pb_err *err)
 {
     sqlite3_stmt *st = pb_sq_get(s, which, err);
     if (!st) return NULL;
@@ -19,14 +20,17 @@ static sqlite3_stmt *bound(struct pb_sq *s, enum pb_sq_stmt which, pbay_str spac
 }
 
 /* 1 with the value in the statement (pb_sq_done it), 0, -1. */
-static int find(struct pb_sq *s, pbay_str space, pbay_str key, sqlite3_stmt **out, pbay_str *value, struct pb_err *err)
+static int find(struct pb_sq *s, pbay_str space, pbay_str key, sqlite3_stmt **out, pbay_str *value,
+                struct pb_err *err)
 {
     sqlite3_stmt *st = *out = bound(s, PB_SQ_KV_GET, space, key, err);
     if (!st) return -1;
     sqlite3_bind_int64(st, 3, pb_now_ms());
     int rc = pb_sq_step(s, st, "read", err);
-    if (rc != 1) pb_sq_done(st);
-    else *value = pb_str(sqlite3_column_blob(st, 0), (size_t)sqlite3_column_bytes(st, 0));
+    if (rc != 1)
+        pb_sq_done(st);
+    else
+        *value = pb_str(sqlite3_column_blob(st, 0), (size_t)sqlite3_column_bytes(st, 0));
     return rc;
 }
 
@@ -34,7 +38,7 @@ int pb_sq_kv_get(struct pb_store *store, pbay_str space, pbay_str key, struct pb
 {
     struct pb_sq *s = PB_CONTAINER(store, struct pb_sq, head);
     sqlite3_stmt *st;
-    pbay_str value;
+    pbay_str value = {NULL, 0};
     int rc = find(s, space, key, &st, &value, err);
     if (rc < 0) return -1;
     if (rc == 0) return pb_fail(err, PBAY_NOT_FOUND, "no such key in \"%.*s\"", PB_FMT(space));
@@ -64,7 +68,8 @@ static int prune(struct pb_sq *s, struct pb_err *err)
     return pb_sq_run(s, st, err);
 }
 
-static int put(struct pb_sq *s, pbay_str space, pbay_str key, pbay_str value, int64_t ttl_ms, struct pb_err *err)
+static int put(struct pb_sq *s, pbay_str space, pbay_str key, pbay_str value, int64_t ttl_ms,
+               struct pb_err *err)
 {
     sqlite3_stmt *st = bound(s, value.p ? PB_SQ_KV_PUT : PB_SQ_KV_DELETE, space, key, err);
     if (!st) return -1;
@@ -76,8 +81,8 @@ static int put(struct pb_sq *s, pbay_str space, pbay_str key, pbay_str value, in
     return pb_sq_run(s, st, err);
 }
 
-int pb_sq_kv_put(struct pb_store *store, pbay_str space, pbay_str key, pbay_str value, const pbay_str *expected,
-                 int64_t ttl_ms, struct pb_err *err)
+int pb_sq_kv_put(struct pb_store *store, pbay_str space, pbay_str key, pbay_str value,
+                 const pbay_str *expected, int64_t ttl_ms, struct pb_err *err)
 {
     struct pb_sq *s = PB_CONTAINER(store, struct pb_sq, head);
     if (pb_sq_begin(s, err) != 0) return -1;

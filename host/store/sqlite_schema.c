@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The schema, as the steps that lead to it. A step that was released is never changed: a new one follows it. */
+/*
+ * The schema, as the steps that lead to it. A step that was released is never changed: a new one follows
+ * it.
+ */
 #include "base/attr.h"
 #include "base/mem.h"
 #include "store/sqlite.h"
@@ -7,7 +10,8 @@
 enum { APPLICATION_ID = 0x50424159 }; /* "PBAY": tells our files from other programs' */
 
 static const char *const steps[] = {
-    /* 1: function ids. Rows are never deleted: an id once given stays its name's; `current` is the one in use. */
+    /* 1: function ids. Rows are never deleted: an id once given stays its name's; `current` is the one in
+       use. */
     "CREATE TABLE function_scope ("
     "  scope TEXT NOT NULL PRIMARY KEY,"
     "  next_id INTEGER NOT NULL"
@@ -38,16 +42,19 @@ static int number(struct pb_sq *s, const char *query, int64_t *out, struct pb_er
     sqlite3_stmt *st = NULL;
     int rc = sqlite3_prepare_v2(s->db, query, -1, &st, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_step(st);
-    if (rc == SQLITE_ROW) *out = sqlite3_column_int64(st, 0);
-    else pb_sq_fail(s, rc, "open", err);
+    if (rc == SQLITE_ROW)
+        *out = sqlite3_column_int64(st, 0);
+    else
+        pb_sq_fail(s, rc, "open", err);
     sqlite3_finalize(st);
     return rc == SQLITE_ROW ? 0 : -1;
 }
 
 static int step(struct pb_sq *s, size_t i, struct pb_err *err)
 {
-    char *sql = pb_sprintf("BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %zu; COMMIT", steps[i],
-                           APPLICATION_ID, i + 1);
+    char *sql =
+        pb_sprintf("BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %zu; COMMIT",
+                   steps[i], APPLICATION_ID, i + 1);
     int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
     pb_free(sql);
     if (rc == SQLITE_OK) return 0;
@@ -59,17 +66,18 @@ static int step(struct pb_sq *s, size_t i, struct pb_err *err)
 int pb_sq_migrate(struct pb_sq *s, struct pb_err *err)
 {
     int64_t app, version, tables;
-    if (number(s, "PRAGMA application_id", &app, err) != 0 || number(s, "PRAGMA user_version", &version, err) != 0 ||
+    if (number(s, "PRAGMA application_id", &app, err) != 0 ||
+        number(s, "PRAGMA user_version", &version, err) != 0 ||
         number(s, "SELECT count(*) FROM sqlite_schema", &tables, err) != 0)
         return -1;
     if (app != APPLICATION_ID && (app || version || tables))
-        return pb_fail(err, PBAY_FAILED_PRECONDITION, "store %s is another program's SQLite database; correct [store] url",
-                       s->path);
+        return pb_fail(err, PBAY_FAILED_PRECONDITION,
+                       "store %s is another program's SQLite database; correct [store] url", s->path);
     if (version > (int64_t)PB_COUNTOF(steps))
         return pb_fail(err, PBAY_FAILED_PRECONDITION,
                        "store %s has schema %lld, written by a newer version; this one knows up to %zu: "
-                       "install the newer version, or restore the backup from before it", s->path, (long long)version,
-                       PB_COUNTOF(steps));
+                       "install the newer version, or restore the backup from before it",
+                       s->path, (long long)version, PB_COUNTOF(steps));
     for (size_t i = (size_t)version; i < PB_COUNTOF(steps); i++)
         if (step(s, i, err) != 0) return -1;
     return 0;

@@ -61,7 +61,8 @@ static int check_key(pbay_str space, pbay_str key, struct pb_err *err)
 {
     if (check_name("space", space, 1, err) != 0) return -1;
     if (!key.n || key.n > PB_STORE_KEY_MAX)
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "a key of %zu bytes; expected 1 to %d", key.n, PB_STORE_KEY_MAX);
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "a key of %zu bytes; expected 1 to %d", key.n,
+                       PB_STORE_KEY_MAX);
     return 0;
 }
 
@@ -72,8 +73,8 @@ int pb_store_kv_get(struct pb_store *s, pbay_str space, pbay_str key, struct pb_
     return s->engine->kv_get(s, space, key, out, err);
 }
 
-int pb_store_kv_put(struct pb_store *s, pbay_str space, pbay_str key, pbay_str value, const pbay_str *expected,
-                    int64_t ttl_ms, struct pb_err *err)
+int pb_store_kv_put(struct pb_store *s, pbay_str space, pbay_str key, pbay_str value,
+                    const pbay_str *expected, int64_t ttl_ms, struct pb_err *err)
 {
     PB_MAGIC_CHECK(s, PB_STORE_MAGIC);
     if (check_key(space, key, err) != 0) return -1;

@@ -2,12 +2,14 @@
 /*
  * What survives a restart, as a set of verbs. One engine stands behind them per URL scheme (store/engine.h).
  *
- * Every verb is one transaction: what returned 0 is on disk, what returned -1 changed nothing. Any number of processes
- * may use one store; each opens it for itself, after fork. Threads: one at a time per struct pb_store. Verbs block
- * (disk, other processes' locks): they run at start or on the store thread, never on the loop.
+ * Every verb is one transaction: what returned 0 is on disk, what returned -1 changed nothing. Any number
+ * of processes may use one store; each opens it for itself, after fork. Threads: one at a time per struct
+ * pb_store. Verbs block (disk, other processes' locks): they run at start or on the store thread, never on
+ * the loop.
  *
- * Errors of every verb: UNAVAILABLE (another process holds it too long: try again), RESOURCE_EXHAUSTED (disk full),
- * FAILED_PRECONDITION (read-only, a newer schema), DATA_LOSS (damaged); messages name the file.
+ * Errors of every verb: UNAVAILABLE (another process holds it too long: try again), RESOURCE_EXHAUSTED
+ * (disk full), FAILED_PRECONDITION (read-only, a newer schema), DATA_LOSS (damaged); messages name the
+ * file.
  *
  * Glossary
  *   scope   a name space of function ids: Qlik sees each listener's functions by itself
@@ -32,23 +34,29 @@ enum {
 };
 
 /*
- * Open, creating and migrating as needed. `url` is "sqlite:PATH"; a relative PATH starts from the working directory.
- * The file is made with mode 0600; its directory (made with 0700 when only it is missing) must belong to the running
- * user and not be writable by anybody else. *out is the caller's: pb_store_close.
- * Errors: INVALID_ARGUMENT (no such engine), PERMISSION_DENIED (whose directory or file it is), the common ones.
+ * Open, creating and migrating as needed. `url` is "sqlite:PATH"; a relative PATH starts from the working
+ * directory. The file is made with mode 0600; its directory (made with 0700 when only it is missing) must
+ * belong to the running user and not be writable by anybody else. *out is the caller's: pb_store_close.
+ * Errors: INVALID_ARGUMENT (no such engine), PERMISSION_DENIED (whose directory or file it is), the common
+ * ones.
  */
 int pb_store_open(const char *url, struct pb_store **out, struct pb_err *err);
 /* NULL is fine. */
 void pb_store_close(struct pb_store *s);
-/* Read everything and check it. Takes as long as reading the store does. Errors: DATA_LOSS with what is wrong. */
+/*
+ * Read everything and check it. Takes as long as reading the store does. Errors: DATA_LOSS with what is
+ * wrong.
+ */
 int pb_store_check(struct pb_store *s, struct pb_err *err);
 
 /*
  * The id of a function, the same in every process and for ever, also when the function goes and comes back.
- * explicit_id >= 0 is the operator's and recorded; -1 asks for what was recorded or, the first time, the next free id
- * from PB_STORE_FIRST_ID on. An id once given to a name is never given to another of its scope, also when the operator
- * gave that name another one since. Ask for all explicit ids of a scope before the others.
- * Errors: ALREADY_EXISTS (the explicit id belongs to another name; both are named), RESOURCE_EXHAUSTED (none left).
+ * explicit_id >= 0 is the operator's and recorded; -1 asks for what was recorded or, the first time, the
+ * next free id from PB_STORE_FIRST_ID on. An id once given to a name is never given to another of its
+ * scope, also when the operator gave that name another one since. Ask for all explicit ids of a scope
+ * before the others.
+ * Errors: ALREADY_EXISTS (the explicit id belongs to another name; both are named), RESOURCE_EXHAUSTED
+ * (none left).
  */
 int pb_store_function_id(struct pb_store *s, pbay_str scope, pbay_str name, int32_t explicit_id, int32_t *id,
                          struct pb_err *err);
@@ -56,9 +64,9 @@ int pb_store_function_id(struct pb_store *s, pbay_str scope, pbay_str name, int3
 /* Append the value to *out. Errors: NOT_FOUND (never put, deleted or expired). */
 int pb_store_kv_get(struct pb_store *s, pbay_str space, pbay_str key, struct pb_buf *out, struct pb_err *err);
 /*
- * Put a value, or delete with value.p NULL. `expected` NULL: whatever was there; else only if the present value equals
- * it, where an empty one means that there must be none. ttl_ms 0: for ever.
+ * Put a value, or delete with value.p NULL. `expected` NULL: whatever was there; else only if the present
+ * value equals it, where an empty one means that there must be none. ttl_ms 0: for ever.
  * Errors: ABORTED (expected something else), INVALID_ARGUMENT (sizes).
  */
-int pb_store_kv_put(struct pb_store *s, pbay_str space, pbay_str key, pbay_str value, const pbay_str *expected,
-                    int64_t ttl_ms, struct pb_err *err);
+int pb_store_kv_put(struct pb_store *s, pbay_str space, pbay_str key, pbay_str value,
+                    const pbay_str *expected, int64_t ttl_ms, struct pb_err *err);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* INI text in both dialects; the first byte picks one (even: ours). What is read must lie in the text and be found. */
+/*
+ * INI text in both dialects; the first byte picks one (even: ours). What is read must lie in the text and
+ * be found.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 

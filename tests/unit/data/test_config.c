@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Sections against option tables: every type, every refusal with its place, references, a call's own options. */
+/*
+ * Sections against option tables: every type, every refusal with its place, references, a call's own
+ * options.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,7 +34,8 @@ static const pbay_option plugin_options[] = {
     {"pin", PBAY_OPT_INT, PBAY_OPTF_SECRET, NULL, "0..9999", "A number nobody sees."},
 };
 static const pbay_option_table host_table = {host_options, PB_COUNTOF(host_options), sizeof *host_options};
-static const pbay_option_table plugin_table = {plugin_options, PB_COUNTOF(plugin_options), sizeof *plugin_options};
+static const pbay_option_table plugin_table = {plugin_options, PB_COUNTOF(plugin_options),
+                                               sizeof *plugin_options};
 static const pbay_option_table *const both[] = {&host_table, NULL, &plugin_table};
 
 static int resolve_demo(void *user, pbay_str scheme, pbay_str rest, struct pb_buf *out, struct pb_err *err)
@@ -164,11 +168,14 @@ static void test_refused(void **state)
     (void)state;
     refused("connector = a\nmax_row = 5\n",
             "patchbay.ini:3:1: unknown key \"max_row\" in [function \"churn\"]; did you mean \"max_rows\"?");
-    refused("connector = a\n  zzzzzzzz = 5\n", "patchbay.ini:3:3: unknown key \"zzzzzzzz\" in [function \"churn\"]");
-    refused("header = 5\n", "patchbay.ini:2:1: unknown key \"header\" in [function \"churn\"]; write header.NAME = value");
+    refused("connector = a\n  zzzzzzzz = 5\n",
+            "patchbay.ini:3:3: unknown key \"zzzzzzzz\" in [function \"churn\"]");
+    refused("header = 5\n",
+            "patchbay.ini:2:1: unknown key \"header\" in [function \"churn\"]; write header.NAME = value");
     refused("header. = 5\n",
             "patchbay.ini:2:1: unknown key \"header.\" in [function \"churn\"]; write header.NAME = value");
-    refused("max_rows = 5\n", "patchbay.ini:1: [function \"churn\"] lacks \"connector\": The connector that answers.");
+    refused("max_rows = 5\n",
+            "patchbay.ini:1: [function \"churn\"] lacks \"connector\": The connector that answers.");
     refused("max_rows = many\n", "patchbay.ini:2:12: max_rows: \"many\"; expected a whole number");
     refused("max_rows = 0\n", "patchbay.ini:2:12: max_rows: \"0\" is out of range; expected 1..100000");
     refused("max_rows = 99999999999999999999\n",
@@ -176,14 +183,16 @@ static void test_refused(void **state)
     refused("threshold = nan\n", "patchbay.ini:2:13: threshold: \"nan\"; expected a number");
     refused("threshold = 1.6\n", "patchbay.ini:2:13: threshold: \"1.6\" is out of range; expected 0..1.5");
     refused("cache = maybe\n", "patchbay.ini:2:9: cache: \"maybe\"; expected yes or no");
-    refused("timeout = 5 parsecs\n",
-            "patchbay.ini:2:11: timeout: \"5 parsecs\"; expected a duration such as 250ms, 30s, 5m, 2h or 7d");
+    refused(
+        "timeout = 5 parsecs\n",
+        "patchbay.ini:2:11: timeout: \"5 parsecs\"; expected a duration such as 250ms, 30s, 5m, 2h or 7d");
     refused("timeout = 1h\n", "patchbay.ini:2:11: timeout: \"1h\" is out of range; expected 1ms..10m");
     refused("max_body = 2G\n", "patchbay.ini:2:12: max_body: \"2G\" is out of range; expected ..1G");
     refused("max_body = \"6\\n\\\"M\"\n",
             "patchbay.ini:2:12: max_body: \"6\\n\\\"M\"; expected a size such as 512, 64k, 6M or 1G");
     refused("format = xml\n", "patchbay.ini:2:10: format: \"xml\"; expected one of csv, json, lines");
-    refused("format = csv|json\n", "patchbay.ini:2:10: format: \"csv|json\"; expected one of csv, json, lines");
+    refused("format = csv|json\n",
+            "patchbay.ini:2:10: format: \"csv|json\"; expected one of csv, json, lines");
     refused("key_file =\n", "patchbay.ini:2:11: key_file: \"\"; expected a path");
     refused("pin = geheim\n", "patchbay.ini:2:7: pin: the value; expected a whole number");
     refused("pin = 10000\n", "patchbay.ini:2:7: pin: the value is out of range; expected 0..9999");
@@ -222,9 +231,10 @@ static void test_references(void **state)
     write_file("big", big, 65537);
     write_file("fits", big, 65536);
     free(big);
-    struct pbay_config *c = made("connector = ssm:/a/b\ntoken = env:PB_TEST_TOKEN\nmax_rows = env:PB_TEST_ROWS\n"
-                                 "header.A = file:secret\nheader.B = \"env:PB_TEST_GONE\"\nheader.C = https://x/\n"
-                                 "header.D = E:x\nheader.E = file:fits\n");
+    struct pbay_config *c =
+        made("connector = ssm:/a/b\ntoken = env:PB_TEST_TOKEN\nmax_rows = env:PB_TEST_ROWS\n"
+             "header.A = file:secret\nheader.B = \"env:PB_TEST_GONE\"\nheader.C = https://x/\n"
+             "header.D = E:x\nheader.E = file:fits\n");
     str_is(pb_config_get_str(c, "connector"), "from-ssm:/a/b");
     str_is(pb_config_get_str(c, "token"), "env:PB_TEST_OTHER");
     assert_int_equal(pb_config_get_int(c, "max_rows"), 7);
@@ -249,8 +259,8 @@ static void test_references(void **state)
     refused("pin = file:secret\n", "patchbay.ini:2:7: pin: the value; expected a whole number");
 }
 
-static int overlay(const struct pbay_config *base, const char *key, const char *value, struct pbay_config **out,
-                   struct pb_err *err)
+static int overlay(const struct pbay_config *base, const char *key, const char *value,
+                   struct pbay_config **out, struct pb_err *err)
 {
     struct pb_config_pair pair = {pb_str_c(key), pb_str_c(value)};
     return pb_config_overlay(base, &pair, 1, out, err);
@@ -270,8 +280,9 @@ static void test_overlay(void **state)
     (void)state;
     struct pbay_config *base = made("connector = aws\nheader.A = 1\nheader.B = 2\n"), *c;
     struct pb_config_pair pairs[] = {
-        {PB_STR("max_rows"), PB_STR("9")}, {PB_STR("header.C"), PB_STR("env:HOME")}, {PB_STR("header.D"), PB_STR("4")},
-        {PB_STR("params"), PB_STR("p,q,r")}, {PB_STR("format"), PB_STR("json")},
+        {PB_STR("max_rows"), PB_STR("9")},  {PB_STR("header.C"), PB_STR("env:HOME")},
+        {PB_STR("header.D"), PB_STR("4")},  {PB_STR("params"), PB_STR("p,q,r")},
+        {PB_STR("format"), PB_STR("json")},
     };
     struct pb_err err = {0};
     assert_int_equal(pb_config_overlay(base, pairs, PB_COUNTOF(pairs), &c, &err), 0);

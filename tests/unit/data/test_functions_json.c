@@ -34,7 +34,8 @@ static struct pb_qrag_functions *load(const char *module, enum pb_qrag_params or
     return f;
 }
 
-static void function_is(const struct pb_qrag_functions *f, size_t i, const char *name, const char *type, size_t n_params)
+static void function_is(const struct pb_qrag_functions *f, size_t i, const char *name, const char *type,
+                        size_t n_params)
 {
     assert_true(i < f->n);
     assert_int_equal(f->functions[i].id, i);
@@ -122,8 +123,10 @@ static void test_not_json(void **state)
     pb_buf_free(&b);
     refused("", "f.json:1:1: this is not JSON: '[' or '{' expected near end of file");
     refused("{\"Functions\": [\n{]", "f.json:2:2: this is not JSON: string or '}' expected near ']'");
-    refused("{\"Functions\": [], \"Functions\": []}", "f.json:1:29: this is not JSON: duplicate object key near '\"Functions\"'");
-    refused("{\"Functions\": [\"\xff\"]}", "f.json:1:16: this is not JSON: unable to decode byte 0xff near '\"'");
+    refused("{\"Functions\": [], \"Functions\": []}",
+            "f.json:1:29: this is not JSON: duplicate object key near '\"Functions\"'");
+    refused("{\"Functions\": [\"\xff\"]}",
+            "f.json:1:16: this is not JSON: unable to decode byte 0xff near '\"'");
 }
 
 static void test_wrong(void **state)
@@ -138,25 +141,29 @@ static void test_wrong(void **state)
     snprintf(msg, sizeof msg, "f.json: \"Functions\" is an object; %s", shape);
     refused("{\"Functions\": {}}", msg);
     refused("{\"Functions\": [\n 5]}", "f.json:2: Functions[0]: it is an integer; expected an object");
-    refused("{\"x\": [1, {\"Functions\": [1]}], \"Functions\": [\n\n {}]}", "f.json:3: Functions[0]: \"Name\" is missing");
+    refused("{\"x\": [1, {\"Functions\": [1]}], \"Functions\": [\n\n {}]}",
+            "f.json:3: Functions[0]: \"Name\" is missing");
     refused("{\"Functions\": [{\"Name\": \"a b\"}]}",
             "f.json:1: Functions[0] (a b): Qlik takes only letters, digits and _ in a function's name");
     refused("{\"Functions\": [{\"Name\": \"\"}]}", "f.json:1: Functions[0]: \"Name\" is empty");
-    refused("{\"Functions\": [{\"Name\": 5}]}", "f.json:1: Functions[0]: \"Name\" is an integer; expected a string");
+    refused("{\"Functions\": [{\"Name\": 5}]}",
+            "f.json:1: Functions[0]: \"Name\" is an integer; expected a string");
 #define A "{\"Functions\": [{\"Name\": \"a\", "
     refused(A "\"x\":1}]}", "f.json:1: Functions[0] (a): \"Id\" is missing");
-    refused(A "\"Id\":-1}]}", "f.json:1: Functions[0] (a): \"Id\" is -1; expected an integer from 0 to 2147483647");
+    refused(A "\"Id\":-1}]}",
+            "f.json:1: Functions[0] (a): \"Id\" is -1; expected an integer from 0 to 2147483647");
     refused(A "\"Id\":2147483648}]}",
             "f.json:1: Functions[0] (a): \"Id\" is 2147483648; expected an integer from 0 to 2147483647");
-    refused(A "\"Id\":1.0}]}",
-            "f.json:1: Functions[0] (a): \"Id\" is a number with a fraction; expected an integer from 0 to 2147483647");
+    refused(A "\"Id\":1.0}]}", "f.json:1: Functions[0] (a): \"Id\" is a number with a fraction; expected an "
+                               "integer from 0 to 2147483647");
     refused(A "\"Id\":1}]}", "f.json:1: Functions[0] (a): \"Type\" is missing");
     refused(A "\"Id\":1,\"Type\":3}]}",
             "f.json:1: Functions[0] (a): \"Type\" is 3; expected 0 (scalar), 1 (aggregation) or 2 (tensor)");
-    refused(A "\"Id\":1,\"FunctionType\":3}]}",
-            "f.json:1: Functions[0] (a): \"FunctionType\" is 3; expected 0 (scalar), 1 (aggregation) or 2 (tensor)");
+    refused(A "\"Id\":1,\"FunctionType\":3}]}", "f.json:1: Functions[0] (a): \"FunctionType\" is 3; expected "
+                                                "0 (scalar), 1 (aggregation) or 2 (tensor)");
     refused(A "\"Id\":1,\"Type\":2,\"ReturnType\":true}]}",
-            "f.json:1: Functions[0] (a): \"ReturnType\" is true or false; expected 0 (string), 1 (numeric) or 2 (dual)");
+            "f.json:1: Functions[0] (a): \"ReturnType\" is true or false; expected 0 (string), 1 (numeric) "
+            "or 2 (dual)");
 #define B A "\"Type\":2,\"ReturnType\":0,"
     refused(B "\"Id\":1}]}", "f.json:1: Functions[0] (a): \"QRAP_Type\" is missing");
 #define C B "\"QRAP_Type\":\"x\",\"Id\":1"
@@ -170,17 +177,19 @@ static void test_wrong(void **state)
 #define REST "\"Type\":2,\"ReturnType\":0,\"QRAP_Type\":\"x\",\"Params\":{}"
     refused(C ",\"Params\":{}},\n{\"Name\":\"b\",\"Id\":1," REST "}]}",
             "f.json:2: Functions[1] (b): \"Id\" 1 is taken by Functions[0] (a) in line 1");
-    refused(C ",\"Params\":{}},\n{\"Name\":\"c\",\"Id\":2," REST "},\n\n {\"Name\":\"a\",\"Id\":3," REST "}]}",
+    refused(C ",\"Params\":{}},\n{\"Name\":\"c\",\"Id\":2," REST "},\n\n {\"Name\":\"a\",\"Id\":3," REST
+              "}]}",
             "f.json:4: Functions[2] (a): \"Name\" a is taken by Functions[0] (a) in line 1");
 }
 
 static void test_accepted(void **state)
 {
     (void)state;
-    static const char text[] = "\xef\xbb\xbf{\"Functions\": [{\"Name\":\"a\",\"Id\":7,\"FunctionType\":1,\"ReturnType\":2,"
-                               "\"QRAP_Type\":\"x\",\"CacheResultInQlik\":\"True\",\"Other\":[1,{\"a\":\"]\"}],"
-                               "\"Params\":{\"z\":2,\"\xc3\xa4\":1,\"B\":0}},"
-                               "\r\n{\"Name\":\"b\",\"Id\":3,\"CacheResultInQlik\":false," REST "}]}";
+    static const char text[] =
+        "\xef\xbb\xbf{\"Functions\": [{\"Name\":\"a\",\"Id\":7,\"FunctionType\":1,\"ReturnType\":2,"
+        "\"QRAP_Type\":\"x\",\"CacheResultInQlik\":\"True\",\"Other\":[1,{\"a\":\"]\"}],"
+        "\"Params\":{\"z\":2,\"\xc3\xa4\":1,\"B\":0}},"
+        "\r\n{\"Name\":\"b\",\"Id\":3,\"CacheResultInQlik\":false," REST "}]}";
     struct pb_qrag_functions *f;
     struct pb_err err = {0};
     assert_int_equal(pb_qrag_functions_parse("f", pb_str_c(text), PB_QRAG_PARAMS_SORTED, &f, &err), 0);
@@ -197,7 +206,8 @@ static void test_accepted(void **state)
     assert_int_equal(f->functions[1].line, 2);
     assert_true(f->functions[1].cache_given && !f->functions[1].cache);
     pb_qrag_functions_free(f);
-    assert_int_equal(pb_qrag_functions_parse("f", PB_STR("{\"Functions\":[]}"), PB_QRAG_PARAMS_FILE, &f, &err), 0);
+    assert_int_equal(
+        pb_qrag_functions_parse("f", PB_STR("{\"Functions\":[]}"), PB_QRAG_PARAMS_FILE, &f, &err), 0);
     assert_int_equal(f->n, 0);
     pb_qrag_functions_free(f);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The dialect of patchbay.ini, and what Python's shares with it. Python's own is compared in test_ini_python. */
+/*
+ * The dialect of patchbay.ini, and what Python's shares with it. Python's own is compared in
+ * test_ini_python.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,14 +39,16 @@ static void refused(const char *text, const char *msg)
     refused_n(pb_str_c(text), PB_INI_OURS, msg);
 }
 
-static const struct pb_ini_entry *get(const struct pb_ini *doc, const char *kind, const char *name, const char *key)
+static const struct pb_ini_entry *get(const struct pb_ini *doc, const char *kind, const char *name,
+                                      const char *key)
 {
     const struct pb_ini_section *sec = pb_ini_find(doc, kind, name);
     if (!sec) fail_msg("no section %s", kind);
     return pb_ini_get(sec, key);
 }
 
-static void value_is(const struct pb_ini *doc, const char *kind, const char *name, const char *key, const char *want)
+static void value_is(const struct pb_ini *doc, const char *kind, const char *name, const char *key,
+                     const char *want)
 {
     const struct pb_ini_entry *e = get(doc, kind, name, key);
     if (!e) fail_msg("no key %s", key);
@@ -142,16 +147,19 @@ static void test_refused(void **state)
     (void)state;
     refused("k = v\n", "t.ini:1:1: a key before the first [section]");
     refused("[a]\nk\n", "t.ini:2:1: expected \"key = value\", [kind \"name\"] or a comment");
-    refused("[a]\nk = v\n  more\n",
-            "t.ini:3:3: expected \"key = value\"; a value stands on one line, there are no continuation lines");
+    refused(
+        "[a]\nk = v\n  more\n",
+        "t.ini:3:3: expected \"key = value\"; a value stands on one line, there are no continuation lines");
     refused("[a]\n = v\n", "t.ini:2:2: the key before \"=\" is missing");
     refused("[a]\nk = \"v\n", "t.ini:2:5: the closing quote is missing");
     refused("[a]\nk = \"v\\\"\n", "t.ini:2:5: the closing quote is missing");
     refused("[a]\nk = \"v\\", "t.ini:2:5: the closing quote is missing");
-    refused("[a]\nk = \"\xc3\xa9\\x\"\n", "t.ini:2:7: unknown escape in a quoted value; there are \\\" \\\\ \\n and \\t");
+    refused("[a]\nk = \"\xc3\xa9\\x\"\n",
+            "t.ini:2:7: unknown escape in a quoted value; there are \\\" \\\\ \\n and \\t");
     refused("[a]\nk = \"\\\"\xc3\xa9\" w\n",
             "t.ini:2:11: unexpected text behind the closing quote (a comment there begins with \";\")");
-    refused("[a] # b\n", "t.ini:1:5: unexpected text behind the closing bracket (a comment there begins with \";\")");
+    refused("[a] # b\n",
+            "t.ini:1:5: unexpected text behind the closing bracket (a comment there begins with \";\")");
     refused("[]\n", "t.ini:1:2: expected [kind] or [kind \"name\"], the kind in a-z, 0-9 and _");
     refused("[A]\n", "t.ini:1:2: expected [kind] or [kind \"name\"], the kind in a-z, 0-9 and _");
     refused("[a b]\n", "t.ini:1:4: a section's name stands in double quotes: [a \"name\"]");
@@ -160,9 +168,12 @@ static void test_refused(void **state)
     refused("[a \"\"]\n", "t.ini:1:4: the name is empty");
     refused("[a]\n[b \"x\"]\n[a]\n", "t.ini:3:1: [a] stands twice; the first is in line 1");
     refused("[b \"x\"]\n\n [b  \"x\" ]\n", "t.ini:3:2: [b \"x\"] stands twice; the first is in line 1");
-    refused("[b \"x\"]\nk=1\nl=2\nk=3\n", "t.ini:4:1: \"k\" stands twice in [b \"x\"]; the first is in line 2");
-    refused("[a]\nk = \x1b[0m\n", "t.ini:2:5: a control character (0x1b); write \\n or \\t in a quoted value");
-    refused("[a]\nk = 1\rl = 2\n", "t.ini:2:6: a control character (0x0d); write \\n or \\t in a quoted value");
+    refused("[b \"x\"]\nk=1\nl=2\nk=3\n",
+            "t.ini:4:1: \"k\" stands twice in [b \"x\"]; the first is in line 2");
+    refused("[a]\nk = \x1b[0m\n",
+            "t.ini:2:5: a control character (0x1b); write \\n or \\t in a quoted value");
+    refused("[a]\nk = 1\rl = 2\n",
+            "t.ini:2:6: a control character (0x0d); write \\n or \\t in a quoted value");
     for (int d = PB_INI_OURS; d <= PB_INI_PYTHON; d++) {
         enum pb_ini_dialect dialect = (enum pb_ini_dialect)d;
         refused_n(pb_str("[a]\nk = \0v\n", 11), dialect, "t.ini:2:5: a NUL byte; this is not a text file");
@@ -170,7 +181,8 @@ static void test_refused(void **state)
                   "t.ini:2:6: byte 0xff is not valid UTF-8; save the file as UTF-8");
         refused_n(PB_STR("[a]\nk = \xe4rger"), dialect,
                   "t.ini:2:5: byte 0xe4 is not valid UTF-8; save the file as UTF-8");
-        refused_n(PB_STR("[a]\nk = \xc3"), dialect, "t.ini:2:5: byte 0xc3 is not valid UTF-8; save the file as UTF-8");
+        refused_n(PB_STR("[a]\nk = \xc3"), dialect,
+                  "t.ini:2:5: byte 0xc3 is not valid UTF-8; save the file as UTF-8");
         refused_n(pb_str("\xff\xfe[\0a\0", 6), dialect, "t.ini:1:1: this file is UTF-16; save it as UTF-8");
     }
 }
@@ -192,7 +204,8 @@ static void test_python(void **state)
     value_is(doc, "f", NULL, "other", "x");
     assert_int_equal(get(doc, "base", NULL, "text")->line, 6);
     pb_ini_free(doc);
-    refused_n(PB_STR("[a]\nX = 1\nx : 2\n"), PB_INI_PYTHON, "t.ini:3:1: \"x\" stands twice in [a]; the first is in line 2");
+    refused_n(PB_STR("[a]\nX = 1\nx : 2\n"), PB_INI_PYTHON,
+              "t.ini:3:1: \"x\" stands twice in [a]; the first is in line 2");
     refused_n(PB_STR("[a]\n[a]\n"), PB_INI_PYTHON, "t.ini:2:1: [a] stands twice; the first is in line 1");
     refused_n(PB_STR("x = 1\n"), PB_INI_PYTHON, "t.ini:1:1: a key before the first [section]");
     refused_n(PB_STR("[a]\nfoo\n"), PB_INI_PYTHON,
@@ -203,8 +216,8 @@ static void test_python(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole),     cmocka_unit_test(test_line_ends), cmocka_unit_test(test_long_line),
-        cmocka_unit_test(test_refused),   cmocka_unit_test(test_python),
+        cmocka_unit_test(test_whole),   cmocka_unit_test(test_line_ends), cmocka_unit_test(test_long_line),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_python),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Python's own configparser says what the second dialect means: generated texts and the fuzz corpus go through both.
- * PB_SEED=n repeats a run.
+ * Python's own configparser says what the second dialect means: generated texts and the fuzz corpus go
+ * through both. PB_SEED=n repeats a run.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,13 +28,65 @@ static uint32_t below(uint32_t n)
     return (uint32_t)((rng >> 33) % n);
 }
 
-/* Pieces that configparser treats specially, or nearly. Capitals beyond ASCII are left out: data/ini.h says why. */
+/*
+ * Pieces that configparser treats specially, or nearly. Capitals beyond ASCII are left out: data/ini.h says
+ * why.
+ */
 static const char *const pieces[] = {
-    "[", "]", "[a]\n", "[B c]\n", "[DEFAULT]\n", "[DEFAULT]\r\n", "[a]x\n", "[]\n", "[]]\n", "[ s ] ; c\n", "k", "K",
-    "key", "=", ":", " = ", "k = v\n", "l: w\n", "m=\n", "N = x y  ; z\n", "url = https://h:1/?a=%20%%\n", " ", "  ",
-    "\t", "   more\n", "\tmore\n", "      deeper = x\n", "\n", "\n\n", "\r\n", "\r", "  \n", "#", ";", "# c\n", "  ; c\n",
-    "%", "\"", "\\", "\xc3\xa9", "\xe6\xbc\xa2", "\xf0\x9f\x98\x80", "\xc2\xa0", "\xc2\x85", "\xe2\x80\x83",
-    "\xe3\x80\x80", "\xe2\x80\xa8", "\xef\xbb\xbf", "\xe1\x9a\x80", "\x1c", "\x1f", "\x0b", "\x0c", "\x01",
+    "[",
+    "]",
+    "[a]\n",
+    "[B c]\n",
+    "[DEFAULT]\n",
+    "[DEFAULT]\r\n",
+    "[a]x\n",
+    "[]\n",
+    "[]]\n",
+    "[ s ] ; c\n",
+    "k",
+    "K",
+    "key",
+    "=",
+    ":",
+    " = ",
+    "k = v\n",
+    "l: w\n",
+    "m=\n",
+    "N = x y  ; z\n",
+    "url = https://h:1/?a=%20%%\n",
+    " ",
+    "  ",
+    "\t",
+    "   more\n",
+    "\tmore\n",
+    "      deeper = x\n",
+    "\n",
+    "\n\n",
+    "\r\n",
+    "\r",
+    "  \n",
+    "#",
+    ";",
+    "# c\n",
+    "  ; c\n",
+    "%",
+    "\"",
+    "\\",
+    "\xc3\xa9",
+    "\xe6\xbc\xa2",
+    "\xf0\x9f\x98\x80",
+    "\xc2\xa0",
+    "\xc2\x85",
+    "\xe2\x80\x83",
+    "\xe3\x80\x80",
+    "\xe2\x80\xa8",
+    "\xef\xbb\xbf",
+    "\xe1\x9a\x80",
+    "\x1c",
+    "\x1f",
+    "\x0b",
+    "\x0c",
+    "\x01",
 };
 
 static void generate(struct pb_buf *b)
@@ -127,8 +179,8 @@ static void compare(const struct cases *c, pbay_str theirs)
         if (!pb_str_split(&b, '\n', &lb) || !pb_str_eq(la, lb)) {
             struct pb_buf show = {0};
             pb_buf_json(&show, nth(pb_buf_view(&c->texts), at));
-            fail_msg("text %zu %.*s\n  ours   %.*s\n  python %.*s", at, PB_FMT(pb_buf_view(&show)), PB_FMT(la),
-                     PB_FMT(lb));
+            fail_msg("text %zu %.*s\n  ours   %.*s\n  python %.*s", at, PB_FMT(pb_buf_view(&show)),
+                     PB_FMT(la), PB_FMT(lb));
         }
         at += pb_str_is(la, "end") || pb_str_is(la, "error");
     }

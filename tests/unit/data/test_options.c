@@ -18,8 +18,8 @@ static void lints(const pbay_option *o, uint32_t n, const char *msg)
     assert_int_equal(rc, *msg ? -1 : 0);
 }
 
-static void one(const char *name, uint32_t type, uint32_t flags, const char *dflt, const char *choices, const char *doc,
-                const char *msg)
+static void one(const char *name, uint32_t type, uint32_t flags, const char *dflt, const char *choices,
+                const char *doc, const char *msg)
 {
     pbay_option o = {name, type, flags, dflt, choices, doc};
     lints(&o, 1, msg);
@@ -58,7 +58,8 @@ static void test_lint(void **state)
     one("a", PBAY_OPT_FILE, PBAY_OPTF_PER_CALL, NULL, NULL, "x", "option a: a FILE cannot be set per call");
     one("a", PBAY_OPT_STR, PBAY_OPTF_PER_CALL | PBAY_OPTF_SECRET, NULL, NULL, "x",
         "option a: a SECRET cannot be set per call");
-    const pbay_option twice[] = {{"a", PBAY_OPT_STR, 0, NULL, NULL, "x"}, {"a", PBAY_OPT_INT, 0, NULL, NULL, "x"}};
+    const pbay_option twice[] = {{"a", PBAY_OPT_STR, 0, NULL, NULL, "x"},
+                                 {"a", PBAY_OPT_INT, 0, NULL, NULL, "x"}};
     lints(twice, 2, "option a stands twice");
     pbay_option_table t = {twice, 1, sizeof *twice}, none = {NULL, 0, 0};
     const pbay_option_table *const tables[] = {&t, NULL, &none, &t};
@@ -98,7 +99,8 @@ static void test_texts(void **state)
         {"region", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL, "Where it is."},
         {"format", PBAY_OPT_ENUM, PBAY_OPTF_PER_CALL, "csv", "csv|json", "Rows: a|b."},
         {"header", PBAY_OPT_FAMILY, PBAY_OPTF_SECRET, NULL, NULL,
-         "Header fields that are sent with every request, whatever the operation; the name goes on the wire as it is."},
+         "Header fields that are sent with every request, whatever the operation; the name goes on the wire "
+         "as it is."},
         {"rows", PBAY_OPT_INT, 0, "5", "1..9", "How many."},
     };
     pbay_option_table t = {options, 4, sizeof *options};

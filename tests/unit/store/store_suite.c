@@ -48,17 +48,19 @@ static struct pb_store *reopened(struct pb_store *s)
     return opened();
 }
 
-/* ------------------------------------------------------------------------------------------------ function ids */
+/* ------------------------------------------------------------------------ function ids */
 
 static int32_t id_of(struct pb_store *s, const char *scope, const char *name, int32_t explicit_id)
 {
     struct pb_err err = {0};
     int32_t id = -7;
-    if (pb_store_function_id(s, pb_str_c(scope), pb_str_c(name), explicit_id, &id, &err) != 0) fail_msg("%s", err.msg);
+    if (pb_store_function_id(s, pb_str_c(scope), pb_str_c(name), explicit_id, &id, &err) != 0)
+        fail_msg("%s", err.msg);
     return id;
 }
 
-static void id_refused(struct pb_store *s, const char *name, int32_t explicit_id, int32_t code, const char *msg)
+static void id_refused(struct pb_store *s, const char *name, int32_t explicit_id, int32_t code,
+                       const char *msg)
 {
     struct pb_err err = {0};
     int32_t id;
@@ -101,8 +103,10 @@ static void test_explicit_ids(void **state)
     /* The line was taken out of the configuration again: the id stays. */
     assert_int_equal(id_of(s, "sse", "zero", -1), 0);
     assert_int_equal(id_of(s, "other", "x", 1000), 1000);
-    id_refused(s, "b", 1002, PBAY_ALREADY_EXISTS, "function id 1002 belongs to \"a\" and cannot be given to \"b\"");
-    id_refused(s, "b", 0, PBAY_ALREADY_EXISTS, "function id 0 belongs to \"zero\" and cannot be given to \"b\"");
+    id_refused(s, "b", 1002, PBAY_ALREADY_EXISTS,
+               "function id 1002 belongs to \"a\" and cannot be given to \"b\"");
+    id_refused(s, "b", 0, PBAY_ALREADY_EXISTS,
+               "function id 0 belongs to \"zero\" and cannot be given to \"b\"");
     id_refused(s, "b", -2, PBAY_INVALID_ARGUMENT, "function id -2");
     id_refused(s, "", 1, PBAY_INVALID_ARGUMENT, "function name of 0 bytes");
     id_refused(s, "\xff", 1, PBAY_INVALID_ARGUMENT, "not text in UTF-8");
@@ -182,19 +186,22 @@ static void test_processes(void **state)
         if (i) assert_memory_equal(ids, first, sizeof ids);
     }
     for (int i = 0; i < NAMES; i++) {
-        if (i == 30) assert_int_equal(first[i], 5);
-        else assert_in_range(first[i], 1000, 1000 + NAMES - 2);
+        if (i == 30)
+            assert_int_equal(first[i], 5);
+        else
+            assert_in_range(first[i], 1000, 1000 + NAMES - 2);
         for (int k = 0; k < i; k++) assert_int_not_equal(first[i], first[k]);
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ key and value */
+/* ------------------------------------------------------------------------ key and value */
 
 static int put(struct pb_store *s, const char *key, const char *value, const char *expected, int64_t ttl_ms)
 {
     struct pb_err err = {0};
     pbay_str want = pb_str_c(expected);
-    int rc = pb_store_kv_put(s, PB_STR("aws"), pb_str_c(key), pb_str_c(value), expected ? &want : NULL, ttl_ms, &err);
+    int rc = pb_store_kv_put(s, PB_STR("aws"), pb_str_c(key), pb_str_c(value), expected ? &want : NULL,
+                             ttl_ms, &err);
     if (rc != 0 && err.code != PBAY_ABORTED) fail_msg("%s", err.msg);
     return rc;
 }
@@ -269,12 +276,14 @@ static void test_kv_ttl(void **state)
     pb_store_close(s);
 }
 
-static void put_refused(struct pb_store *s, size_t space_n, size_t key_n, size_t value_n, int64_t ttl_ms, const char *msg)
+static void put_refused(struct pb_store *s, size_t space_n, size_t key_n, size_t value_n, int64_t ttl_ms,
+                        const char *msg)
 {
     char *big = pb_alloc(PB_STORE_VALUE_MAX + 1);
     struct pb_err err = {0};
     memset(big, 'x', PB_STORE_VALUE_MAX + 1);
-    int rc = pb_store_kv_put(s, pb_str(big, space_n), pb_str(big, key_n), pb_str(big, value_n), NULL, ttl_ms, &err);
+    int rc = pb_store_kv_put(s, pb_str(big, space_n), pb_str(big, key_n), pb_str(big, value_n), NULL, ttl_ms,
+                             &err);
     pb_free(big);
     assert_string_equal(err.msg, msg);
     assert_int_equal(rc, *msg ? -1 : 0);
@@ -323,8 +332,8 @@ int store_suite_run(const struct store_factory *f)
     factory = f;
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_ids_stay), T(test_explicit_ids), T(test_moved_ids), T(test_processes), T(test_kv),
-        T(test_kv_expected), T(test_kv_ttl), T(test_kv_sizes), T(test_check),
+        T(test_ids_stay),    T(test_explicit_ids), T(test_moved_ids), T(test_processes), T(test_kv),
+        T(test_kv_expected), T(test_kv_ttl),       T(test_kv_sizes),  T(test_check),
     };
     print_message("engine %s\n", f->name);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What every engine of the store must do. A test program per engine says how to make and remove an empty store. */
+/*
+ * What every engine of the store must do. A test program per engine says how to make and remove an empty
+ * store.
+ */
 #pragma once
 
 struct store_factory {

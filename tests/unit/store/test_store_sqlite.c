@@ -113,12 +113,15 @@ static void test_modes(void **state)
 static void test_whose(void **state)
 {
     (void)state;
-    char *dir = dir_of(url), *sub = pb_sprintf("sqlite:%s/new/state.db", dir), *file = pb_sprintf("%s/new/state.db", dir);
+    char *dir = dir_of(url), *sub = pb_sprintf("sqlite:%s/new/state.db", dir),
+         *file = pb_sprintf("%s/new/state.db", dir);
     assert_int_equal(chmod(dir, 0770), 0);
-    refused(url, PBAY_PERMISSION_DENIED, "can be written by others (mode 0770); run: chmod go-w /tmp/pb-store-");
+    refused(url, PBAY_PERMISSION_DENIED,
+            "can be written by others (mode 0770); run: chmod go-w /tmp/pb-store-");
     assert_int_equal(chmod(dir, 0700), 0);
     refused("sqlite:/proc/state.db", PBAY_PERMISSION_DENIED, "/proc");
-    refused("sqlite:/nowhere/at/all/state.db", PBAY_NOT_FOUND, "store directory /nowhere/at/all cannot be made");
+    refused("sqlite:/nowhere/at/all/state.db", PBAY_NOT_FOUND,
+            "store directory /nowhere/at/all cannot be made");
     /* A missing directory is made, for us alone. */
     struct pb_store *s;
     struct pb_err err = {0};
@@ -137,7 +140,8 @@ static void test_whose(void **state)
 static void test_urls(void **state)
 {
     (void)state;
-    refused("postgres://u:secret@h/db", PBAY_INVALID_ARGUMENT, "store url \"postgres:...\": expected sqlite:PATH");
+    refused("postgres://u:secret@h/db", PBAY_INVALID_ARGUMENT,
+            "store url \"postgres:...\": expected sqlite:PATH");
     refused("", PBAY_INVALID_ARGUMENT, "expected sqlite:PATH");
     refused("sqlite:", PBAY_INVALID_ARGUMENT, "expected the path of a file");
     refused("sqlite:/tmp/", PBAY_INVALID_ARGUMENT, "expected the path of a file");
@@ -194,7 +198,8 @@ static void test_schema(void **state)
     assert_int_equal(pb_store_check(s, &err), 0);
     pb_store_close(s);
     sql("PRAGMA user_version = 99");
-    refused(url, PBAY_FAILED_PRECONDITION, "has schema 99, written by a newer version; this one knows up to 2: install");
+    refused(url, PBAY_FAILED_PRECONDITION,
+            "has schema 99, written by a newer version; this one knows up to 2: install");
     /* A step that fails changes nothing and names itself. */
     sql("PRAGMA user_version = 1");
     refused(url, PBAY_INTERNAL, "schema 2: store ");
@@ -224,7 +229,8 @@ static void test_damaged(void **state)
     assert_true(fd >= 0);
     char junk[4096];
     memset(junk, 0x5a, sizeof junk);
-    for (off_t page = 9; page < 30; page++) assert_int_equal(pwrite(fd, junk, sizeof junk, page * 4096), sizeof junk);
+    for (off_t page = 9; page < 30; page++)
+        assert_int_equal(pwrite(fd, junk, sizeof junk, page * 4096), sizeof junk);
     close(fd);
     s = opened();
     assert_int_equal(pb_store_check(s, &err), -1);
@@ -235,7 +241,8 @@ static void test_damaged(void **state)
         struct pb_buf b = {0};
         char key[16];
         snprintf(key, sizeof key, "k%d", i);
-        if (pb_store_kv_get(s, PB_STR("x"), pb_str_c(key), &b, &err) != 0) failed = err.code == PBAY_DATA_LOSS;
+        if (pb_store_kv_get(s, PB_STR("x"), pb_str_c(key), &b, &err) != 0)
+            failed = err.code == PBAY_DATA_LOSS;
         pb_buf_free(&b);
     }
     assert_true(failed);
@@ -263,7 +270,8 @@ static int fill(struct pb_store *s, int (*more_room)(void))
         char key[16];
         snprintf(key, sizeof key, "k%d", i);
         int rc = pb_store_kv_get(s, PB_STR("x"), pb_str_c(key), &b, &err);
-        bool right = i < n ? rc == 0 && b.n == 3000 && b.p[0] == 'a' + i % 26 : rc != 0 && err.code == PBAY_NOT_FOUND;
+        bool right =
+            i < n ? rc == 0 && b.n == 3000 && b.p[0] == 'a' + i % 26 : rc != 0 && err.code == PBAY_NOT_FOUND;
         pb_buf_free(&b);
         if (!right) return 14;
     }
@@ -377,8 +385,8 @@ int main(void)
     static const struct store_factory factory = {"sqlite", make, remove_all};
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_modes), T(test_whose), T(test_urls), T(test_not_ours), T(test_schema),
-        T(test_damaged), T(test_full), T(test_full_disk), T(test_foreign_writer),
+        T(test_modes),   T(test_whose), T(test_urls),      T(test_not_ours),       T(test_schema),
+        T(test_damaged), T(test_full),  T(test_full_disk), T(test_foreign_writer),
     };
     int failed = store_suite_run(&factory);
     return failed + cmocka_run_group_tests(tests, NULL, NULL);
