@@ -41,8 +41,10 @@ struct pb_config_env {
 /*
  * Check a section against up to n tables taken as one (the host's own keys first, then the plugin's; NULL
  * entries are skipped; each set passed pb_options_lint). *out is the caller's: pb_config_free.
- * Errors: INVALID_ARGUMENT, "FILE:LINE:COL: …" for unknown keys (with the nearest known one), values that
- * do not fit, missing REQUIRED options; NOT_FOUND for a reference to what is not there.
+ * Of the section only doc->file, kind, name, line and the entries count: one that did not come from a file of
+ * ours may be put together by hand (`quoted` set: the value is no reference). Python's [DEFAULT] is not
+ * merged. Errors: INVALID_ARGUMENT, "FILE:LINE:COL: …" for unknown keys (with the nearest known one), values
+ * that do not fit, missing REQUIRED options; NOT_FOUND for a reference to what is not there.
  */
 int pb_config_make(const struct pb_ini_section *sec, const pbay_option_table *const *tables, size_t n,
                    const struct pb_config_env *env, struct pbay_config **out, struct pb_err *err);

@@ -308,11 +308,40 @@ static void test_overlay(void **state)
     pb_config_free(base);
 }
 
+/* From elsewhere than patchbay.ini, such as an older gateway's files. */
+static void test_by_hand(void **state)
+{
+    (void)state;
+    struct pb_ini doc = {.file = "functions.json"};
+    struct pb_ini_entry entries[] = {
+        {.key = PB_STR("connector"), .value = PB_STR("env:PB_TEST_GONE"), .line = 9, .quoted = true},
+        {.key = PB_STR("max_rows"), .value = PB_STR("5"), .line = 12},
+    };
+    struct pb_ini_section sec = {
+        .doc = &doc, .kind = PB_STR("function"), .name = PB_STR("f"), .line = 7, .entries = entries, .n = 2};
+    struct pb_config_env env = {dir, NULL, NULL};
+    struct pbay_config *c;
+    struct pb_err err = {0};
+    assert_int_equal(pb_config_make(&sec, both, PB_COUNTOF(both), &env, &c, &err), 0);
+    str_is(pb_config_get_str(c, "connector"), "env:PB_TEST_GONE");
+    str_is(pb_config_where(c, "max_rows"), "functions.json:12");
+    str_is(pb_config_where(c, "cache"), "functions.json:7");
+    pb_config_free(c);
+    entries[1].value = PB_STR("0");
+    assert_int_equal(pb_config_make(&sec, both, PB_COUNTOF(both), &env, &c, &err), -1);
+    assert_string_equal(err.msg, "functions.json:12: max_rows: \"0\" is out of range; expected 1..100000");
+    sec.line = entries[0].line = 0;
+    sec.n = 1;
+    assert_int_equal(pb_config_make(&sec, both, PB_COUNTOF(both), &env, &c, &err), 0);
+    str_is(pb_config_where(c, "connector"), "functions.json");
+    pb_config_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),      cmocka_unit_test(test_defaults), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_references), cmocka_unit_test(test_overlay),
+        cmocka_unit_test(test_references), cmocka_unit_test(test_overlay),  cmocka_unit_test(test_by_hand),
     };
     if (!mkdtemp(dir)) return 1;
     int rc = cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -194,6 +195,56 @@ static void test_processes(void **state)
     }
 }
 
+/* Asks until it is killed; tells every id it was given. */
+static void ask_for_ever(int answer)
+{
+    struct pb_store *s;
+    struct pb_err err = {0};
+    if (pb_store_open(url, &s, &err) != 0) _exit(1);
+    for (int i = 0;; i++) {
+        char name[16];
+        int32_t id;
+        snprintf(name, sizeof name, "f%d", i);
+        if (pb_store_function_id(s, PB_STR("sse"), pb_str_c(name), -1, &id, &err) != 0) _exit(2);
+        if (write(answer, &id, sizeof id) != (ssize_t)sizeof id) _exit(3);
+    }
+}
+
+/* A process that dies between two instructions loses nothing it was told, and keeps no lock. */
+static void test_killed(void **state)
+{
+    (void)state;
+    int told = 0, answers[2];
+    int32_t ids[64];
+    for (int round = 1; round <= 3; round++) {
+        assert_int_equal(pipe(answers), 0);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) ask_for_ever(answers[1]);
+        close(answers[1]);
+        /* It starts from the first name again: what was told before comes again, and more. */
+        for (int i = 0; i < round * 15; i++) {
+            int32_t id;
+            assert_int_equal(read(answers[0], &id, sizeof id), sizeof id);
+            if (i < told) assert_int_equal(id, ids[i]);
+            ids[i] = id;
+        }
+        told = round * 15;
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        close(answers[0]);
+    }
+    struct pb_store *s = opened();
+    struct pb_err err = {0};
+    for (int i = 0; i < told; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "f%d", i);
+        assert_int_equal(id_of(s, "sse", name, -1), ids[i]);
+    }
+    if (pb_store_check(s, &err) != 0) fail_msg("%s", err.msg);
+    pb_store_close(s);
+}
+
 /* ------------------------------------------------------------------------ key and value */
 
 static int put(struct pb_store *s, const char *key, const char *value, const char *expected, int64_t ttl_ms)
@@ -332,8 +383,8 @@ int store_suite_run(const struct store_factory *f)
     factory = f;
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_ids_stay),    T(test_explicit_ids), T(test_moved_ids), T(test_processes), T(test_kv),
-        T(test_kv_expected), T(test_kv_ttl),       T(test_kv_sizes),  T(test_check),
+        T(test_ids_stay), T(test_explicit_ids), T(test_moved_ids), T(test_processes), T(test_killed),
+        T(test_kv),       T(test_kv_expected),  T(test_kv_ttl),    T(test_kv_sizes),  T(test_check),
     };
     print_message("engine %s\n", f->name);
     return cmocka_run_group_tests(tests, NULL, NULL);
