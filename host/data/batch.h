@@ -113,6 +113,20 @@ static inline void pb_put_text(struct pbay_builder *b, uint32_t c, const char *p
     col->off[++col->n] = (uint32_t)(at + n);
 }
 
+/* As pb_put_text; `readable` bytes may be read from p, so that short text is one move of 16 bytes. */
+static inline void pb_put_text_near(struct pbay_builder *b, uint32_t c, const char *p, size_t n, size_t readable)
+{
+    struct pb_col *col = &b->cols[c];
+    pb_col_reserve(col, 1);
+    size_t at = col->off[col->n];
+    if (PB_LIKELY(n <= 16 && readable >= 16 && col->bytes_cap - at >= 16)) {
+        memcpy(col->bytes + at, p, 16);
+        col->off[++col->n] = (uint32_t)(at + n);
+        return;
+    }
+    pb_put_text(b, c, p, n);
+}
+
 static inline void pb_put_dual(struct pbay_builder *b, uint32_t c, double v, const char *p, size_t n)
 {
     struct pb_col *col = &b->cols[c];

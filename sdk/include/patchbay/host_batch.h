@@ -21,39 +21,6 @@ typedef struct pbay_builder pbay_builder; /* a batch in the making */
 typedef struct pbay_reader pbay_reader;   /* text in pieces -> rows in a builder */
 typedef struct pbay_writer pbay_writer;   /* batches -> text */
 
-#define PBAY_FORMAT_CSV       1u /* RFC 4180; LF or CRLF; empty unquoted field = null */
-#define PBAY_FORMAT_JSON_ROWS 2u /* {"KEY": [[a, b], [c, d]]} or a bare array; rows as arrays or objects */
-#define PBAY_FORMAT_JSON_LINES 3u /* one JSON value per line: a scalar (one column), an array or an object */
-
-/* How rows stand in the text. Zero-initialise, set struct_size and format. */
-typedef struct pbay_codec {
-    uint32_t struct_size;
-    uint32_t format; /* PBAY_FORMAT_* */
-    /*
-     * Columns expected. n_columns 0: as many as the first row has, each of kind `any_kind`. A cell that does not fit
-     * its column's kind is an error with row and column: NUM takes JSON numbers and numeric text, STR takes strings
-     * and the text of numbers and booleans, JSON takes anything verbatim. JSON null and (CSV) the empty field: null.
-     */
-    const char *const *names; /* for objects and CSV headers; NULL: by position */
-    const uint32_t *kinds;
-    uint32_t n_columns;
-    uint32_t any_kind; /* PBAY_STR or PBAY_JSON (default) */
-    /*
-     * JSON_ROWS: where the rows are: a member ("rows", "data"), or several with dots between ("body.predictions");
-     * empty: the bare array. Other members are skipped. Rows are arrays, objects (read by names; members that no
-     * name asks for are skipped) or, with one column, scalars.
-     */
-    pbay_str key;
-    uint32_t row_numbers; /* JSON_ROWS: 1: each row begins with its number, kept verbatim apart from the columns */
-    uint32_t header;      /* CSV: 1: a header line comes first (reader: checked against names; writer: written) */
-    uint32_t max_rows;    /* reader: more rows are an error; 0: 2^32 - 2 */
-    uint32_t max_depth;   /* reader: nesting of JSON; 0: 64 */
-    char delimiter;       /* CSV; 0: ',' */
-    char quote_all;       /* CSV writer: 1: quote every text cell; 0: only where needed */
-    char raw;             /* CSV writer: 1: one text column, written as it is, unquoted */
-    char trailing_newline; /* CSV writer: 1: a newline after the last row too */
-} pbay_codec;
-
 typedef struct pbay_batch_1 {
     uint32_t struct_size;
     uint32_t reserved;
