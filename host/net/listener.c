@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/listener.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <uv.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "net/conn.h"
+#include "net/tls.h"
+
+enum { BACKLOG = 511, MAX_CONNS = 4096 };
+
+struct pb_listener {
+    uv_tcp_t tcp;
+    struct pb_loop *loop;
+    char *name, *label; /* label: "sse 0.0.0.0:50058" */
+    char address[64];
+    uint16_t port;
+    const char *protocol;
+    struct pb_tls *tls;
+    int backlog;
+    uint32_t max_conns, open;
+    uint32_t refs; /* the owner's, the handle's, one per connection */
+    bool has_socket, closed;
+    int64_t warned_ns;
+    void (*take)(void *user, struct pb_conn *conn);
+    void *user;
+};
+
+static void unref(struct pb_listener *l)
+{
+    if (--l->refs) return;
+    pb_tls_unref(l->tls);
+    pb_free(l->name);
+    pb_free(l->label);
+    pb_free(l);
+}
+
+static void on_gone(void *user)
+{
+    struct pb_listener *l = user;
+    l->open--;
+    unref(l);
+}
+
+static struct pb_conn_options options_of(struct pb_listener *l)
+{
+    struct pb_conn_options o = {.tls = l->tls, .listener = l->label, .protocol = l->protocol, .gone = on_gone,
+                                .gone_user = l};
+    l->open++; /* gone() is called whether or not the connection comes to be */
+    l->refs++;
+    return o;
+}
+
+static void warn(struct pb_listener *l, const char *what, const char *why)
+{
+    int64_t now = pb_mono_ns();
+    if (l->warned_ns && now - l->warned_ns < PB_SEC) return;
+    l->warned_ns = now;
+    pb_log(PB_LOG_WARN, "net", what, PB_S("listener", l->label), PB_S("why", why), PB_I("open", l->open));
+}
+
+static void give(struct pb_listener *l, struct pb_conn *conn)
+{
+    if (l->open > l->max_conns) {
+        warn(l, "connection refused", "as many connections are open as max_conns allows");
+        pb_conn_abort(conn, NULL);
+        return;
+    }
+    l->take(l->user, conn);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+    struct pb_listener *l = server->data;
+    struct pb_err err;
+    if (status < 0) {
+        warn(l, "cannot accept", uv_strerror(status)); /* out of descriptors, most likely: the next one may work */
+        return;
+    }
+    const struct pb_conn_options o = options_of(l);
+    struct pb_conn *conn = pb_conn_accept(l->loop, server, &o, &err);
+    if (conn) give(l, conn);
+    else warn(l, "cannot accept", err.msg);
+}
+
+static void on_close(uv_handle_t *h)
+{
+    unref(h->data);
+}
+
+static struct pb_listener *make(struct pb_loop *loop, const struct pb_listener_options *o)
+{
+    struct pb_listener *l = pb_zalloc(sizeof *l);
+    l->loop = loop;
+    l->refs = 1;
+    l->name = pb_strdup(o->name);
+    l->label = pb_sprintf("%s %s", o->name, o->address);
+    snprintf(l->address, sizeof l->address, "%s", o->address);
+    l->protocol = o->protocol;
+    l->tls = o->tls ? pb_tls_ref(o->tls) : NULL;
+    l->backlog = o->backlog > 0 ? o->backlog : BACKLOG;
+    l->max_conns = o->max_conns ? o->max_conns : MAX_CONNS;
+    l->take = o->take;
+    l->user = o->user;
+    return l;
+}
+
+struct pb_listener *pb_listener_for_fds(struct pb_loop *loop, const struct pb_listener_options *options)
+{
+    return make(loop, options);
+}
+
+int pb_listener_adopt(struct pb_listener *l, int fd, struct pb_err *err)
+{
+    if (l->closed) {
+        close(fd);
+        return pb_fail(err, PBAY_UNAVAILABLE, "%s is closing", l->label);
+    }
+    const struct pb_conn_options o = options_of(l);
+    struct pb_conn *conn = pb_conn_from_fd(l->loop, fd, &o, err);
+    if (!conn) return pb_fail_in(err, "%s", l->label);
+    give(l, conn);
+    return 0;
+}
+
+/* "host:port", "[v6]:port" to the first address it means. */
+static int resolve(const char *address, struct sockaddr_storage *out, struct pb_err *err)
+{
+    const char *colon = strrchr(address, ':');
+    int64_t port;
+    if (!colon || !pb_parse_i64(pb_str_c(colon + 1), &port) || port < 0 || port > 65535)
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "address \"%s\" is not HOST:PORT, such as 0.0.0.0:50058 or [::]:50058",
+                       address);
+    PB_AUTO_FREE char *host = NULL;
+    if (address[0] == '[' && colon > address + 1 && colon[-1] == ']')
+        host = pb_strndup(address + 1, (size_t)(colon - address) - 2);
+    else host = pb_strndup(address, (size_t)(colon - address));
+    if (address[0] != '[' && strchr(host, ':'))
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "address \"%s\": write an IPv6 address in brackets, [%s]:%lld", address,
+                       host, (long long)port);
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
+    int rc = getaddrinfo(*host ? host : NULL, colon + 1, &hints, &found);
+    if (rc) return pb_fail(err, PBAY_INVALID_ARGUMENT, "address \"%s\": %s", address, gai_strerror(rc));
+    memcpy(out, found->ai_addr, found->ai_addrlen);
+    freeaddrinfo(found);
+    return 0;
+}
+
+static void name_address(struct pb_listener *l)
+{
+    struct sockaddr_storage a;
+    int n = sizeof a;
+    char host[48];
+    if (uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&a, &n)) return;
+    if (a.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)&a;
+        uv_ip6_name(in, host, sizeof host);
+        l->port = ntohs(in->sin6_port);
+        snprintf(l->address, sizeof l->address, "[%s]:%u", host, l->port);
+    } else {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)&a;
+        uv_ip4_name(in, host, sizeof host);
+        l->port = ntohs(in->sin_port);
+        snprintf(l->address, sizeof l->address, "%s:%u", host, l->port);
+    }
+    pb_free(l->label);
+    l->label = pb_sprintf("%s %s", l->name, l->address);
+}
+
+struct pb_listener *pb_listener_open(struct pb_loop *loop, const struct pb_listener_options *options, struct pb_err *err)
+{
+    struct sockaddr_storage a;
+    if (resolve(options->address, &a, err)) return NULL;
+    struct pb_listener *l = make(loop, options);
+    uv_tcp_init(pb_loop_uv(loop), &l->tcp);
+    l->tcp.data = l;
+    l->refs++;
+    l->has_socket = true;
+    int rc = uv_tcp_bind(&l->tcp, (const struct sockaddr *)&a, 0); /* sets SO_REUSEADDR */
+    if (rc == 0) rc = uv_listen((uv_stream_t *)&l->tcp, l->backlog, on_connection);
+    if (rc) {
+        pb_fail(err, PBAY_UNAVAILABLE, "cannot listen on %s: %s%s", options->address, uv_strerror(rc),
+                rc == UV_EADDRINUSE ? "; another program, or another listener, has this port" : "");
+        pb_listener_close(l);
+        return NULL;
+    }
+    name_address(l);
+    return l;
+}
+
+pbay_str pb_listener_address(const struct pb_listener *l)
+{
+    return pb_str_c(l->address);
+}
+
+uint16_t pb_listener_port(const struct pb_listener *l)
+{
+    return l->port;
+}
+
+void pb_listener_close(struct pb_listener *l)
+{
+    if (!l || l->closed) return;
+    l->closed = true;
+    if (l->has_socket) uv_close((uv_handle_t *)&l->tcp, on_close);
+    unref(l);
+}
