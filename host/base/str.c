@@ -201,12 +201,36 @@ size_t pb_format_i64(int64_t v, char out[PB_F64_MAX])
     return k;
 }
 
+/*
+ * Prices, rates, measures: a few digits behind the point. An integer below 10^15 over a power of ten that gives v back
+ * is its shortest decimal, as two decimals of 15 digits never share a double. 0: not so.
+ */
+static size_t short_decimal(double v, char out[PB_F64_MAX])
+{
+    double a = fabs(v), p = 10;
+    if (!(a >= 1e-4 && a < 1e15)) return 0;
+    for (size_t k = 1; k <= 9 && a * p < 1e15; k++, p *= 10) {
+        uint64_t u = (uint64_t)(a * p + 0.5), unit = (uint64_t)p, frac = u % unit;
+        if ((double)u / p != a) continue;
+        size_t n = 0;
+        if (v < 0) out[n++] = '-';
+        n += pb_format_i64((int64_t)(u / unit), out + n);
+        out[n++] = '.';
+        for (size_t i = k; i--; frac /= 10) out[n + i] = (char)('0' + frac % 10);
+        out[n + k] = 0;
+        return n + k;
+    }
+    return 0;
+}
+
 size_t pb_format_f64(double v, char out[PB_F64_MAX])
 {
     if (v >= -9007199254740992.0 && v <= 9007199254740992.0 && v == (double)(int64_t)v && !(v == 0 && signbit(v)))
         return pb_format_i64((int64_t)v, out);
     if (isnan(v)) return memcpy(out, "nan", 4), 3;
     if (isinf(v)) return v > 0 ? (memcpy(out, "inf", 4), (size_t)3) : (memcpy(out, "-inf", 5), (size_t)4);
+    size_t n_short = short_decimal(v, out);
+    if (n_short) return n_short;
     for (int prec = 15; prec <= 17; prec++) {
         int n = snprintf(out, PB_F64_MAX, "%.*g", prec, v);
         if (prec == 17 || strtod(out, NULL) == v) return (size_t)n;

@@ -230,7 +230,8 @@ int pb_reader_finish(struct pbay_reader *r, struct pb_err *err)
     if (r->failed) return failed(r, err);
     size_t used;
     /* The last line may come without its end. */
-    if (r->codec.format != PBAY_FORMAT_JSON_ROWS && r->carry.n) pb_buf_ch(&r->carry, '\n');
+    bool cut = r->carry.n && r->carry.p[r->carry.n - 1] != '\n';
+    if (cut && r->codec.format != PBAY_FORMAT_JSON_ROWS) pb_buf_ch(&r->carry, '\n');
     if (read_text(r, r->carry.n ? r->carry.p : "", r->carry.n, true, &used) != 0) return failed(r, err);
     pb_buf_drop(&r->carry, used);
     /* An end is an end: what is fed from now on is one piece too many. */

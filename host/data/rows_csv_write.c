@@ -11,6 +11,8 @@ static bool needs_quotes(pbay_str s, char delimiter)
     const char *p = s.p, *end = p + s.n;
     uint32_t high;
     if (!s.n) return true;
+    /* At the beginning of a file it would be taken for a byte order mark. */
+    if (pb_str_starts(s, PB_STR("\xef\xbb\xbf"))) return true;
     for (; end - p >= PB_LANES; p += PB_LANES)
         if (pb_lanes_csv(p, delimiter, '"', &high)) return true;
     for (; p < end; p++)

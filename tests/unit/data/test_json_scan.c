@@ -226,6 +226,25 @@ static void test_numbers(void **state)
     }
 }
 
+/* Text that reads back, and "%.15g" where that does. */
+static void test_shortest(void **state)
+{
+    (void)state;
+    static const double pow10[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12};
+    for (int i = 0; i < 200000; i++) {
+        double v = (double)(int64_t)(gen_u64() >> gen_below(60)) / pow10[gen_below(13)];
+        if (gen_below(2)) v = -v;
+        if (gen_below(8) == 0) v = gen_num();
+        char got[PB_F64_MAX], want[PB_F64_MAX];
+        size_t n = pb_format_f64(v, got);
+        assert_int_equal(strlen(got), n);
+        if (!isfinite(v)) continue;
+        if (memcmp(&(double){strtod(got, NULL)}, &v, sizeof v) != 0) fail_msg("%.17g became %s", v, got);
+        snprintf(want, sizeof want, "%.15g", v);
+        if (strtod(want, NULL) == v && !strchr(want, 'e')) assert_string_equal(got, want);
+    }
+}
+
 static void test_skip(void **state)
 {
     (void)state;
@@ -245,8 +264,10 @@ static void test_skip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_valid), cmocka_unit_test(test_cuts),    cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_skip),  cmocka_unit_test(test_numbers), cmocka_unit_test(test_against_jansson),
+        cmocka_unit_test(test_valid),           cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_depth),           cmocka_unit_test(test_skip),
+        cmocka_unit_test(test_shortest),        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_against_jansson),
     };
     gen_seed();
     return cmocka_run_group_tests(tests, NULL, NULL);
