@@ -69,7 +69,7 @@ static int number(struct reader *r, const char *field, uint64_t *out)
 
 static int kind(struct reader *r, const char *field, uint32_t *out)
 {
-    uint64_t v;
+    uint64_t v = 0;
     if (number(r, field, &v) != 0) return -1;
     return pb_sse_kind(v, out) ? 0 : bad(r, field, "is none of STRING (0), NUMERIC (1), DUAL (2)");
 }
@@ -77,7 +77,7 @@ static int kind(struct reader *r, const char *field, uint32_t *out)
 int pb_sse_read_common(pbay_str msg, struct pb_sse_common *out, struct pb_arena *a, struct pb_err *err)
 {
     struct reader r = reader("CommonRequestHeader", msg, a, err);
-    uint64_t v;
+    uint64_t v = 0;
     int rc = 0, more;
     *out = (struct pb_sse_common){0};
     while (rc == 0 && (more = next(&r)) != 0) {
@@ -97,7 +97,7 @@ int pb_sse_read_common(pbay_str msg, struct pb_sse_common *out, struct pb_arena 
 int pb_sse_read_call(pbay_str msg, struct pb_sse_call *out, struct pb_arena *a, struct pb_err *err)
 {
     struct reader r = reader("FunctionRequestHeader", msg, a, err);
-    uint64_t v;
+    uint64_t v = 0;
     int rc = 0, more;
     *out = (struct pb_sse_call){0};
     while (rc == 0 && (more = next(&r)) != 0) {
@@ -133,7 +133,7 @@ static int read_param(struct reader *outer, struct pb_sse_param *out)
 int pb_sse_read_script(pbay_str msg, struct pb_sse_script *out, struct pb_arena *a, struct pb_err *err)
 {
     struct reader r = reader("ScriptRequestHeader", msg, a, err), count = r;
-    uint64_t v;
+    uint64_t v = 0;
     uint32_t n = 0;
     int rc = 0, more;
     *out = (struct pb_sse_script){.returns = PBAY_STR};
