@@ -208,6 +208,8 @@ int main(int argc, char **argv)
     g_server = pb_grpc_server_new(g_loop, "sse", &o);
     pb_grpc_server_method(g_server, "/test.Echo/Unary", &echo, NULL);
     pb_grpc_server_method(g_server, "/test.Echo/Stream", &stream, NULL);
+    /* Function 0 of tests/bench/sse_load, which echoes its rows. */
+    pb_grpc_server_method(g_server, "/qlik.sse.Connector/ExecuteFunction", &stream, NULL);
     pb_grpc_server_method(g_server, "/test.Echo/Flood", &floods, NULL);
     pb_grpc_server_method(g_server, "/test.Echo/Meta", &metas, NULL);
     pb_grpc_server_method(g_server, "/test.Echo/Peak", &peaks, NULL);
