@@ -1,26 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* The gRPC client against a server of grpcio (tests/peers/grpc_peer.py). */
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
 #include "net/grpc_client.h"
+#include "peer.h"
 
-static struct {
-    pid_t pid;
-    int in;
-    int plain, tls, http, silent;
-    char dir[64];
-} peer;
+enum { PLAIN, TLS, HTTP, SILENT }; /* ports */
+
+static struct peer peer;
 
 static char address[64];
 
@@ -33,39 +29,13 @@ static const char *at(int port)
 static int start_peer(void **state)
 {
     (void)state;
-    signal(SIGPIPE, SIG_IGN);
-    snprintf(peer.dir, sizeof peer.dir, "/tmp/pb-grpc-XXXXXX");
-    int in[2], out[2];
-    if (!mkdtemp(peer.dir) || pipe(in) || pipe(out)) return -1;
-    peer.pid = fork();
-    if (peer.pid < 0) return -1;
-    if (peer.pid == 0) {
-        dup2(in[0], 0);
-        dup2(out[1], 1);
-        close(in[1]);
-        close(out[0]);
-        execl("/usr/bin/python3", "python3", PB_TESTS_DIR "/peers/grpc_peer.py", peer.dir, (char *)NULL);
-        _exit(127);
-    }
-    close(in[0]);
-    close(out[1]);
-    peer.in = in[1];
-    char line[128];
-    FILE *f = fdopen(out[0], "r");
-    if (!fgets(line, sizeof line, f)) return -1;
-    fclose(f);
-    return sscanf(line, "ready %d %d %d %d", &peer.plain, &peer.tls, &peer.http, &peer.silent) == 4 ? 0 : -1;
+    return peer_start(&peer, PB_TESTS_DIR "/peers/grpc_peer.py");
 }
 
 static int stop_peer(void **state)
 {
     (void)state;
-    close(peer.in);
-    int status;
-    waitpid(peer.pid, &status, 0);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", peer.dir);
-    return system(command);
+    return peer_stop(&peer);
 }
 
 static struct pb_grpc_client *client_of(int port, const char *tls_dir)
@@ -122,7 +92,7 @@ static void unary_on(struct pb_grpc_client *c)
 static void test_unary(void **state)
 {
     (void)state;
-    struct pb_grpc_client *c = client_of(peer.plain, NULL);
+    struct pb_grpc_client *c = client_of(peer.ports[PLAIN], NULL);
     unary_on(c);
     pb_grpc_client_close(c);
 }
@@ -130,7 +100,7 @@ static void test_unary(void **state)
 static void test_tls(void **state)
 {
     (void)state;
-    struct pb_grpc_client *c = client_of(peer.tls, peer.dir);
+    struct pb_grpc_client *c = client_of(peer.ports[TLS], peer.dir);
     unary_on(c);
     pb_grpc_client_close(c);
 }
@@ -145,7 +115,7 @@ static void test_echo(void **state)
 {
     (void)state;
     enum { COUNT = 600, MAX = 200000 };
-    struct pb_grpc_client *c = client_of(peer.plain, NULL);
+    struct pb_grpc_client *c = client_of(peer.ports[PLAIN], NULL);
     struct pb_grpc_stream *s = pb_grpc_stream_open(c, "/peer/Echo", NULL, 0, 0);
     char *want = malloc(MAX);
     uint32_t sent = 0, got = 0;
@@ -208,14 +178,14 @@ static void cross(int port, const char *tls)
 static void test_cross(void **state)
 {
     (void)state;
-    cross(peer.plain, NULL);
-    cross(peer.tls, peer.dir);
+    cross(peer.ports[PLAIN], NULL);
+    cross(peer.ports[TLS], peer.dir);
 }
 
 static void test_early_answer(void **state)
 {
     (void)state;
-    struct pb_grpc_client *c = client_of(peer.plain, NULL);
+    struct pb_grpc_client *c = client_of(peer.ports[PLAIN], NULL);
     struct pb_grpc_stream *s = pb_grpc_stream_open(c, "/peer/Early", NULL, 0, 0);
     char *piece = calloc(1, 1 << 16);
     size_t got = 0;
@@ -236,7 +206,7 @@ static void test_early_answer(void **state)
 static void test_errors(void **state)
 {
     (void)state;
-    struct pb_grpc_client *c = client_of(peer.plain, NULL);
+    struct pb_grpc_client *c = client_of(peer.ports[PLAIN], NULL);
     struct pb_err err;
     struct pb_buf reply = {0};
     for (int code = 1; code <= 16; code++) {
@@ -260,7 +230,7 @@ static void test_errors(void **state)
 static void test_deadline_and_cancel(void **state)
 {
     (void)state;
-    struct pb_grpc_client *c = client_of(peer.plain, NULL);
+    struct pb_grpc_client *c = client_of(peer.ports[PLAIN], NULL);
     struct pb_grpc_stream *s = pb_grpc_stream_open(c, "/peer/Slow", NULL, 0, 300);
     pb_grpc_stream_send(s, PB_STR("x"));
     while (!pb_grpc_stream_over(s)) pb_grpc_client_turn(c, -1);
@@ -290,7 +260,7 @@ static void test_reply_too_large(void **state)
 {
     (void)state;
     struct pb_err err;
-    struct pb_grpc_client_options o = {.address = at(peer.plain), .max_message = 1000, .wake_fd = -1};
+    struct pb_grpc_client_options o = {.address = at(peer.ports[PLAIN]), .max_message = 1000, .wake_fd = -1};
     struct pb_grpc_client *c = pb_grpc_client_open(&o, &err);
     assert_non_null(c);
     struct pb_buf reply = {0};
@@ -310,7 +280,7 @@ static void test_interrupted(void **state)
     int fds[2];
     assert_int_equal(pipe(fds), 0);
     struct pb_err err;
-    struct pb_grpc_client_options o = {.address = at(peer.plain), .wake_fd = fds[0]};
+    struct pb_grpc_client_options o = {.address = at(peer.ports[PLAIN]), .wake_fd = fds[0]};
     struct pb_grpc_client *c = pb_grpc_client_open(&o, &err);
     assert_non_null(c);
     assert_int_equal(write(fds[1], "x", 1), 1);
@@ -318,7 +288,7 @@ static void test_interrupted(void **state)
     assert_int_equal(pb_grpc_client_turn(c, -1), 1);
     pb_grpc_stream_free(s);
     pb_grpc_client_close(c);
-    o.address = at(peer.silent);
+    o.address = at(peer.ports[SILENT]);
     assert_null(pb_grpc_client_open(&o, &err));
     assert_int_equal(err.code, PBAY_CANCELLED);
     close(fds[0]);
@@ -332,22 +302,23 @@ static void test_what_listens(void **state)
                   "nothing listens on 127.0.0.1:1: is the");
     check_refused((struct pb_grpc_client_options){.address = "unix:/nowhere/sock"},
                   "nothing listens on unix:/nowhere");
-    check_refused((struct pb_grpc_client_options){.address = at(peer.http)},
+    check_refused((struct pb_grpc_client_options){.address = at(peer.ports[HTTP])},
                   "answered with HTTP/1 and not gRPC");
-    check_refused((struct pb_grpc_client_options){.address = at(peer.http), .tls_dir = peer.dir},
+    check_refused((struct pb_grpc_client_options){.address = at(peer.ports[HTTP]), .tls_dir = peer.dir},
                   "does not speak TLS");
-    check_refused((struct pb_grpc_client_options){.address = at(peer.plain), .tls_dir = peer.dir},
+    check_refused((struct pb_grpc_client_options){.address = at(peer.ports[PLAIN]), .tls_dir = peer.dir},
                   "does not speak TLS");
-    check_refused((struct pb_grpc_client_options){.address = at(peer.tls)}, "wrong port");
-    check_refused((struct pb_grpc_client_options){.address = at(peer.silent), .connect_timeout_ms = 200},
-                  "says nothing");
-    check_refused((struct pb_grpc_client_options){.address = at(peer.silent),
+    check_refused((struct pb_grpc_client_options){.address = at(peer.ports[TLS])}, "wrong port");
+    check_refused(
+        (struct pb_grpc_client_options){.address = at(peer.ports[SILENT]), .connect_timeout_ms = 200},
+        "says nothing");
+    check_refused((struct pb_grpc_client_options){.address = at(peer.ports[SILENT]),
                                                   .connect_timeout_ms = 200,
                                                   .tls_dir = peer.dir},
                   "does not answer in TLS");
-    check_refused((struct pb_grpc_client_options){.address = at(peer.tls), .tls_dir = peer.dir},
+    check_refused((struct pb_grpc_client_options){.address = at(peer.ports[TLS]), .tls_dir = peer.dir},
                   "--tls-name");
-    check_refused((struct pb_grpc_client_options){.address = at(peer.tls), .tls_dir = "/nowhere"},
+    check_refused((struct pb_grpc_client_options){.address = at(peer.ports[TLS]), .tls_dir = "/nowhere"},
                   "/nowhere/root_cert.pem: No such file");
     check_refused((struct pb_grpc_client_options){.address = "localhost"}, "HOST:PORT is expected");
     check_refused((struct pb_grpc_client_options){.address = "localhost:99999"}, "no port");
