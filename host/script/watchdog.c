@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* One thread for all states of the process; it only ever reads two atomics of each. */
+#include "script/watchdog.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+enum { TICK_MS = 10, IDLE_TICKS = 100 };
+
+static pthread_mutex_t life = PTHREAD_MUTEX_INITIALIZER; /* around add and remove: one start or end at a time */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+static struct pb_watch *watches; /* under lock */
+static pthread_t thread;
+static bool stopping; /* under lock */
+static atomic_bool asleep;
+
+/* What this thread is in the middle of. Local-exec storage: safe to touch in a handler. */
+static _Thread_local struct pb_watch *volatile current;
+static _Thread_local int own_tid;
+
+static int late_signal(void)
+{
+    return SIGRTMIN + 6;
+}
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    int saved = errno;
+    int64_t now = pb_mono_ns();
+    for (struct pb_watch *w = current; w; w = w->outer) {
+        int64_t deadline = atomic_load_explicit(&w->deadline, memory_order_relaxed);
+        if (deadline && now > deadline) w->late(w);
+    }
+    errno = saved;
+}
+
+/* Under lock. True when something is running. */
+static bool look(void)
+{
+    bool busy = false;
+    int64_t now = pb_mono_ns();
+    for (struct pb_watch *w = watches; w; w = w->next) {
+        int64_t deadline = atomic_load(&w->deadline);
+        if (!deadline) continue;
+        busy = true;
+        /* By number: the thread may have ended since, and then this is a harmless ESRCH. */
+        if (now > deadline) syscall(SYS_tgkill, getpid(), atomic_load(&w->tid), late_signal());
+    }
+    return busy;
+}
+
+static void *watch(void *arg)
+{
+    (void)arg;
+    unsigned idle = 0;
+    pthread_mutex_lock(&lock);
+    while (!stopping) {
+        if (look()) idle = 0;
+        if (++idle > IDLE_TICKS) {
+            atomic_store(&asleep, true);
+            /* A stretch that began before it could see that we sleep is seen here. */
+            while (!stopping && atomic_load(&asleep) && !look()) pthread_cond_wait(&wake, &lock);
+            atomic_store(&asleep, false);
+            idle = 0;
+            continue;
+        }
+        pthread_mutex_unlock(&lock);
+        nanosleep(&(struct timespec){0, TICK_MS * PB_MS}, NULL);
+        pthread_mutex_lock(&lock);
+    }
+    pthread_mutex_unlock(&lock);
+    return NULL;
+}
+
+/* Under lock: no signal but its own may end up in this thread. */
+static void start_thread(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    PB_REQUIRE(sigaction(late_signal(), &action, NULL) == 0);
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    stopping = false;
+    int rc = pthread_create(&thread, NULL, watch, NULL);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    PB_REQUIRE(rc == 0);
+}
+
+void pb_watch_add(struct pb_watch *w)
+{
+    atomic_store(&w->deadline, 0);
+    pthread_mutex_lock(&life);
+    pthread_mutex_lock(&lock);
+    w->next = watches;
+    watches = w;
+    if (!w->next) start_thread();
+    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&life);
+}
+
+void pb_watch_remove(struct pb_watch *w)
+{
+    pthread_mutex_lock(&life);
+    pthread_mutex_lock(&lock);
+    struct pb_watch **at = &watches;
+    while (*at && *at != w) at = &(*at)->next;
+    PB_REQUIRE(*at == w);
+    *at = w->next;
+    bool last = !watches;
+    if (last) {
+        stopping = true;
+        pthread_cond_signal(&wake);
+    }
+    pthread_mutex_unlock(&lock);
+    if (last) pthread_join(thread, NULL);
+    pthread_mutex_unlock(&life);
+}
+
+void pb_watch_start(struct pb_watch *w, int64_t deadline_ns)
+{
+    if (!own_tid) {
+        own_tid = (int)syscall(SYS_gettid);
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, late_signal());
+        pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    }
+    w->outer = current;
+    atomic_store_explicit(&w->tid, own_tid, memory_order_relaxed);
+    current = w;
+    atomic_store(&w->deadline, deadline_ns);
+    if (atomic_load(&asleep)) {
+        pthread_mutex_lock(&lock);
+        atomic_store(&asleep, false);
+        pthread_cond_signal(&wake);
+        pthread_mutex_unlock(&lock);
+    }
+}
+
+void pb_watch_stop(struct pb_watch *w)
+{
+    atomic_store_explicit(&w->deadline, 0, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    current = w->outer;
+    atomic_signal_fence(memory_order_seq_cst);
+}
