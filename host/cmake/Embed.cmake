@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: MIT
+# cmake -DIN=file -DOUT=file.c -DNAME=symbol -P Embed.cmake: a file's bytes as `const unsigned char NAME[]`.
+file(READ ${IN} hex HEX)
+string(LENGTH "${hex}" n)
+math(EXPR n "${n} / 2")
+string(REGEX REPLACE "(................................)" "\\1\n" hex "${hex}")
+string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," hex "${hex}")
+file(WRITE ${OUT} "#include <stddef.h>
+extern const unsigned char ${NAME}[];
+extern const size_t ${NAME}_size;
+const unsigned char ${NAME}[] = {
+${hex}
+};
+const size_t ${NAME}_size = ${n};
+")
