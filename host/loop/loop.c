@@ -88,8 +88,10 @@ void pb__loop_end_turn(struct pb_loop *loop)
     /* What is left must not wait for a socket. */
     bool left = !queue_empty(&loop->run) || !queue_empty(&loop->turn_end);
     if (left != loop->spinning) {
-        if (left) uv_idle_start(&loop->idle, pb__loop_on_idle);
-        else uv_idle_stop(&loop->idle);
+        if (left)
+            uv_idle_start(&loop->idle, pb__loop_on_idle);
+        else
+            uv_idle_stop(&loop->idle);
         loop->spinning = left;
     }
 }
@@ -187,7 +189,8 @@ struct pb_loop *pb_loop_new(struct pb_err *err)
 static void name_open_handle(uv_handle_t *h, void *arg)
 {
     (void)arg;
-    if (!uv_is_closing(h)) pb_fatal("a %s handle is still open while its loop is freed", uv_handle_type_name(h->type));
+    if (!uv_is_closing(h))
+        pb_fatal("a %s handle is still open while its loop is freed", uv_handle_type_name(h->type));
 }
 
 void pb_loop_free(struct pb_loop *loop)

@@ -119,13 +119,15 @@ int pb_pool_submit(struct pb_pool *pool, struct pb_work *work, struct pb_err *er
     pthread_mutex_unlock(&pool->lock);
     if (closing) return pb_fail(err, PBAY_UNAVAILABLE, "%s: the work pool is closing", pool->name);
     if (full)
-        return pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "%s: %u pieces of work wait already for %u threads", pool->name,
-                       pool->queue_max, pool->n_slots);
+        return pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "%s: %u pieces of work wait already for %u threads",
+                       pool->name, pool->queue_max, pool->n_slots);
     pool->pending++;
     if (start) {
         struct slot *s = &pool->slots[pool->n_started];
-        if (pthread_create(&s->thread, NULL, slot_main, s) == 0) pool->n_started++;
-        else if (pool->n_started == 0) pb_fatal("%s: cannot start a thread", pool->name);
+        if (pthread_create(&s->thread, NULL, slot_main, s) == 0)
+            pool->n_started++;
+        else if (pool->n_started == 0)
+            pb_fatal("%s: cannot start a thread", pool->name);
     }
     return 0;
 }
@@ -157,8 +159,10 @@ int64_t pb_pool_stuck_ns(struct pb_pool *pool)
     int64_t youngest = pool->n_started == pool->n_slots ? 1 : 0;
     for (uint32_t i = 0; youngest && i < pool->n_slots; i++) {
         int64_t since = pool->slots[i].since;
-        if (!since) youngest = 0;
-        else if (since > youngest) youngest = since;
+        if (!since)
+            youngest = 0;
+        else if (since > youngest)
+            youngest = since;
     }
     pthread_mutex_unlock(&pool->lock);
     if (!youngest) return 0;

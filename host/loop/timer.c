@@ -2,8 +2,8 @@
 /*
  * Timers and deadlines over one uv timer, which is armed once per turn, just before the loop may block.
  *
- * Timers sit in a binary heap. Deadlines sit in a wheel of lists: setting and clearing one is two pointer writes, and
- * nothing is re-armed. The wheel is visited only at slots that have had something put into them.
+ * Timers sit in a binary heap. Deadlines sit in a wheel of lists: setting and clearing one is two pointer
+ * writes, and nothing is re-armed. The wheel is visited only at slots that have had something put into them.
  */
 #include "loop/loop_priv.h"
 
@@ -84,8 +84,9 @@ void pb_deadline_set(struct pb_loop *loop, struct pb_deadline *d, int64_t due_ns
     pb_deadline_cancel(d);
     d->due_ns = due_ns;
     if (due_ns == PB_NO_DEADLINE) return;
-    if (loop->wheel_next == INT64_MAX) loop->wheel_tick = tick_of(loop->now_ns); /* nothing to visit before now */
-    int64_t tick = tick_of(due_ns) + 1; /* the first tick at which it is surely due */
+    if (loop->wheel_next == INT64_MAX)
+        loop->wheel_tick = tick_of(loop->now_ns); /* nothing to visit before now */
+    int64_t tick = tick_of(due_ns) + 1;           /* the first tick at which it is surely due */
     if (tick <= loop->wheel_tick) tick = loop->wheel_tick + 1;
     unsigned slot = (unsigned)(tick % PB_WHEEL_SLOTS);
     struct pb_deadline *head = &loop->wheel[slot];
@@ -158,7 +159,8 @@ static void run_wheel(struct pb_loop *loop, int64_t now)
     if (next < loop->wheel_next) loop->wheel_next = next;
 }
 
-/* ------------------------------------------------------------------------------------------------ the uv timer */
+/* ------------------------------------------------------------------------------------------------ the uv
+ * timer */
 
 static void on_timer(uv_timer_t *h)
 {

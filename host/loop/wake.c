@@ -21,8 +21,8 @@ static void on_signal(uv_signal_t *h, int signum)
     s->fn(s->user, signum);
 }
 
-struct pb_signal *pb_signal_open(struct pb_loop *loop, int signum, void (*fn)(void *user, int signum), void *user,
-                                 struct pb_err *err)
+struct pb_signal *pb_signal_open(struct pb_loop *loop, int signum, void (*fn)(void *user, int signum),
+                                 void *user, struct pb_err *err)
 {
     struct pb_signal *s = pb_zalloc(sizeof *s);
     s->fn = fn;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connection's states: open -> closing (output drains, then shutdown, then the peer's end is awaited) -> dead
- * (uv_close is on its way). Reading and TLS are here too; names and warnings are in conn_info.c.
+ * The connection's states: open -> closing (output drains, then shutdown, then the peer's end is awaited) ->
+ * dead (uv_close is on its way). Reading and TLS are here too; names and warnings are in conn_info.c.
  */
 #include "net/conn_priv.h"
 
@@ -12,7 +12,13 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-enum { READ_BUFFER = 256 * 1024, LINGER_MS = 2000, HANDSHAKE_MS = 10000, KEEPALIVE_S = 60, OUT_KEEP = 64 * 1024 };
+enum {
+    READ_BUFFER = 256 * 1024,
+    LINGER_MS = 2000,
+    HANDSHAKE_MS = 10000,
+    KEEPALIVE_S = 60,
+    OUT_KEEP = 64 * 1024
+};
 
 /* One loop per thread, one read buffer per loop: what is read is handed on before the next read. */
 static _Thread_local char *t_read_buffer;
@@ -78,8 +84,8 @@ static struct pb_conn *ready(struct pb_conn *c)
     return c;
 }
 
-struct pb_conn *pb_conn_accept(struct pb_loop *loop, uv_stream_t *server, const struct pb_conn_options *options,
-                               struct pb_err *err)
+struct pb_conn *pb_conn_accept(struct pb_loop *loop, uv_stream_t *server,
+                               const struct pb_conn_options *options, struct pb_err *err)
 {
     struct pb_conn *c = make(loop, options);
     int rc = uv_accept(server, (uv_stream_t *)&c->tcp);
@@ -89,7 +95,8 @@ struct pb_conn *pb_conn_accept(struct pb_loop *loop, uv_stream_t *server, const 
     return NULL;
 }
 
-struct pb_conn *pb_conn_from_fd(struct pb_loop *loop, int fd, const struct pb_conn_options *options, struct pb_err *err)
+struct pb_conn *pb_conn_from_fd(struct pb_loop *loop, int fd, const struct pb_conn_options *options,
+                                struct pb_err *err)
 {
     struct pb_conn *c = make(loop, options);
     int rc = uv_tcp_open(&c->tcp, fd);
@@ -155,8 +162,10 @@ static void at_end(struct pb_conn *c)
 {
     if (c->eof) return;
     c->eof = true;
-    if (c->state == PB_CONN_OPEN) c->ops->eof(c->user);
-    else if (c->shut) destroy(c);
+    if (c->state == PB_CONN_OPEN)
+        c->ops->eof(c->user);
+    else if (c->shut)
+        destroy(c);
 }
 
 static void tls_input(struct pb_conn *c, const char *p, size_t n)
@@ -222,8 +231,10 @@ void pb_conn_pause(struct pb_conn *c, bool paused)
 {
     if (c->state != PB_CONN_OPEN || c->eof || c->paused == paused) return;
     c->paused = paused;
-    if (paused) uv_read_stop((uv_stream_t *)&c->tcp);
-    else uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
+    if (paused)
+        uv_read_stop((uv_stream_t *)&c->tcp);
+    else
+        uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
 }
 
 /* ------------------------------------------------------------------------------------------------ writing */
@@ -235,8 +246,10 @@ static void on_written(uv_write_t *req, int status)
     if (c->writing.cap > OUT_KEEP) pb_buf_free(&c->writing);
     c->write_active = false;
     if (c->state == PB_CONN_DEAD) return;
-    if (status < 0) lost(c, "writing to", status);
-    else flush(c);
+    if (status < 0)
+        lost(c, "writing to", status);
+    else
+        flush(c);
 }
 
 static void on_shutdown(uv_shutdown_t *req, int status)
@@ -338,7 +351,9 @@ void pb_conn_send_last(struct pb_conn *c, pbay_str bytes)
 {
     struct pb_err err;
     if (c->state != PB_CONN_OPEN) return;
-    if (!c->tls) pb_buf_str(&c->out, bytes);
-    else if (!pb_tls_ready(c->tls) || pb_tls_write(c->tls, bytes.p, bytes.n, &c->out, &err)) bytes.n = 0;
+    if (!c->tls)
+        pb_buf_str(&c->out, bytes);
+    else if (!pb_tls_ready(c->tls) || pb_tls_write(c->tls, bytes.p, bytes.n, &c->out, &err))
+        bytes.n = 0;
     pb_conn_close(c);
 }

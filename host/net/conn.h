@@ -2,11 +2,11 @@
 /*
  * A byte stream over TCP, with or without TLS. The protocol above it is pushed input and pulled for output.
  *
- * Input is read into one buffer per loop and handed on as it lies there; output is gathered into one buffer per
- * connection and written once, at the end of the turn. Threads: [loop].
+ * Input is read into one buffer per loop and handed on as it lies there; output is gathered into one buffer
+ * per connection and written once, at the end of the turn. Threads: [loop].
  *
- * Life: created from an accepted socket or a descriptor, started with ops, ended by pb_conn_close or pb_conn_abort (by
- * either side of it), then closed() once, on a later turn; the pointer is dead after that.
+ * Life: created from an accepted socket or a descriptor, started with ops, ended by pb_conn_close or
+ * pb_conn_abort (by either side of it), then closed() once, on a later turn; the pointer is dead after that.
  */
 #pragma once
 
@@ -24,13 +24,15 @@ struct pb_loop;
 struct pb_tls;
 struct uv_stream_s;
 
-/* fill() is asked for about this much at once; a connection never gathers more than this and one answer to fill(). */
+/* fill() is asked for about this much at once; a connection never gathers more than this and one answer to
+ * fill(). */
 enum { PB_CONN_OUT_MAX = 256 * 1024 };
 
 struct pb_conn_ops {
     /* Bytes came, decrypted, borrowed until this returns. */
     void (*data)(void *user, const char *p, size_t n);
-    /* Append output to out, up to about PB_CONN_OUT_MAX bytes in it. True: there is more as soon as this has left. */
+    /* Append output to out, up to about PB_CONN_OUT_MAX bytes in it. True: there is more as soon as this has
+     * left. */
     bool (*fill)(void *user, struct pb_buf *out);
     /* The peer will send no more. Output may still be wanted. */
     void (*eof)(void *user);
@@ -43,13 +45,14 @@ struct pb_conn_options {
     const char *listener; /* for log lines: "sse 0.0.0.0:50058"; copied */
     const char *protocol; /* what is expected, for log lines: "gRPC (HTTP/2)"; borrowed, a literal */
     int64_t handshake_ms; /* from the start to pb_conn_established(); 0: 10 s; -1: no limit */
-    void (*gone)(void *user); /* after closed(), or in its place when the connection was never started; may be NULL */
+    void (*gone)(
+        void *user); /* after closed(), or in its place when the connection was never started; may be NULL */
     void *gone_user;
 };
 
 /* Take what waits in a listening stream. Returns owned, or NULL with err. */
-struct pb_conn *pb_conn_accept(struct pb_loop *loop, struct uv_stream_s *server, const struct pb_conn_options *options,
-                               struct pb_err *err);
+struct pb_conn *pb_conn_accept(struct pb_loop *loop, struct uv_stream_s *server,
+                               const struct pb_conn_options *options, struct pb_err *err);
 /* Take a connected descriptor; it is closed on failure too. */
 struct pb_conn *pb_conn_from_fd(struct pb_loop *loop, int fd, const struct pb_conn_options *options,
                                 struct pb_err *err);
@@ -64,11 +67,12 @@ size_t pb_conn_unsent(const struct pb_conn *conn);
 /* Stop and go on reading: back-pressure for protocols without windows of their own. */
 void pb_conn_pause(struct pb_conn *conn, bool paused);
 /*
- * Send what fill() still has, then end our side, then wait a little for the peer's end so that it can read the last
- * bytes. No data() any more.
+ * Send what fill() still has, then end our side, then wait a little for the peer's end so that it can read
+ * the last bytes. No data() any more.
  */
 void pb_conn_close(struct pb_conn *conn);
-/* Copy these bytes behind what fill() gave, then pb_conn_close. For last words before a protocol was agreed on. */
+/* Copy these bytes behind what fill() gave, then pb_conn_close. For last words before a protocol was agreed
+ * on. */
 void pb_conn_send_last(struct pb_conn *conn, pbay_str bytes);
 /* Now, with a reset when something was unsent. why may be NULL; copied. */
 void pb_conn_abort(struct pb_conn *conn, const struct pb_err *why);
@@ -84,7 +88,8 @@ const char *pb_conn_listener(const struct pb_conn *conn);
 struct pb_loop *pb_conn_loop(const struct pb_conn *conn);
 
 /*
- * One warning that says who spoke what to which listener and what to change; at most one a second per kind is written
- * and the next says how many were not. came: "HTTP/1.1", "TLS", ...; advice: one sentence. Borrowed literals.
+ * One warning that says who spoke what to which listener and what to change; at most one a second per kind is
+ * written and the next says how many were not. came: "HTTP/1.1", "TLS", ...; advice: one sentence. Borrowed
+ * literals.
  */
 void pb_conn_wrong_protocol(const struct pb_conn *conn, const char *came, const char *advice);

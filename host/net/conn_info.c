@@ -23,8 +23,10 @@ void pb__conn_name_peer(struct pb_conn *c)
         const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)&a;
         uv_ip6_name(in, host, sizeof host);
         const char *name = strncmp(host, "::ffff:", 7) == 0 && strchr(host, '.') ? host + 7 : NULL;
-        if (name) snprintf(c->peer, sizeof c->peer, "%s:%u", name, ntohs(in->sin6_port));
-        else snprintf(c->peer, sizeof c->peer, "[%s]:%u", host, ntohs(in->sin6_port));
+        if (name)
+            snprintf(c->peer, sizeof c->peer, "%s:%u", name, ntohs(in->sin6_port));
+        else
+            snprintf(c->peer, sizeof c->peer, "[%s]:%u", host, ntohs(in->sin6_port));
     }
 }
 
@@ -78,13 +80,14 @@ void pb_conn_wrong_protocol(const struct pb_conn *c, const char *came, const cha
     int64_t unsaid = 0;
     if (!may_warn(&unsaid)) return;
     pb_log(PB_LOG_WARN, "net", "wrong protocol", PB_V("peer", pb_conn_peer(c)), PB_S("listener", c->listener),
-           PB_S("expected", c->protocol), PB_S("tls", c->tls ? "yes" : "no"), PB_S("came", came), PB_S("advice", advice),
-           PB_I("unsaid_before", unsaid));
+           PB_S("expected", c->protocol), PB_S("tls", c->tls ? "yes" : "no"), PB_S("came", came),
+           PB_S("advice", advice), PB_I("unsaid_before", unsaid));
 }
 
 static bool looks_like_http1(const char *p, size_t n)
 {
-    static const char *const methods[] = {"GET ", "POST ", "PUT ", "HEAD ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT "};
+    static const char *const methods[] = {"GET ",    "POST ",    "PUT ",   "HEAD ",
+                                          "DELETE ", "OPTIONS ", "PATCH ", "CONNECT "};
     for (size_t i = 0; i < PB_COUNTOF(methods); i++) {
         size_t m = strlen(methods[i]);
         if (memcmp(p, methods[i], n < m ? n : m) == 0) return true;
@@ -95,14 +98,17 @@ static bool looks_like_http1(const char *p, size_t n)
 void pb__conn_plain_on_tls(struct pb_conn *c, const char *p, size_t n)
 {
     if (n >= 3 && pb_h2_is_preface(p, n)) {
-        pb_conn_wrong_protocol(c, "HTTP/2 without TLS",
-                               "this listener has a tls_dir: give the client its certificates (in Qlik: the folder with "
-                               "root_cert.pem, sse_client_cert.pem and sse_client_key.pem), or remove tls_dir here. Qlik "
-                               "shows this as error code 14");
+        pb_conn_wrong_protocol(
+            c, "HTTP/2 without TLS",
+            "this listener has a tls_dir: give the client its certificates (in Qlik: the folder with "
+            "root_cert.pem, sse_client_cert.pem and sse_client_key.pem), or remove tls_dir here. Qlik "
+            "shows this as error code 14");
     } else if (looks_like_http1(p, n)) {
-        pb_conn_wrong_protocol(c, "HTTP/1.1 without TLS", "this listener speaks TLS: use https, and a port that speaks HTTP");
-        static const char answer[] = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
-                                     "Content-Length: 31\r\n\r\nThis port speaks TLS, not HTTP\r\n";
+        pb_conn_wrong_protocol(c, "HTTP/1.1 without TLS",
+                               "this listener speaks TLS: use https, and a port that speaks HTTP");
+        static const char answer[] =
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+            "Content-Length: 31\r\n\r\nThis port speaks TLS, not HTTP\r\n";
         uv_buf_t b = uv_buf_init((char *)(uintptr_t)answer, sizeof answer - 1);
         uv_try_write((uv_stream_t *)&c->tcp, &b, 1);
     } else {

@@ -27,17 +27,20 @@ bool pb_grpc_accepts_gzip(pbay_str list)
 /* What a stream's prefix promises, once it is complete. */
 static int check_prefix(struct pb_grpc_reader *r, struct pb_err *err)
 {
-    r->length = (uint32_t)r->head[1] << 24 | (uint32_t)r->head[2] << 16 | (uint32_t)r->head[3] << 8 | r->head[4];
+    r->length =
+        (uint32_t)r->head[1] << 24 | (uint32_t)r->head[2] << 16 | (uint32_t)r->head[3] << 8 | r->head[4];
     if (r->head[0] > 1)
         return pb_fail(err, PBAY_INTERNAL,
-                       "the request is not gRPC: a message begins with byte 0x%02x where 0 or 1 is expected", r->head[0]);
+                       "the request is not gRPC: a message begins with byte 0x%02x where 0 or 1 is expected",
+                       r->head[0]);
     if (r->head[0] == 1 && r->coding == PB_GRPC_IDENTITY)
         return pb_fail(err, PBAY_INTERNAL, "a compressed message in a request without grpc-encoding");
     if (r->head[0] == 1 && r->coding == PB_GRPC_UNKNOWN_CODING)
-        return pb_fail(err, PBAY_UNIMPLEMENTED, "the request's grpc-encoding is not known here; use gzip or deflate");
+        return pb_fail(err, PBAY_UNIMPLEMENTED,
+                       "the request's grpc-encoding is not known here; use gzip or deflate");
     if (r->length > r->limit)
-        return pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "a request message of %u bytes is larger than the limit of %zu",
-                       r->length, r->limit);
+        return pb_fail(err, PBAY_RESOURCE_EXHAUSTED,
+                       "a request message of %u bytes is larger than the limit of %zu", r->length, r->limit);
     return 0;
 }
 

@@ -16,7 +16,8 @@
 
 enum { PB_GRPC_PREFIX = 5 };
 
-/* ------------------------------------------------------------------------------------------------ messages */
+/* ------------------------------------------------------------------------------------------------ messages
+ */
 
 enum pb_grpc_coding { PB_GRPC_IDENTITY, PB_GRPC_GZIP, PB_GRPC_DEFLATE, PB_GRPC_UNKNOWN_CODING };
 
@@ -43,8 +44,8 @@ struct pb_grpc_message {
 
 /*
  * Eat from *p, *n. 1: *out is a message, ask again; 0: all eaten; -1 with err: the stream is beyond repair
- * (RESOURCE_EXHAUSTED: larger than limit; INTERNAL: flag or compressed data are wrong; UNIMPLEMENTED: the coding).
- * A message that lies whole in the bytes is not copied.
+ * (RESOURCE_EXHAUSTED: larger than limit; INTERNAL: flag or compressed data are wrong; UNIMPLEMENTED: the
+ * coding). A message that lies whole in the bytes is not copied.
  */
 int pb_grpc_reader_next(struct pb_grpc_reader *r, const char **p, size_t *n, struct pb_grpc_message *out,
                         struct pb_err *err) PB_NODISCARD;
@@ -58,7 +59,8 @@ void pb_grpc_reader_free(struct pb_grpc_reader *r);
 
 void pb_grpc_prefix(uint8_t out[PB_GRPC_PREFIX], bool compressed, uint32_t length);
 
-/* ------------------------------------------------------------------------------------------------ metadata */
+/* ------------------------------------------------------------------------------------------------ metadata
+ */
 
 /* Standard alphabet, padding optional, appended to out. False: not base64, out unchanged. */
 bool pb_grpc_base64_decode(pbay_str in, struct pb_buf *out);
@@ -66,7 +68,8 @@ bool pb_grpc_base64_decode(pbay_str in, struct pb_buf *out);
 void pb_grpc_base64_encode(pbay_str in, struct pb_buf *out);
 /* "250m" and so on to nanoseconds, saturating. False: not a grpc-timeout. */
 bool pb_grpc_timeout_parse(pbay_str s, int64_t *ns);
-/* grpc-message: UTF-8 percent-encoded, appended to out; invalid UTF-8 becomes U+FFFD, cut at 1 KiB of text. */
+/* grpc-message: UTF-8 percent-encoded, appended to out; invalid UTF-8 becomes U+FFFD, cut at 1 KiB of text.
+ */
 void pb_grpc_percent_encode(pbay_str text, struct pb_buf *out);
 /* The reverse, for clients; a stray '%' stands for itself. */
 void pb_grpc_percent_decode(pbay_str s, struct pb_buf *out);

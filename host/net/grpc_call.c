@@ -103,7 +103,7 @@ static void on_close(struct pb_h2_stream *s, uint32_t h2_code)
     struct pb_grpc_conn *gc = call->conn;
     enum pb_grpc_closed reason = h2_code == H2_NO_ERROR && call->state == PB_GRPC_FINISHED ? PB_GRPC_DONE
                                  : gc->failed                                              ? PB_GRPC_LOST
-                                                                                           : PB_GRPC_CANCELLED;
+                                              : PB_GRPC_CANCELLED;
     pb__grpc_call_closed(call, reason);
     recycle(call);
     if (pb_h2_streams(gc->h2) == 0) pb_loop_defer(gc->server->loop, &gc->check);
@@ -122,7 +122,8 @@ static void on_deadline(void *user)
     pb__grpc_call_closed(call, PB_GRPC_EXPIRED);
 }
 
-/* ------------------------------------------------------------------------------------------------ the request */
+/* ------------------------------------------------------------------------------------------------ the
+ * request */
 
 /* The server itself ends a call that its method may know. */
 static void refuse(struct pb_grpc_call *call, const struct pb_err *err)
@@ -134,7 +135,8 @@ static void refuse(struct pb_grpc_call *call, const struct pb_err *err)
 
 static void refuse_http(struct pb_grpc_call *call, const char *status, const char *text)
 {
-    const pbay_header h[] = {{PB_STR(":status"), pb_str_c(status)}, {PB_STR("content-type"), PB_STR("text/plain")}};
+    const pbay_header h[] = {{PB_STR(":status"), pb_str_c(status)},
+                             {PB_STR("content-type"), PB_STR("text/plain")}};
     pb_h2_respond(&call->s, h, PB_COUNTOF(h), false);
     struct pb_buf b = {0};
     pb_buf_c(&b, text);
@@ -169,8 +171,10 @@ static void on_headers(struct pb_h2_stream *s)
             if (!memcmp(name.p, ":method", 7)) post = pb_str_is(pb_h2_field_value(s, i), "POST");
             break;
         case 12:
-            if (!memcmp(name.p, "content-type", 12)) type = pb_h2_field_value(s, i);
-            else if (!memcmp(name.p, "grpc-timeout", 12)) timeout = pb_h2_field_value(s, i);
+            if (!memcmp(name.p, "content-type", 12))
+                type = pb_h2_field_value(s, i);
+            else if (!memcmp(name.p, "grpc-timeout", 12))
+                timeout = pb_h2_field_value(s, i);
             break;
         case 13:
             if (!memcmp(name.p, "grpc-encoding", 13)) coding = pb_h2_field_value(s, i);
@@ -196,14 +200,15 @@ static void on_headers(struct pb_h2_stream *s)
     call->accepts_gzip = accept.n && pb_grpc_accepts_gzip(accept);
     call->state = PB_GRPC_OPEN;
     if (s->headers_large) {
-        pb_fail(&err, PBAY_RESOURCE_EXHAUSTED, "request metadata of more than %u bytes", server->o.max_header);
+        pb_fail(&err, PBAY_RESOURCE_EXHAUSTED, "request metadata of more than %u bytes",
+                server->o.max_header);
         refuse(call, &err);
         return;
     }
     if (call->reader.coding == PB_GRPC_UNKNOWN_CODING) {
         pb_grpc_reply_header(call, PB_STR("grpc-accept-encoding"), PB_STR("identity,deflate,gzip"));
-        pb_fail(&err, PBAY_UNIMPLEMENTED, "grpc-encoding %.*s is not known here; use gzip, deflate or identity",
-                PB_FMT(coding));
+        pb_fail(&err, PBAY_UNIMPLEMENTED,
+                "grpc-encoding %.*s is not known here; use gzip, deflate or identity", PB_FMT(coding));
         refuse(call, &err);
         return;
     }
@@ -314,7 +319,8 @@ const struct pb_h2_ops pb__grpc_h2_ops = {
     .close = on_close,
 };
 
-/* ------------------------------------------------------------------------------------------------ the reply */
+/* ------------------------------------------------------------------------------------------------ the reply
+ */
 
 void pb_grpc_consumed(struct pb_grpc_call *call, size_t n)
 {
@@ -333,8 +339,10 @@ static bool put_field(struct pb_buf *text, struct pb_h2_field *f, pbay_str name,
     f->name_n = (uint32_t)name.n;
     pb_buf_str(text, name);
     f->value = (uint32_t)text->n;
-    if (bin) pb_grpc_base64_encode(value, text);
-    else pb_buf_str(text, value);
+    if (bin)
+        pb_grpc_base64_encode(value, text);
+    else
+        pb_buf_str(text, value);
     f->value_n = (uint32_t)(text->n - f->value);
     return true;
 }
@@ -360,7 +368,8 @@ void pb_grpc_reply_compress(struct pb_grpc_call *call)
     if (!call->s.responded && call->accepts_gzip) call->compress = true;
 }
 
-/* Response headers: status, type, what the method added, and `more` (the status of a trailers-only response). */
+/* Response headers: status, type, what the method added, and `more` (the status of a trailers-only response).
+ */
 static void respond(struct pb_grpc_call *call, const pbay_header *more, size_t n_more, bool trailers_only)
 {
     pbay_header stack[16], *h = stack;
@@ -440,8 +449,10 @@ void pb_grpc_finish(struct pb_grpc_call *call, int32_t code, pbay_str message, c
     for (size_t i = 0; i < n_trailers; i++)
         if (put_field(&text, &f[n_fields], trailers[i].name, trailers[i].value)) n_fields++;
     for (size_t i = 0; i < n_fields; i++) h[n++] = to_header(&text, &f[i]);
-    if (call->s.responded) pb_h2_finish(&call->s, h, n);
-    else respond(call, h, n, true);
+    if (call->s.responded)
+        pb_h2_finish(&call->s, h, n);
+    else
+        respond(call, h, n, true);
     if (h != stack) pb_free(h);
     if (f != fstack) pb_free(f);
     pb_buf_free(&text);

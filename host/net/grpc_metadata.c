@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Metadata codings of gRPC: base64 of -bin values, timeouts, percent-encoded messages, what names may hold. */
+/* Metadata codings of gRPC: base64 of -bin values, timeouts, percent-encoded messages, what names may hold.
+ */
 #include "net/grpc.h"
 
 #include <string.h>
@@ -102,8 +103,10 @@ void pb_grpc_percent_encode(pbay_str text, struct pb_buf *out)
     for (size_t i = 0; i < end;) {
         unsigned char c = (unsigned char)text.p[i];
         if (c < 0x80) {
-            if (c >= 0x20 && c <= 0x7e && c != '%') pb_buf_ch(out, (char)c);
-            else percent(c, out);
+            if (c >= 0x20 && c <= 0x7e && c != '%')
+                pb_buf_ch(out, (char)c);
+            else
+                percent(c, out);
             i++;
             continue;
         }
@@ -130,7 +133,8 @@ void pb_grpc_percent_decode(pbay_str s, struct pb_buf *out)
 {
     for (size_t i = 0; i < s.n; i++) {
         int hi, lo;
-        if (s.p[i] == '%' && i + 2 < s.n && (hi = hex_value(s.p[i + 1])) >= 0 && (lo = hex_value(s.p[i + 2])) >= 0) {
+        if (s.p[i] == '%' && i + 2 < s.n && (hi = hex_value(s.p[i + 1])) >= 0 &&
+            (lo = hex_value(s.p[i + 2])) >= 0) {
             pb_buf_ch(out, (char)(hi << 4 | lo));
             i += 2;
         } else {
@@ -153,7 +157,8 @@ bool pb_grpc_key_ok(pbay_str name)
     if (!name.n || name.n > 256 || pb_str_starts(name, PB_STR("grpc-"))) return false;
     for (size_t i = 0; i < name.n; i++) {
         char c = name.p[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.')) return false;
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.'))
+            return false;
     }
     return true;
 }

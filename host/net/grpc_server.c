@@ -14,14 +14,17 @@ enum { GOAWAY_AFTER_MS = 200, PING_WAIT_MS = 20000, UPKEEP_MIN_MS = 100 };
 static void on_check(void *user);
 static void on_upkeep(void *user);
 
-/* ------------------------------------------------------------------------------------------------ connections */
+/* ------------------------------------------------------------------------------------------------
+ * connections */
 
 static void schedule_upkeep(struct pb_grpc_conn *gc)
 {
     const struct pb_grpc_options *o = &gc->server->o;
     int64_t ms = INT64_MAX;
-    if (gc->draining) ms = GOAWAY_AFTER_MS;
-    else if (o->ping_ms > 0) ms = gc->ping_sent ? PING_WAIT_MS : o->ping_ms;
+    if (gc->draining)
+        ms = GOAWAY_AFTER_MS;
+    else if (o->ping_ms > 0)
+        ms = gc->ping_sent ? PING_WAIT_MS : o->ping_ms;
     if (!gc->draining && o->idle_ms > 0 && o->idle_ms < ms) ms = o->idle_ms;
     if (ms == INT64_MAX) return;
     if (ms < UPKEEP_MIN_MS) ms = UPKEEP_MIN_MS;
@@ -88,15 +91,18 @@ static void not_http2(struct pb_grpc_conn *gc)
     const char *p = gc->first;
     struct pb_err err;
     if ((unsigned char)p[0] == 0x16) {
-        pb_conn_wrong_protocol(gc->conn, "TLS",
-                               "this listener is cleartext: set tls_dir for it, or leave the certificate folder out of the "
-                               "client's connection. Qlik shows this as error code 14");
+        pb_conn_wrong_protocol(
+            gc->conn, "TLS",
+            "this listener is cleartext: set tls_dir for it, or leave the certificate folder out of the "
+            "client's connection. Qlik shows this as error code 14");
     } else if (p[0] >= 'A' && p[0] <= 'Z') {
-        static const char answer[] = "HTTP/1.1 505 HTTP Version Not Supported\r\nContent-Type: text/plain\r\n"
-                                     "Connection: close\r\nContent-Length: 72\r\n\r\n"
-                                     "This port speaks gRPC over HTTP/2. HTTP/1.1 is served on another port.\r\n";
-        pb_conn_wrong_protocol(gc->conn, "HTTP/1.1", "this port serves Qlik's SSE (gRPC over HTTP/2): use the http "
-                                                     "listener, or a gRPC client");
+        static const char answer[] =
+            "HTTP/1.1 505 HTTP Version Not Supported\r\nContent-Type: text/plain\r\n"
+            "Connection: close\r\nContent-Length: 72\r\n\r\n"
+            "This port speaks gRPC over HTTP/2. HTTP/1.1 is served on another port.\r\n";
+        pb_conn_wrong_protocol(gc->conn, "HTTP/1.1",
+                               "this port serves Qlik's SSE (gRPC over HTTP/2): use the http "
+                               "listener, or a gRPC client");
         gc->failed = true;
         pb_fail(&gc->why, PBAY_UNAVAILABLE, "HTTP/1.1 on a gRPC port");
         pb_conn_send_last(gc->conn, PB_STR(answer));
@@ -153,14 +159,16 @@ static bool on_fill(void *user, struct pb_buf *out)
         fail_conn(gc, &err);
         return false;
     }
-    if (rc == 0 && (gc->draining || gc->failed || pb_h2_done(gc->h2))) pb_loop_defer(gc->server->loop, &gc->check);
+    if (rc == 0 && (gc->draining || gc->failed || pb_h2_done(gc->h2)))
+        pb_loop_defer(gc->server->loop, &gc->check);
     return rc > 0;
 }
 
 static void on_eof(void *user)
 {
     struct pb_grpc_conn *gc = user;
-    /* A client that has ended its side cannot open streams nor give windows back; gRPC clients do not half-close. */
+    /* A client that has ended its side cannot open streams nor give windows back; gRPC clients do not
+     * half-close. */
     gc->failed = true;
     pb_conn_abort(gc->conn, NULL);
 }
@@ -173,8 +181,10 @@ static void maybe_drained(struct pb_grpc_server *server)
 static void unlink_conn(struct pb_grpc_conn *gc)
 {
     if (gc->next) gc->next->prev = gc->prev;
-    if (gc->prev) gc->prev->next = gc->next;
-    else gc->server->conns = gc->next;
+    if (gc->prev)
+        gc->prev->next = gc->next;
+    else
+        gc->server->conns = gc->next;
 }
 
 static void on_closed(void *user, const struct pb_err *why)
@@ -215,11 +225,14 @@ void pb_grpc_server_take(struct pb_grpc_server *server, struct pb_conn *conn)
     server->stats.conns_opened++;
     server->stats.conns_open++;
     pb_conn_start(conn, &conn_ops, gc);
-    if (server->draining) pb_conn_close(conn);
-    else schedule_upkeep(gc);
+    if (server->draining)
+        pb_conn_close(conn);
+    else
+        schedule_upkeep(gc);
 }
 
-/* ------------------------------------------------------------------------------------------------ the server */
+/* ------------------------------------------------------------------------------------------------ the server
+ */
 
 static void on_drained(void *user)
 {
@@ -229,12 +242,13 @@ static void on_drained(void *user)
     if (drained) drained(server->drained_user);
 }
 
-#define DEFAULT(field, value)                                                                                 \
-    do {                                                                                                      \
-        if (!server->o.field) server->o.field = (value);                                                      \
+#define DEFAULT(field, value)                                                                                \
+    do {                                                                                                     \
+        if (!server->o.field) server->o.field = (value);                                                     \
     } while (0)
 
-struct pb_grpc_server *pb_grpc_server_new(struct pb_loop *loop, const char *name, const struct pb_grpc_options *options)
+struct pb_grpc_server *pb_grpc_server_new(struct pb_loop *loop, const char *name,
+                                          const struct pb_grpc_options *options)
 {
     struct pb_grpc_server *server = pb_zalloc(sizeof *server);
     server->loop = loop;
@@ -278,7 +292,8 @@ const struct pb_grpc_method *pb__grpc_find(struct pb_grpc_server *server, pbay_s
     return m;
 }
 
-void pb_grpc_server_each(const struct pb_grpc_server *server, void (*fn)(void *user, pbay_str path), void *user)
+void pb_grpc_server_each(const struct pb_grpc_server *server, void (*fn)(void *user, pbay_str path),
+                         void *user)
 {
     for (const struct pb_grpc_method *m = server->first_method; m; m = m->next) fn(user, pb_str_c(m->path));
 }
@@ -339,7 +354,8 @@ void pb_grpc_server_free(struct pb_grpc_server *server)
     pb_free(server);
 }
 
-/* ------------------------------------------------------------------------------------------------ accessors */
+/* ------------------------------------------------------------------------------------------------ accessors
+ */
 
 void pb_grpc_set_user(struct pb_grpc_call *call, void *user)
 {
@@ -361,7 +377,8 @@ pbay_str pb_grpc_metadata(const struct pb_grpc_call *call, const char *name)
     return pb_h2_header(&call->s, pb_str_c(name));
 }
 
-int pb_grpc_metadata_bin(const struct pb_grpc_call *call, const char *name, struct pb_buf *out, struct pb_err *err)
+int pb_grpc_metadata_bin(const struct pb_grpc_call *call, const char *name, struct pb_buf *out,
+                         struct pb_err *err)
 {
     pbay_str v = pb_grpc_metadata(call, name);
     if (!v.p) return 0;

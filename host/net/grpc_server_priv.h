@@ -26,8 +26,8 @@ struct pb_grpc_conn {
     bool preface_seen, draining, failed;
     char first[PB_H2_PREFACE]; /* until the preface is recognised */
     uint32_t first_n;
-    struct pb_defer check;      /* after calls ended: may the connection be closed? */
-    struct pb_deadline upkeep;  /* idle, ping, and the second GOAWAY of a drain */
+    struct pb_defer check;     /* after calls ended: may the connection be closed? */
+    struct pb_deadline upkeep; /* idle, ping, and the second GOAWAY of a drain */
     uint64_t frames_seen, acks_seen;
     bool ping_sent;
     int64_t quiet_since;

@@ -6,7 +6,18 @@
 
 #include "base/str.h"
 
-enum state { LINE_REQUEST, LINE_FIELD, BODY_LENGTH, LINE_CHUNK, CHUNK_DATA, CHUNK_CR, CHUNK_LF, LINE_TRAILER, DONE, BAD };
+enum state {
+    LINE_REQUEST,
+    LINE_FIELD,
+    BODY_LENGTH,
+    LINE_CHUNK,
+    CHUNK_DATA,
+    CHUNK_CR,
+    CHUNK_LF,
+    LINE_TRAILER,
+    DONE,
+    BAD
+};
 
 enum { TEXT_KEEP = 16 * 1024 };
 
@@ -50,7 +61,8 @@ static struct pb_h1_field place(const struct pb_h1 *h, pbay_str s)
     return (struct pb_h1_field){0, 0, (uint32_t)(s.p - h->text.p), (uint32_t)s.n};
 }
 
-/* ------------------------------------------------------------------------------------------------ the request line */
+/* ------------------------------------------------------------------------------------------------ the
+ * request line */
 
 /* host[:port] as it may stand in Host or in a target; userinfo is refused. */
 static bool host_ok(pbay_str s)
@@ -80,7 +92,7 @@ static enum pb_h1_event take_target(struct pb_h1 *h, pbay_str target)
     if (pb_str_is(pb_h1_method(h), "CONNECT")) return bad(h, 501, "CONNECT is for proxies; this is none");
     size_t scheme = target.n > 7 && pb_str_ieq(pb_str(target.p, 7), PB_STR("http://"))    ? 7
                     : target.n > 8 && pb_str_ieq(pb_str(target.p, 8), PB_STR("https://")) ? 8
-                                                                                           : 0;
+                                                                                          : 0;
     if (!scheme) return bad(h, 400, "the request target is neither a path nor an http URL");
     pbay_str rest = pb_str(target.p + scheme, target.n - scheme);
     size_t slash = 0;
@@ -97,7 +109,8 @@ static enum pb_h1_event request_line(struct pb_h1 *h, pbay_str line)
 {
     size_t sp = pb_str_chr(line, ' ');
     pbay_str method = pb_str(line.p, sp);
-    if (sp == line.n || !pb_h1_token(method) || sp > 32) return bad(h, 400, "the request line does not begin with a method");
+    if (sp == line.n || !pb_h1_token(method) || sp > 32)
+        return bad(h, 400, "the request line does not begin with a method");
     pbay_str rest = pb_str(line.p + sp + 1, line.n - sp - 1);
     sp = pb_str_chr(rest, ' ');
     if (sp == rest.n) return bad(h, 400, "the request line has no HTTP version");
@@ -133,8 +146,10 @@ static void connection(struct pb_h1 *h, pbay_str v)
     pbay_str item;
     while (pb_str_split(&v, ',', &item)) {
         item = pb_str_trim(item);
-        if (pb_str_ieq(item, PB_STR("close"))) h->keep_alive = false;
-        else if (h->minor == 0 && pb_str_ieq(item, PB_STR("keep-alive"))) h->keep_alive = true;
+        if (pb_str_ieq(item, PB_STR("close")))
+            h->keep_alive = false;
+        else if (h->minor == 0 && pb_str_ieq(item, PB_STR("keep-alive")))
+            h->keep_alive = true;
     }
 }
 
@@ -157,7 +172,8 @@ static enum pb_h1_event framing(struct pb_h1 *h, pbay_str name, pbay_str v)
         break;
     case 6:
         if (!pb_str_is(name, "expect")) break;
-        if (!pb_str_ieq(v, PB_STR("100-continue"))) return bad(h, 417, "the only expectation known here is 100-continue");
+        if (!pb_str_ieq(v, PB_STR("100-continue")))
+            return bad(h, 417, "the only expectation known here is 100-continue");
         h->expect_continue = h->minor == 1;
         break;
     case 10:
@@ -170,7 +186,8 @@ static enum pb_h1_event framing(struct pb_h1 *h, pbay_str name, pbay_str v)
         if (!pb_str_is(name, "transfer-encoding")) break;
         if (h->has_te) return bad(h, 400, "two Transfer-Encoding fields");
         if (h->minor == 0) return bad(h, 400, "Transfer-Encoding in HTTP/1.0");
-        if (!pb_str_ieq(v, PB_STR("chunked"))) return bad(h, 501, "the only transfer coding known here is chunked");
+        if (!pb_str_ieq(v, PB_STR("chunked")))
+            return bad(h, 501, "the only transfer coding known here is chunked");
         h->has_te = h->chunked = true;
         break;
     default: break;
@@ -208,9 +225,12 @@ static enum pb_h1_event head_end(struct pb_h1 *h)
     h->n_fields--;
     if (h->minor == 1 && !has_host) return bad(h, 400, "no Host field");
     h->n_head_fields = h->n_fields;
-    if (h->chunked) h->state = LINE_CHUNK;
-    else if (h->has_length && h->length) h->state = BODY_LENGTH;
-    else h->state = DONE;
+    if (h->chunked)
+        h->state = LINE_CHUNK;
+    else if (h->has_length && h->length)
+        h->state = BODY_LENGTH;
+    else
+        h->state = DONE;
     return PB_H1_HEAD;
 }
 
@@ -223,15 +243,20 @@ static enum pb_h1_event chunk_line(struct pb_h1 *h, pbay_str line)
     for (; i < line.n; i++) {
         char c = line.p[i];
         unsigned d;
-        if (c >= '0' && c <= '9') d = (unsigned)(c - '0');
-        else if (c >= 'a' && c <= 'f') d = (unsigned)(c - 'a' + 10);
-        else if (c >= 'A' && c <= 'F') d = (unsigned)(c - 'A' + 10);
-        else break;
+        if (c >= '0' && c <= '9')
+            d = (unsigned)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            d = (unsigned)(c - 'a' + 10);
+        else if (c >= 'A' && c <= 'F')
+            d = (unsigned)(c - 'A' + 10);
+        else
+            break;
         if (i >= 15) return bad(h, 400, "a chunk size of too many digits");
         v = v << 4 | d;
     }
     if (!i || (i < line.n && line.p[i] != ';')) return bad(h, 400, "a chunk size that is not hexadecimal");
-    if (!pb_h1_value_ok(pb_str(line.p + i, line.n - i))) return bad(h, 400, "a chunk extension with a control character");
+    if (!pb_h1_value_ok(pb_str(line.p + i, line.n - i)))
+        return bad(h, 400, "a chunk extension with a control character");
     h->length = v;
     h->state = v ? CHUNK_DATA : LINE_TRAILER;
     return PB_H1_MORE;
@@ -252,9 +277,7 @@ static enum pb_h1_event take_line(struct pb_h1 *h)
         }
         e = request_line(h, line);
         break;
-    case LINE_FIELD:
-        e = line.n ? field(h, line, false) : head_end(h);
-        break;
+    case LINE_FIELD: e = line.n ? field(h, line, false) : head_end(h); break;
     case LINE_CHUNK:
         e = chunk_line(h, line);
         h->text.n = h->line; /* it is not kept */
@@ -320,7 +343,8 @@ enum pb_h1_event pb_h1_next(struct pb_h1 *h, const char **p, size_t *n, pbay_str
             return PB_H1_BODY;
         case CHUNK_CR:
         case CHUNK_LF:
-            if (**p != (h->state == CHUNK_CR ? '\r' : '\n')) return bad(h, 400, "a chunk does not end where its size says");
+            if (**p != (h->state == CHUNK_CR ? '\r' : '\n'))
+                return bad(h, 400, "a chunk does not end where its size says");
             h->state = h->state == CHUNK_CR ? CHUNK_LF : LINE_CHUNK;
             h->head_bytes = 0; /* each chunk's line for itself; trailers are counted together below */
             ++*p;
@@ -334,11 +358,13 @@ enum pb_h1_event pb_h1_next(struct pb_h1 *h, const char **p, size_t *n, pbay_str
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ the rest */
+/* ------------------------------------------------------------------------------------------------ the rest
+ */
 
 void pb_h1_reset(struct pb_h1 *h)
 {
-    struct pb_h1 fresh = {.max_head = h->max_head, .text = h->text, .fields = h->fields, .fields_cap = h->fields_cap};
+    struct pb_h1 fresh = {
+        .max_head = h->max_head, .text = h->text, .fields = h->fields, .fields_cap = h->fields_cap};
     pb_buf_reset(&fresh.text, TEXT_KEEP);
     *h = fresh;
 }

@@ -2,8 +2,8 @@
 /*
  * HTTP/1.1 requests, read strictly (RFC 9112). Sans I/O.
  *
- * What two parsers could read differently is refused: bare LF, folded lines, blanks before the colon, two lengths, a
- * length and chunks, two hosts. Threads: one at a time.
+ * What two parsers could read differently is refused: bare LF, folded lines, blanks before the colon, two
+ * lengths, a length and chunks, two hosts. Threads: one at a time.
  */
 #pragma once
 
@@ -32,7 +32,7 @@ struct pb_h1_field {
 struct pb_h1 {
     uint32_t max_head; /* bytes; 0: PB_H1_MAX_HEAD */
     uint8_t state;
-    bool blank;    /* the one empty line allowed before a request was seen */
+    bool blank; /* the one empty line allowed before a request was seen */
     bool saw_cr, chunked, has_length, has_te, expect_continue, keep_alive;
     uint8_t minor; /* of HTTP/1.x */
     int status;    /* BAD: what to answer */
@@ -59,7 +59,8 @@ bool pb_h1_started(const struct pb_h1 *h);
 /* After HEAD; borrowed until reset. */
 pbay_str pb_h1_method(const struct pb_h1 *h);
 pbay_str pb_h1_target(const struct pb_h1 *h); /* as sent, scheme and host of an absolute target cut off */
-pbay_str pb_h1_host(const struct pb_h1 *h);   /* of the absolute target, else of Host; empty only for HTTP/1.0 */
+pbay_str pb_h1_host(
+    const struct pb_h1 *h); /* of the absolute target, else of Host; empty only for HTTP/1.0 */
 pbay_str pb_h1_field_name(const struct pb_h1 *h, size_t i);
 pbay_str pb_h1_field_value(const struct pb_h1 *h, size_t i);
 size_t pb_h1_fields(const struct pb_h1 *h); /* without trailers */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The connection: nghttp2 session, settings, feeding and pulling. Streams' output and headers are in h2_stream.c. */
+/* The connection: nghttp2 session, settings, feeding and pulling. Streams' output and headers are in
+ * h2_stream.c. */
 #include "net/h2_priv.h"
 
 #include <string.h>
@@ -21,7 +22,8 @@ static struct pb_h2_stream *stream_of(nghttp2_session *session, int32_t id)
     return nghttp2_session_get_stream_user_data(session, id);
 }
 
-/* ------------------------------------------------------------------------------------------------ received */
+/* ------------------------------------------------------------------------------------------------ received
+ */
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
@@ -83,7 +85,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     return 0;
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *user)
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, size_t n,
+                   void *user)
 {
     struct pb_h2 *h2 = user;
     (void)flags;
@@ -126,7 +129,8 @@ static int on_error(nghttp2_session *session, int code, const char *text, size_t
 static int on_frame_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int code, void *user)
 {
     (void)user;
-    struct pb_h2_stream *s = frame->hd.type == NGHTTP2_HEADERS ? stream_of(session, frame->hd.stream_id) : NULL;
+    struct pb_h2_stream *s =
+        frame->hd.type == NGHTTP2_HEADERS ? stream_of(session, frame->hd.stream_id) : NULL;
     if (s && code != NGHTTP2_ERR_STREAM_CLOSED && code != NGHTTP2_ERR_STREAM_CLOSING)
         pb_h2_reset(s, NGHTTP2_INTERNAL_ERROR);
     return 0;
@@ -202,11 +206,13 @@ static nghttp2_option *make_options(const struct pb_h2 *h2)
     nghttp2_option_set_max_settings(o, 32);
     nghttp2_option_set_max_outbound_ack(o, 1000);
 #ifdef PB_HAVE_NGHTTP2_RESET_LIMIT
-    /* A burst of cancelled calls is normal when a chart is redrawn; a flood of them is an attack (CVE-2023-44487). */
+    /* A burst of cancelled calls is normal when a chart is redrawn; a flood of them is an attack
+     * (CVE-2023-44487). */
     nghttp2_option_set_stream_reset_rate_limit(o, (uint64_t)h2->max_streams * 16 + 1000, 2000);
 #endif
 #ifdef PB_HAVE_NGHTTP2_MAX_CONTINUATIONS
-    /* Each CONTINUATION carries up to a frame; the header limit needs at most this many of 1 KiB (CVE-2024-28182). */
+    /* Each CONTINUATION carries up to a frame; the header limit needs at most this many of 1 KiB
+     * (CVE-2024-28182). */
     nghttp2_option_set_max_continuations(o, h2->max_header / 1024 + 8);
 #endif
     return o;
@@ -274,7 +280,8 @@ int pb_h2_feed(struct pb_h2 *h2, const char *p, size_t n, struct pb_err *err)
 {
     ssize_t rc = nghttp2_session_mem_recv(h2->session, (const uint8_t *)p, n);
     if (rc < 0)
-        return pb_fail(err, PBAY_INTERNAL, "HTTP/2: %s%s%s", nghttp2_strerror((int)rc), h2->why[0] ? ": " : "", h2->why);
+        return pb_fail(err, PBAY_INTERNAL, "HTTP/2: %s%s%s", nghttp2_strerror((int)rc),
+                       h2->why[0] ? ": " : "", h2->why);
     return 0;
 }
 
@@ -327,8 +334,8 @@ void pb_h2_goaway_notice(struct pb_h2 *h2)
 
 void pb_h2_goaway(struct pb_h2 *h2)
 {
-    nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h2->session),
-                          NGHTTP2_NO_ERROR, NULL, 0);
+    nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
+                          nghttp2_session_get_last_proc_stream_id(h2->session), NGHTTP2_NO_ERROR, NULL, 0);
 }
 
 void pb_h2_ping(struct pb_h2 *h2)

@@ -2,12 +2,12 @@
 /*
  * The server's side of an HTTP/2 connection (RFC 9113) over nghttp2. Sans I/O: bytes are fed and pulled.
  *
- * The user embeds struct pb_h2_stream in his own object per stream, so that a stream costs one pooled object. Received
- * DATA holds the flow-control windows until the user gives it back; what he queues for sending is copied once, into
- * the connection's output. Threads: one at a time.
+ * The user embeds struct pb_h2_stream in his own object per stream, so that a stream costs one pooled object.
+ * Received DATA holds the flow-control windows until the user gives it back; what he queues for sending is
+ * copied once, into the connection's output. Threads: one at a time.
  *
- * Callbacks come from inside pb_h2_feed and pb_h2_pull only. In them the user may call any function for any stream but
- * pb_h2_feed, pb_h2_pull and pb_h2_free.
+ * Callbacks come from inside pb_h2_feed and pb_h2_pull only. In them the user may call any function for any
+ * stream but pb_h2_feed, pb_h2_pull and pb_h2_free.
  */
 #pragma once
 
@@ -65,7 +65,8 @@ struct pb_h2_stream {
 };
 
 struct pb_h2_ops {
-    /* A request begins. Returns the embedded stream, zeroed or reset with pb_h2_stream_reset; NULL: refuse it. */
+    /* A request begins. Returns the embedded stream, zeroed or reset with pb_h2_stream_reset; NULL: refuse
+     * it. */
     struct pb_h2_stream *(*open)(void *user);
     /* Request headers are complete. */
     void (*headers)(struct pb_h2_stream *s);
@@ -89,7 +90,8 @@ struct pb_h2 *pb_h2_server_new(const struct pb_h2_options *options, const struct
 void pb_h2_free(struct pb_h2 *h2);
 void *pb_h2_user(const struct pb_h2 *h2);
 
-/* Bytes in. 0; or -1 with err when the connection cannot go on (pull what is left, e.g. GOAWAY, then close it). */
+/* Bytes in. 0; or -1 with err when the connection cannot go on (pull what is left, e.g. GOAWAY, then close
+ * it). */
 int pb_h2_feed(struct pb_h2 *h2, const char *p, size_t n, struct pb_err *err) PB_NODISCARD;
 /* Bytes out, appended until out holds about limit bytes. 1: there is more; 0: no; -1 with err. */
 int pb_h2_pull(struct pb_h2 *h2, struct pb_buf *out, size_t limit, struct pb_err *err) PB_NODISCARD;
@@ -100,7 +102,8 @@ bool pb_h2_done(struct pb_h2 *h2);
 uint32_t pb_h2_streams(const struct pb_h2 *h2);
 struct pb_h2_stream *pb_h2_first_stream(const struct pb_h2 *h2);
 
-/* Tell the client to open no more streams, without refusing those on their way; then, a round trip later, finally. */
+/* Tell the client to open no more streams, without refusing those on their way; then, a round trip later,
+ * finally. */
 void pb_h2_goaway_notice(struct pb_h2 *h2);
 void pb_h2_goaway(struct pb_h2 *h2);
 void pb_h2_ping(struct pb_h2 *h2);
@@ -110,7 +113,8 @@ uint64_t pb_h2_ping_acks(const struct pb_h2 *h2);
 
 /* ------------------------------------------------------------------------------------------------ streams */
 
-/* The field's value, p NULL when absent. Borrowed until close() returns. Pseudo headers by their name (":path"). */
+/* The field's value, p NULL when absent. Borrowed until close() returns. Pseudo headers by their name
+ * (":path"). */
 pbay_str pb_h2_header(const struct pb_h2_stream *s, pbay_str name);
 static inline pbay_str pb_h2_field_name(const struct pb_h2_stream *s, size_t i)
 {

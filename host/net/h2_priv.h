@@ -21,8 +21,8 @@ struct pb_h2 {
     char why[160]; /* nghttp2's last complaint */
 };
 
-void pb__h2_put_field(struct pb_buf *text, struct pb_h2_field **fields, uint32_t *n, uint32_t *cap, pbay_str name,
-                      pbay_str value);
+void pb__h2_put_field(struct pb_buf *text, struct pb_h2_field **fields, uint32_t *n, uint32_t *cap,
+                      pbay_str name, pbay_str value);
 /* Move n bytes of the stream's output to out. */
 void pb__h2_take_output(struct pb_h2_stream *s, struct pb_buf *out, size_t n);
 /* The connection does not know the stream any more; its output is dropped. */

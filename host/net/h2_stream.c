@@ -8,12 +8,12 @@
 
 enum { FIELDS_MAX = 128 /* on the stack; more go to the heap */, TEXT_KEEP = 16 * 1024, FIELDS_KEEP = 64 };
 
-void pb__h2_put_field(struct pb_buf *text, struct pb_h2_field **fields, uint32_t *n, uint32_t *cap, pbay_str name,
-                      pbay_str value)
+void pb__h2_put_field(struct pb_buf *text, struct pb_h2_field **fields, uint32_t *n, uint32_t *cap,
+                      pbay_str name, pbay_str value)
 {
     PB_GROW(*fields, *cap, *n + 1);
-    (*fields)[(*n)++] = (struct pb_h2_field){(uint32_t)text->n, (uint32_t)name.n, (uint32_t)(text->n + name.n),
-                                             (uint32_t)value.n};
+    (*fields)[(*n)++] = (struct pb_h2_field){(uint32_t)text->n, (uint32_t)name.n,
+                                             (uint32_t)(text->n + name.n), (uint32_t)value.n};
     pb_buf_str(text, name);
     pb_buf_str(text, value);
 }
@@ -32,14 +32,17 @@ void pb_h2_consumed(struct pb_h2_stream *s, size_t n)
     PB_REQUIRE(n <= s->owed);
     s->owed -= (uint32_t)n;
     /* Nothing more can come on a stream that has ended: its window needs no update. */
-    if (s->remote_end || s->reset) nghttp2_session_consume_connection(s->h2->session, n);
-    else nghttp2_session_consume(s->h2->session, s->id, n);
+    if (s->remote_end || s->reset)
+        nghttp2_session_consume_connection(s->h2->session, n);
+    else
+        nghttp2_session_consume(s->h2->session, s->id, n);
 }
 
 void pb_h2_expect(struct pb_h2_stream *s, size_t n)
 {
     if (!s->h2 || s->remote_end || s->reset) return;
-    /* nghttp2 announces a window again when half of it has been given back, so that up to half may be unannounced. */
+    /* nghttp2 announces a window again when half of it has been given back, so that up to half may be
+     * unannounced. */
     size_t need = n + 1 > INT32_MAX / 2 ? INT32_MAX : 2 * (n + 1);
     nghttp2_session *session = s->h2->session;
     if ((size_t)nghttp2_session_get_stream_effective_local_window_size(session, s->id) < need)
@@ -91,8 +94,8 @@ void pb__h2_take_output(struct pb_h2_stream *s, struct pb_buf *out, size_t n)
 static size_t to_nv(nghttp2_nv *nv, const struct pb_buf *text, const struct pb_h2_field *f, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        nv[i] = (nghttp2_nv){(uint8_t *)text->p + f[i].name, (uint8_t *)text->p + f[i].value, f[i].name_n, f[i].value_n,
-                             NGHTTP2_NV_FLAG_NONE};
+        nv[i] = (nghttp2_nv){(uint8_t *)text->p + f[i].name, (uint8_t *)text->p + f[i].value, f[i].name_n,
+                             f[i].value_n, NGHTTP2_NV_FLAG_NONE};
     return n;
 }
 
@@ -109,7 +112,8 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_
             nghttp2_nv stack[16], *nv = stack;
             if (s->n_trailers > PB_COUNTOF(stack)) nv = pb_array(s->n_trailers, sizeof *nv);
             to_nv(nv, &s->trailer_text, s->trailers, s->n_trailers);
-            if (nghttp2_submit_trailer(session, id, nv, s->n_trailers) == 0) *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            if (nghttp2_submit_trailer(session, id, nv, s->n_trailers) == 0)
+                *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
             if (nv != stack) pb_free(nv);
         }
     } else if (n == 0) {
@@ -151,8 +155,10 @@ void pb_h2_write(struct pb_h2_stream *s, const uint8_t *head, size_t head_n, str
     PB_REQUIRE(s->responded && head_n <= sizeof((struct pb_h2_chunk *)NULL)->head);
     struct pb_h2 *h2 = s->h2;
     struct pb_h2_chunk *c = h2->chunks;
-    if (c) h2->chunks = c->next;
-    else c = pb_alloc(sizeof *c);
+    if (c)
+        h2->chunks = c->next;
+    else
+        c = pb_alloc(sizeof *c);
     c->next = NULL;
     c->buf = *body;
     *body = (struct pb_buf){0};
@@ -196,8 +202,10 @@ void pb__h2_forget(struct pb_h2_stream *s)
     drop_output(s);
     nghttp2_session_set_stream_user_data(h2->session, s->id, NULL);
     if (s->next) s->next->prev = s->prev;
-    if (s->prev) s->prev->next = s->next;
-    else h2->streams = s->next;
+    if (s->prev)
+        s->prev->next = s->next;
+    else
+        h2->streams = s->next;
     s->next = s->prev = NULL;
     h2->n_streams--;
     s->h2 = NULL;

@@ -10,10 +10,10 @@
 #define PB_HTTP_MAGIC 0x70624833u
 
 enum pb_http_state {
-    PB_HTTP_IDLE,      /* between requests */
-    PB_HTTP_READING,   /* head or body is being received */
-    PB_HTTP_HANDLING,  /* the handler has it whole */
-    PB_HTTP_DONE,      /* the response is complete */
+    PB_HTTP_IDLE,     /* between requests */
+    PB_HTTP_READING,  /* head or body is being received */
+    PB_HTTP_HANDLING, /* the handler has it whole */
+    PB_HTTP_DONE,     /* the response is complete */
 };
 
 struct pb_http_conn;
@@ -23,8 +23,8 @@ struct pb_http_request {
     uint32_t magic;
     struct pb_http_conn *hc;
     void *user;
-    bool known;     /* head() or request() was called for it */
-    bool begun;     /* response headers are in the output */
+    bool known; /* head() or request() was called for it */
+    bool begun; /* response headers are in the output */
     bool chunked, no_body, close;
     bool wants_writable;
     size_t max_body;
@@ -38,13 +38,13 @@ struct pb_http_conn {
     struct pb_http_conn *next, *prev;
     struct pb_conn *conn;
     enum pb_http_state state;
-    bool dead;       /* nothing is read any more: an error was answered, or the client has ended */
+    bool dead; /* nothing is read any more: an error was answered, or the client has ended */
     bool established, in_next, paused;
     struct pb_h1 h1;
     struct pb_buf held; /* bytes that came while a request was being handled */
     struct pb_buf out;
     struct pb_deadline phase;
-    int phase_status;   /* what a passed phase deadline is answered with; 0: nothing, just close */
+    int phase_status; /* what a passed phase deadline is answered with; 0: nothing, just close */
     struct pb_defer go_on;
     struct pb_http_request req;
 };

@@ -63,7 +63,8 @@ const char *pb__http_date(struct pb_http_server *server)
         struct tm tm;
         server->date_s = now;
         gmtime_r(&t, &tm);
-        strftime(server->date, sizeof server->date, "%a, %d %b %Y %H:%M:%S GMT", &tm); /* the C locale's names */
+        strftime(server->date, sizeof server->date, "%a, %d %b %Y %H:%M:%S GMT",
+                 &tm); /* the C locale's names */
     }
     return server->date;
 }
@@ -142,11 +143,13 @@ void pb_http_limit_body(struct pb_http_request *req, size_t max_body)
     req->max_body = max_body;
 }
 
-/* ------------------------------------------------------------------------------------------------ responding */
+/* ------------------------------------------------------------------------------------------------ responding
+ */
 
 static bool ours(pbay_str name)
 {
-    static const char *const names[] = {"content-length", "date", "connection", "transfer-encoding", "keep-alive"};
+    static const char *const names[] = {"content-length", "date", "connection", "transfer-encoding",
+                                        "keep-alive"};
     for (size_t i = 0; i < PB_COUNTOF(names); i++)
         if (pb_str_ieq(name, pb_str_c(names[i]))) return true;
     return false;
@@ -158,7 +161,8 @@ static bool bodyless(int status)
 }
 
 /* Status line and headers up to the empty line. length: of the body; -1: it comes in pieces. */
-static void put_head(struct pb_http_request *req, int status, const pbay_header *headers, size_t n, int64_t length)
+static void put_head(struct pb_http_request *req, int status, const pbay_header *headers, size_t n,
+                     int64_t length)
 {
     struct pb_http_conn *hc = req->hc;
     const struct pb_h1 *h1 = &hc->h1;
@@ -169,23 +173,31 @@ static void put_head(struct pb_http_request *req, int status, const pbay_header 
     /* What of the request has not been read cannot be told from the next one. */
     if (!h1->keep_alive || hc->state != PB_HTTP_HANDLING || hc->server->draining) req->close = true;
     req->chunked = length < 0 && h1->minor == 1 && !bodyless(status);
-    if (length < 0 && !req->chunked && !req->no_body) req->close = true; /* HTTP/1.0: its end is the connection's */
-    pb_buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, pb_http_reason(status), pb__http_date(hc->server));
+    if (length < 0 && !req->chunked && !req->no_body)
+        req->close = true; /* HTTP/1.0: its end is the connection's */
+    pb_buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, pb_http_reason(status),
+                  pb__http_date(hc->server));
     for (size_t i = 0; i < n; i++) {
-        if (ours(headers[i].name) || !pb_h1_token(headers[i].name) || !pb_h1_value_ok(headers[i].value)) continue;
+        if (ours(headers[i].name) || !pb_h1_token(headers[i].name) || !pb_h1_value_ok(headers[i].value))
+            continue;
         pb_buf_str(out, headers[i].name);
         pb_buf_add(out, ": ", 2);
         pb_buf_str(out, headers[i].value);
         pb_buf_add(out, "\r\n", 2);
     }
-    if (req->chunked) pb_buf_c(out, "Transfer-Encoding: chunked\r\n");
-    else if (length >= 0 && !bodyless(status)) pb_buf_printf(out, "Content-Length: %lld\r\n", (long long)length);
-    if (req->close) pb_buf_c(out, "Connection: close\r\n");
-    else if (h1->minor == 0) pb_buf_c(out, "Connection: keep-alive\r\n");
+    if (req->chunked)
+        pb_buf_c(out, "Transfer-Encoding: chunked\r\n");
+    else if (length >= 0 && !bodyless(status))
+        pb_buf_printf(out, "Content-Length: %lld\r\n", (long long)length);
+    if (req->close)
+        pb_buf_c(out, "Connection: close\r\n");
+    else if (h1->minor == 0)
+        pb_buf_c(out, "Connection: keep-alive\r\n");
     pb_buf_add(out, "\r\n", 2);
 }
 
-void pb_http_respond(struct pb_http_request *req, int status, const pbay_header *headers, size_t n, pbay_str body)
+void pb_http_respond(struct pb_http_request *req, int status, const pbay_header *headers, size_t n,
+                     pbay_str body)
 {
     put_head(req, status, headers, n, (int64_t)body.n);
     if (!req->no_body) pb_buf_str(&req->hc->out, body);

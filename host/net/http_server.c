@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HTTP/1 connections: one request at a time is read, handled and answered; what a client sends ahead waits, up to a
- * limit. Every phase has its time: head, each piece of a body, idleness.
+ * HTTP/1 connections: one request at a time is read, handled and answered; what a client sends ahead waits,
+ * up to a limit. Every phase has its time: head, each piece of a body, idleness.
  */
 #include "net/http_priv.h"
 
@@ -41,13 +41,14 @@ void pb__http_refuse(struct pb_http_conn *hc, int status, const char *why)
     struct pb_http_request *req = &hc->req;
     pb_deadline_cancel(&hc->phase);
     hc->dead = true;
-    pb_log(PB_LOG_INFO, "net", "bad request", PB_S("server", hc->server->name), PB_V("peer", pb_conn_peer(hc->conn)),
-           PB_I("status", status), PB_S("why", why));
+    pb_log(PB_LOG_INFO, "net", "bad request", PB_S("server", hc->server->name),
+           PB_V("peer", pb_conn_peer(hc->conn)), PB_I("status", status), PB_S("why", why));
     if (!req->begun) {
-        pb_buf_printf(&hc->out,
-                      "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n"
-                      "Connection: close\r\n\r\n%s\n",
-                      status, pb_http_reason(status), pb__http_date(hc->server), strlen(why) + 1, why);
+        pb_buf_printf(
+            &hc->out,
+            "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n"
+            "Connection: close\r\n\r\n%s\n",
+            status, pb_http_reason(status), pb__http_date(hc->server), strlen(why) + 1, why);
         req->begun = true;
     }
     if (req->known && hc->state != PB_HTTP_DONE) {
@@ -58,7 +59,8 @@ void pb__http_refuse(struct pb_http_conn *hc, int status, const char *why)
     pb_conn_close(hc->conn);
 }
 
-/* ------------------------------------------------------------------------------------------------ requests */
+/* ------------------------------------------------------------------------------------------------ requests
+ */
 
 static void fresh_request(struct pb_http_conn *hc)
 {
@@ -131,11 +133,16 @@ static size_t parse(struct pb_http_conn *hc, const char *p, size_t n)
             hc->state = PB_HTTP_READING;
             phase(hc, hc->server->o.head_ms, 408);
         }
-        if (e == PB_H1_HEAD) on_head(hc);
-        else if (e == PB_H1_BODY) on_body(hc, body);
-        else if (e == PB_H1_END) on_request(hc);
-        else if (e == PB_H1_BAD) pb__http_refuse(hc, hc->h1.status, hc->h1.why);
-        else break;
+        if (e == PB_H1_HEAD)
+            on_head(hc);
+        else if (e == PB_H1_BODY)
+            on_body(hc, body);
+        else if (e == PB_H1_END)
+            on_request(hc);
+        else if (e == PB_H1_BAD)
+            pb__http_refuse(hc, hc->h1.status, hc->h1.why);
+        else
+            break;
     }
     return hc->dead ? all : all - n;
 }
@@ -178,22 +185,25 @@ static void go_on(void *user)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ connections */
+/* ------------------------------------------------------------------------------------------------
+ * connections */
 
 static bool wrong_door(struct pb_http_conn *hc, const char *p, size_t n)
 {
     if ((unsigned char)p[0] == 0x16) {
         struct pb_err err;
-        pb_conn_wrong_protocol(hc->conn, "TLS", "this listener is cleartext: use http, or set tls_dir for it");
+        pb_conn_wrong_protocol(hc->conn, "TLS",
+                               "this listener is cleartext: use http, or set tls_dir for it");
         pb_fail(&err, PBAY_UNAVAILABLE, "%.*s speaks TLS", PB_FMT(pb_conn_peer(hc->conn)));
         hc->dead = true;
         pb_conn_abort(hc->conn, &err);
         return true;
     }
     if (n >= 14 && memcmp(p, "PRI * HTTP/2.0", 14) == 0) {
-        pb_conn_wrong_protocol(hc->conn, "HTTP/2",
-                               "this port speaks HTTP/1.1: Qlik's SSE connections and gRPC clients belong on the sse "
-                               "listener. Qlik shows this as error code 14");
+        pb_conn_wrong_protocol(
+            hc->conn, "HTTP/2",
+            "this port speaks HTTP/1.1: Qlik's SSE connections and gRPC clients belong on the sse "
+            "listener. Qlik shows this as error code 14");
         pb__http_refuse(hc, 505, "this port speaks HTTP/1.1");
         return true;
     }
@@ -229,8 +239,8 @@ static bool on_fill(void *user, struct pb_buf *out)
         pb_buf_str(out, pb_buf_view(&hc->out));
     }
     pb_buf_reset(&hc->out, OUT_KEEP);
-    if (hc->req.wants_writable && hc->state == PB_HTTP_HANDLING && pb_conn_unsent(hc->conn) <= hc->server->o.low &&
-        !out->n) {
+    if (hc->req.wants_writable && hc->state == PB_HTTP_HANDLING &&
+        pb_conn_unsent(hc->conn) <= hc->server->o.low && !out->n) {
         hc->req.wants_writable = false;
         if (hc->server->ops->writable) hc->server->ops->writable(hc->server->user, &hc->req);
     }
@@ -259,8 +269,10 @@ static void on_eof(void *user)
 static void unlink_conn(struct pb_http_conn *hc)
 {
     if (hc->next) hc->next->prev = hc->prev;
-    if (hc->prev) hc->prev->next = hc->next;
-    else hc->server->conns = hc->next;
+    if (hc->prev)
+        hc->prev->next = hc->next;
+    else
+        hc->server->conns = hc->next;
     hc->server->n_conns--;
 }
 
@@ -316,7 +328,8 @@ void pb_http_server_take(struct pb_http_server *server, struct pb_conn *conn)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ the server */
+/* ------------------------------------------------------------------------------------------------ the server
+ */
 
 static void on_drained(void *user)
 {
@@ -326,12 +339,13 @@ static void on_drained(void *user)
     if (drained) drained(server->drained_user);
 }
 
-#define DEFAULT(field, value)                                                                                 \
-    do {                                                                                                      \
-        if (!server->o.field) server->o.field = (value);                                                      \
+#define DEFAULT(field, value)                                                                                \
+    do {                                                                                                     \
+        if (!server->o.field) server->o.field = (value);                                                     \
     } while (0)
 
-struct pb_http_server *pb_http_server_new(struct pb_loop *loop, const char *name, const struct pb_http_options *options,
+struct pb_http_server *pb_http_server_new(struct pb_loop *loop, const char *name,
+                                          const struct pb_http_options *options,
                                           const struct pb_http_ops *ops, void *user)
 {
     struct pb_http_server *server = pb_zalloc(sizeof *server);

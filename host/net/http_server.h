@@ -3,10 +3,10 @@
  * HTTP requests as callbacks: a whole request in, a response out, whole or in pieces. HTTP/1.1 and 1.0 below
  * (RFC 9110, 9112); nothing here tells which, so that HTTP/2 can come in on the same port.
  *
- * Life of a request: head? when its headers are there, request when its body is there too, then exactly one of: the
- * response is complete (pb_http_respond, pb_http_end), or gone() is called because the client left. The pointer is
- * dead after that: do not use it after pb_http_respond or pb_http_end either. gone() never comes from inside a
- * pb_http_* function. Threads: [loop].
+ * Life of a request: head? when its headers are there, request when its body is there too, then exactly one
+ * of: the response is complete (pb_http_respond, pb_http_end), or gone() is called because the client left.
+ * The pointer is dead after that: do not use it after pb_http_respond or pb_http_end either. gone() never
+ * comes from inside a pb_http_* function. Threads: [loop].
  */
 #pragma once
 
@@ -25,11 +25,13 @@ struct pb_http_server;
 struct pb_loop;
 
 struct pb_http_ops {
-    /* Headers are there, the body is not: a place to set a body limit, or to answer without reading it. NULL: nothing. */
+    /* Headers are there, the body is not: a place to set a body limit, or to answer without reading it. NULL:
+     * nothing. */
     void (*head)(void *user, struct pb_http_request *req);
     /* The whole request. A response is owed, now or later. */
     void (*request)(void *user, struct pb_http_request *req);
-    /* The client left before the response was complete. Only after head or request was called for it. NULL: nothing. */
+    /* The client left before the response was complete. Only after head or request was called for it. NULL:
+     * nothing. */
     void (*gone)(void *user, struct pb_http_request *req);
     /* pb_http_write() had returned false, and output has left. NULL: nothing. */
     void (*writable)(void *user, struct pb_http_request *req);
@@ -37,16 +39,17 @@ struct pb_http_ops {
 
 /* Zero-initialised members take the default in parentheses. */
 struct pb_http_options {
-    size_t max_body;    /* bytes; more: 413 (16 MiB) */
-    uint32_t max_head;  /* bytes of request line and headers; more: 431 (64 KiB) */
-    int64_t head_ms;    /* from its first byte until a head is complete; then 408 (10 s) */
-    int64_t body_ms;    /* between two pieces of a body; then 408 (30 s) */
-    int64_t idle_ms;    /* a kept-alive connection without a request is closed (75 s) */
-    size_t low, high;   /* watermarks of a streamed response (256 KiB, 1 MiB) */
+    size_t max_body;   /* bytes; more: 413 (16 MiB) */
+    uint32_t max_head; /* bytes of request line and headers; more: 431 (64 KiB) */
+    int64_t head_ms;   /* from its first byte until a head is complete; then 408 (10 s) */
+    int64_t body_ms;   /* between two pieces of a body; then 408 (30 s) */
+    int64_t idle_ms;   /* a kept-alive connection without a request is closed (75 s) */
+    size_t low, high;  /* watermarks of a streamed response (256 KiB, 1 MiB) */
 };
 
 /* Returns owned; options may be NULL, ops are borrowed as long as it. name is for log lines; copied. */
-struct pb_http_server *pb_http_server_new(struct pb_loop *loop, const char *name, const struct pb_http_options *options,
+struct pb_http_server *pb_http_server_new(struct pb_loop *loop, const char *name,
+                                          const struct pb_http_options *options,
                                           const struct pb_http_ops *ops, void *user);
 /* Serve a connection; takes conn. For pb_listener_options.take. */
 void pb_http_server_take(struct pb_http_server *server, struct pb_conn *conn);
@@ -56,14 +59,16 @@ void pb_http_server_drain(struct pb_http_server *server, void (*drained)(void *u
 void pb_http_server_free(struct pb_http_server *server);
 uint64_t pb_http_server_conns(const struct pb_http_server *server);
 
-/* ------------------------------------------------------------------------------------------------ the request */
+/* ------------------------------------------------------------------------------------------------ the
+ * request */
 
 /* Borrowed as long as the request. */
 pbay_str pb_http_method(const struct pb_http_request *req); /* as sent: "POST" */
-pbay_str pb_http_path(const struct pb_http_request *req);   /* as sent, percent-encoded, without query; or "*" */
-pbay_str pb_http_query(const struct pb_http_request *req);  /* as sent, without '?'; empty: none */
-pbay_str pb_http_host(const struct pb_http_request *req);   /* host[:port] it was sent to */
-pbay_str pb_http_body(const struct pb_http_request *req);   /* as received: content codings are not undone */
+pbay_str pb_http_path(
+    const struct pb_http_request *req); /* as sent, percent-encoded, without query; or "*" */
+pbay_str pb_http_query(const struct pb_http_request *req); /* as sent, without '?'; empty: none */
+pbay_str pb_http_host(const struct pb_http_request *req);  /* host[:port] it was sent to */
+pbay_str pb_http_body(const struct pb_http_request *req);  /* as received: content codings are not undone */
 /* The first field of this lower-case name, p NULL when absent. */
 pbay_str pb_http_header(const struct pb_http_request *req, const char *name);
 /* All fields, names in lower case; borrowed. */
@@ -76,13 +81,16 @@ void *pb_http_user(const struct pb_http_request *req);
 /* In head(): this request's limit instead of max_body. */
 void pb_http_limit_body(struct pb_http_request *req, size_t max_body);
 
-/* ------------------------------------------------------------------------------------------------ the response */
+/* ------------------------------------------------------------------------------------------------ the
+ * response */
 
 /*
- * The whole response; copies. Content-Length, Date and Connection are set here and ignored among the headers, as are
- * fields whose name or value HTTP does not allow (CR, LF, NUL). To HEAD the body is counted and not sent.
+ * The whole response; copies. Content-Length, Date and Connection are set here and ignored among the headers,
+ * as are fields whose name or value HTTP does not allow (CR, LF, NUL). To HEAD the body is counted and not
+ * sent.
  */
-void pb_http_respond(struct pb_http_request *req, int status, const pbay_header *headers, size_t n, pbay_str body);
+void pb_http_respond(struct pb_http_request *req, int status, const pbay_header *headers, size_t n,
+                     pbay_str body);
 /* text/plain, one line. */
 void pb_http_respond_text(struct pb_http_request *req, int status, const char *text);
 /* A response in pieces: begin, write*, end. Write takes the buffer's memory; false: wait for writable(). */

@@ -53,8 +53,8 @@ static void on_gone(void *user)
 
 static struct pb_conn_options options_of(struct pb_listener *l)
 {
-    struct pb_conn_options o = {.tls = l->tls, .listener = l->label, .protocol = l->protocol, .gone = on_gone,
-                                .gone_user = l};
+    struct pb_conn_options o = {
+        .tls = l->tls, .listener = l->label, .protocol = l->protocol, .gone = on_gone, .gone_user = l};
     l->open++; /* gone() is called whether or not the connection comes to be */
     l->refs++;
     return o;
@@ -83,13 +83,16 @@ static void on_connection(uv_stream_t *server, int status)
     struct pb_listener *l = server->data;
     struct pb_err err;
     if (status < 0) {
-        warn(l, "cannot accept", uv_strerror(status)); /* out of descriptors, most likely: the next one may work */
+        warn(l, "cannot accept",
+             uv_strerror(status)); /* out of descriptors, most likely: the next one may work */
         return;
     }
     const struct pb_conn_options o = options_of(l);
     struct pb_conn *conn = pb_conn_accept(l->loop, server, &o, &err);
-    if (conn) give(l, conn);
-    else warn(l, "cannot accept", err.msg);
+    if (conn)
+        give(l, conn);
+    else
+        warn(l, "cannot accept", err.msg);
 }
 
 static void on_close(uv_handle_t *h)
@@ -138,16 +141,19 @@ static int resolve(const char *address, struct sockaddr_storage *out, struct pb_
     const char *colon = strrchr(address, ':');
     int64_t port;
     if (!colon || !pb_parse_i64(pb_str_c(colon + 1), &port) || port < 0 || port > 65535)
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "address \"%s\" is not HOST:PORT, such as 0.0.0.0:50058 or [::]:50058",
-                       address);
+        return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                       "address \"%s\" is not HOST:PORT, such as 0.0.0.0:50058 or [::]:50058", address);
     PB_AUTO_FREE char *host = NULL;
     if (address[0] == '[' && colon > address + 1 && colon[-1] == ']')
         host = pb_strndup(address + 1, (size_t)(colon - address) - 2);
-    else host = pb_strndup(address, (size_t)(colon - address));
+    else
+        host = pb_strndup(address, (size_t)(colon - address));
     if (address[0] != '[' && strchr(host, ':'))
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "address \"%s\": write an IPv6 address in brackets, [%s]:%lld", address,
-                       host, (long long)port);
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
+        return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                       "address \"%s\": write an IPv6 address in brackets, [%s]:%lld", address, host,
+                       (long long)port);
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE},
+                    *found;
     int rc = getaddrinfo(*host ? host : NULL, colon + 1, &hints, &found);
     if (rc) return pb_fail(err, PBAY_INVALID_ARGUMENT, "address \"%s\": %s", address, gai_strerror(rc));
     memcpy(out, found->ai_addr, found->ai_addrlen);
@@ -176,7 +182,8 @@ static void name_address(struct pb_listener *l)
     l->label = pb_sprintf("%s %s", l->name, l->address);
 }
 
-struct pb_listener *pb_listener_open(struct pb_loop *loop, const struct pb_listener_options *options, struct pb_err *err)
+struct pb_listener *pb_listener_open(struct pb_loop *loop, const struct pb_listener_options *options,
+                                     struct pb_err *err)
 {
     struct sockaddr_storage a;
     if (resolve(options->address, &a, err)) return NULL;

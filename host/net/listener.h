@@ -22,7 +22,8 @@ struct pb_listener_options {
     struct pb_tls *tls;   /* NULL: cleartext. Referenced */
     int backlog;          /* 0: 511 */
     uint32_t max_conns;   /* open at once; more are closed at once, with a warning; 0: 4096 */
-    /* A connection is there, its TLS handshake is not: takes conn (pb_grpc_server_take, pb_http_server_take). */
+    /* A connection is there, its TLS handshake is not: takes conn (pb_grpc_server_take, pb_http_server_take).
+     */
     void (*take)(void *user, struct pb_conn *conn);
     void *user;
 };

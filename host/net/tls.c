@@ -102,7 +102,8 @@ static void on_ready(struct pb_tls_session *s)
     X509 *cert = SSL_get0_peer_certificate(s->ssl);
     BIO *text = cert && SSL_get_verify_result(s->ssl) == X509_V_OK ? BIO_new(BIO_s_mem()) : NULL;
     if (!text) return;
-    if (X509_NAME_print_ex(text, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB) >= 0) {
+    if (X509_NAME_print_ex(text, X509_get_subject_name(cert), 0,
+                           XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB) >= 0) {
         char *p;
         long len = BIO_get_mem_data(text, &p);
         s->subject = pb_strndup(p, len > 0 ? (size_t)len : 0);
@@ -122,7 +123,8 @@ static int fail(struct pb_tls_session *s, int rc, struct pb_err *err)
         pb_fail(err, PBAY_UNAUTHENTICATED, "%s: the client's certificate is not accepted: %s", phase,
                 X509_verify_cert_error_string(verify));
     else if (ERR_GET_REASON(code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
-        pb_fail(err, PBAY_UNAUTHENTICATED, "%s: the client sent no certificate and this listener requires one", phase);
+        pb_fail(err, PBAY_UNAUTHENTICATED,
+                "%s: the client sent no certificate and this listener requires one", phase);
     else if (why == SSL_ERROR_SYSCALL)
         pb_fail(err, PBAY_UNAVAILABLE, "%s: the connection ended", phase);
     else
@@ -142,8 +144,10 @@ int pb_tls_feed(struct pb_tls_session *s, const char *p, size_t n, struct pb_buf
     int result = 0;
     if (!s->ready) {
         int rc = SSL_do_handshake(s->ssl);
-        if (rc == 1) on_ready(s);
-        else if (SSL_get_error(s->ssl, rc) != SSL_ERROR_WANT_READ) result = fail(s, rc, err);
+        if (rc == 1)
+            on_ready(s);
+        else if (SSL_get_error(s->ssl, rc) != SSL_ERROR_WANT_READ)
+            result = fail(s, rc, err);
     }
     char buf[16 * 1024]; /* a record */
     while (result == 0 && s->ready && !s->eof) {
@@ -156,8 +160,10 @@ int pb_tls_feed(struct pb_tls_session *s, const char *p, size_t n, struct pb_buf
         }
         int why = SSL_get_error(s->ssl, rc);
         if (why == SSL_ERROR_WANT_READ) break;
-        if (why == SSL_ERROR_ZERO_RETURN) s->eof = true;
-        else result = fail(s, rc, err);
+        if (why == SSL_ERROR_ZERO_RETURN)
+            s->eof = true;
+        else
+            result = fail(s, rc, err);
     }
     s->in = NULL;
     s->in_n = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TLS over bytes: a context from PEM files, and sessions that turn ciphertext into plaintext and back. Sans I/O.
+ * TLS over bytes: a context from PEM files, and sessions that turn ciphertext into plaintext and back. Sans
+ * I/O.
  *
  * TLS 1.2 and later, OpenSSL 3 with a BIO that reads where the bytes lie and writes where they are gathered.
  * Threads: one at a time per context and its sessions.
@@ -29,9 +30,11 @@ struct pb_tls_files {
     const char *ca;   /* PEM certificates that clients must chain to; NULL: clients need no certificate */
 };
 
-/* Server side. Reference-counted; returns owned, or NULL with err, which names the file and what is wrong with it. */
+/* Server side. Reference-counted; returns owned, or NULL with err, which names the file and what is wrong
+ * with it. */
 struct pb_tls *pb_tls_server_new(const struct pb_tls_files *files, enum pb_tls_alpn alpn, struct pb_err *err);
-/* From a folder with Qlik's file names: sse_server_cert.pem, sse_server_key.pem, root_cert.pem. Mutual TLS. */
+/* From a folder with Qlik's file names: sse_server_cert.pem, sse_server_key.pem, root_cert.pem. Mutual TLS.
+ */
 struct pb_tls *pb_tls_server_from_dir(const char *dir, enum pb_tls_alpn alpn, struct pb_err *err);
 struct pb_tls *pb_tls_ref(struct pb_tls *tls);
 void pb_tls_unref(struct pb_tls *tls); /* NULL is fine */
@@ -41,14 +44,16 @@ struct pb_tls_session *pb_tls_session_new(struct pb_tls *tls);
 void pb_tls_session_free(struct pb_tls_session *s); /* NULL is fine */
 
 /*
- * Ciphertext in. Plaintext goes to plain(user, p, n), borrowed until it returns, as often as there is some; answers of
- * the handshake are appended to out. plain may end things by returning false: the rest is dropped.
+ * Ciphertext in. Plaintext goes to plain(user, p, n), borrowed until it returns, as often as there is some;
+ * answers of the handshake are appended to out. plain may end things by returning false: the rest is dropped.
  * 0; or -1 with err, and out may hold an alert that should be sent.
  */
 int pb_tls_feed(struct pb_tls_session *s, const char *p, size_t n, struct pb_buf *out,
-                bool (*plain)(void *user, const char *p, size_t n), void *user, struct pb_err *err) PB_NODISCARD;
+                bool (*plain)(void *user, const char *p, size_t n), void *user,
+                struct pb_err *err) PB_NODISCARD;
 /* Plaintext in, ciphertext appended to out. Only once ready. */
-int pb_tls_write(struct pb_tls_session *s, const char *p, size_t n, struct pb_buf *out, struct pb_err *err) PB_NODISCARD;
+int pb_tls_write(struct pb_tls_session *s, const char *p, size_t n, struct pb_buf *out,
+                 struct pb_err *err) PB_NODISCARD;
 /* close_notify appended to out. */
 void pb_tls_close(struct pb_tls_session *s, struct pb_buf *out);
 /* The handshake is complete. */

@@ -17,7 +17,8 @@ static int openssl_fail(struct pb_err *err, const char *file, const char *what)
 {
     unsigned long code = ERR_peek_last_error();
     const char *reason = ERR_reason_error_string(code);
-    pb_fail(err, PBAY_FAILED_PRECONDITION, "%s: %s%s%s", file, what, reason ? ": " : "", reason ? reason : "");
+    pb_fail(err, PBAY_FAILED_PRECONDITION, "%s: %s%s%s", file, what, reason ? ": " : "",
+            reason ? reason : "");
     ERR_clear_error();
     return -1;
 }
@@ -42,14 +43,17 @@ static int load_key(SSL_CTX *ctx, const char *file, struct pb_err *err)
 {
     bool asked = false;
     FILE *f = fopen(file, "re");
-    if (!f) return pb_fail(err, PBAY_FAILED_PRECONDITION, "%s: cannot read the private key: %s", file, strerror(errno));
+    if (!f)
+        return pb_fail(err, PBAY_FAILED_PRECONDITION, "%s: cannot read the private key: %s", file,
+                       strerror(errno));
     EVP_PKEY *key = PEM_read_PrivateKey(f, NULL, no_passphrase, &asked);
     fclose(f);
     if (!key && asked) {
         ERR_clear_error();
-        return pb_fail(err, PBAY_FAILED_PRECONDITION,
-                       "%s: the private key is protected by a passphrase; write it without one (openssl pkey -in %s)",
-                       file, file);
+        return pb_fail(
+            err, PBAY_FAILED_PRECONDITION,
+            "%s: the private key is protected by a passphrase; write it without one (openssl pkey -in %s)",
+            file, file);
     }
     if (!key) return openssl_fail(err, file, "not a private key in PEM form");
     int ok = SSL_CTX_use_PrivateKey(ctx, key);
@@ -65,20 +69,21 @@ static int load_files(SSL_CTX *ctx, const struct pb_tls_files *f, struct pb_err 
     if (load_key(ctx, f->key, err)) return -1;
     if (SSL_CTX_check_private_key(ctx) != 1) {
         ERR_clear_error();
-        return pb_fail(err, PBAY_FAILED_PRECONDITION, "%s: the private key does not belong to the certificate %s", f->key,
-                       f->cert);
+        return pb_fail(err, PBAY_FAILED_PRECONDITION,
+                       "%s: the private key does not belong to the certificate %s", f->key, f->cert);
     }
     if (!f->ca) return 0;
     if (readable(f->ca, "root certificate", err)) return -1;
-    if (SSL_CTX_load_verify_file(ctx, f->ca) != 1) return openssl_fail(err, f->ca, "no certificate in PEM form");
+    if (SSL_CTX_load_verify_file(ctx, f->ca) != 1)
+        return openssl_fail(err, f->ca, "no certificate in PEM form");
     STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(f->ca);
     if (names) SSL_CTX_set_client_CA_list(ctx, names);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     return 0;
 }
 
-static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n,
-                   void *arg)
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
+                   unsigned in_n, void *arg)
 {
     static const unsigned char h2_first[] = "\x02h2\x08http/1.1", http1[] = "\x08http/1.1";
     const struct pb_tls *tls = arg;
@@ -100,8 +105,8 @@ struct pb_tls *pb_tls_server_new(const struct pb_tls_files *files, enum pb_tls_a
     if (!tls->ctx) pb_fatal("OpenSSL: no context");
     ERR_clear_error();
     SSL_CTX_set_min_proto_version(tls->ctx, TLS1_2_VERSION);
-    SSL_CTX_set_options(tls->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                      SSL_OP_NO_TICKET);
+    SSL_CTX_set_options(tls->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                      SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_TICKET);
     SSL_CTX_set_mode(tls->ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_cache_mode(tls->ctx, SSL_SESS_CACHE_OFF);
     /* RFC 9113, 9.2.2: what HTTP/2 allows under TLS 1.2. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The turn: order of the run queue, what runs before the loop blocks, posting from threads, timers, deadlines. */
+/* The turn: order of the run queue, what runs before the loop blocks, posting from threads, timers,
+ * deadlines. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -98,8 +99,10 @@ static void again(void *user)
 {
     struct chain *c = user;
     pb_buf_ch(&g_trace, '.');
-    if (g_trace.n < 3 * (size_t)PB_LOOP_DRAIN_MAX) pb_loop_defer(g_loop, &c->node);
-    else pb_loop_stop(g_loop);
+    if (g_trace.n < 3 * (size_t)PB_LOOP_DRAIN_MAX)
+        pb_loop_defer(g_loop, &c->node);
+    else
+        pb_loop_stop(g_loop);
 }
 
 static void a_queue_that_feeds_itself_neither_starves_nor_sleeps(void **state)
@@ -130,9 +133,9 @@ static void *poster(void *arg)
 static void post_wakes_the_loop(void **state)
 {
     (void)state;
-    struct pb_defer nodes[3] = {
-        {NULL, NULL, trace, (void *)(uintptr_t) "1"}, {NULL, NULL, trace, (void *)(uintptr_t) "2"},
-        {NULL, NULL, stop, NULL}};
+    struct pb_defer nodes[3] = {{NULL, NULL, trace, (void *)(uintptr_t) "1"},
+                                {NULL, NULL, trace, (void *)(uintptr_t) "2"},
+                                {NULL, NULL, stop, NULL}};
     pthread_t t;
     assert_int_equal(pthread_create(&t, NULL, poster, nodes), 0);
     pb_loop_run(g_loop);
@@ -143,8 +146,10 @@ static void post_wakes_the_loop(void **state)
 static void timers_fire_in_order(void **state)
 {
     (void)state;
-    struct pb_timer a = {.fn = trace, .user = (void *)(uintptr_t) "a"}, b = {.fn = trace, .user = (void *)(uintptr_t) "b"};
-    struct pb_timer c = {.fn = trace, .user = (void *)(uintptr_t) "c"}, d = {.fn = trace, .user = (void *)(uintptr_t) "d"};
+    struct pb_timer a = {.fn = trace, .user = (void *)(uintptr_t) "a"},
+                    b = {.fn = trace, .user = (void *)(uintptr_t) "b"};
+    struct pb_timer c = {.fn = trace, .user = (void *)(uintptr_t) "c"},
+                    d = {.fn = trace, .user = (void *)(uintptr_t) "d"};
     struct pb_timer end = {.fn = stop};
     int64_t t0 = pb_mono_ns();
     pb_timer_set_at(g_loop, &end, t0 + 30 * PB_MS);
@@ -220,8 +225,10 @@ static void deadlines_are_never_early(void **state)
     pb_timer_set_at(g_loop, &end, t0 + 160 * PB_MS);
     pb_loop_run(g_loop);
     for (int i = 0; i < N; i++) {
-        if (i == 5) assert_int_equal(due[i].got, 0);
-        else assert_true(due[i].got >= due[i].want);
+        if (i == 5)
+            assert_int_equal(due[i].got, 0);
+        else
+            assert_true(due[i].got >= due[i].want);
     }
     assert_int_equal(g_due, N - 1);
     assert_true(pb_deadline_is_set(&far.d));

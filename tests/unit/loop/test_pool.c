@@ -88,8 +88,10 @@ static void a_full_queue_refuses_and_close_cancels(void **state)
     int taken = 1, refused = 0;
     for (int i = 1; i < 8; i++) {
         w[i] = (struct pb_work){.fn = work, .done = done};
-        if (pb_pool_submit(pool, &w[i], &err) == 0) taken++;
-        else refused++;
+        if (pb_pool_submit(pool, &w[i], &err) == 0)
+            taken++;
+        else
+            refused++;
     }
     assert_int_equal(taken, 3);
     assert_int_equal(refused, 5);

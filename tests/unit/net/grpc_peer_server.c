@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small gRPC server for tests with clients that are not ours: prints its port, ends on SIGTERM after a drain.
- * Usage: grpc_peer_server [--tls DIR] [--address HOST:PORT] [--max-message N]
+ * A small gRPC server for tests with clients that are not ours: prints its port, ends on SIGTERM after a
+ * drain. Usage: grpc_peer_server [--tls DIR] [--address HOST:PORT] [--max-message N]
  *
  * /test.Echo/Unary   answers the message; metadata "fail: CODE" ends with that code and "say" as its message
- * /test.Echo/Stream  answers each message as it comes; at half-close OK. Metadata: "hold" never gives windows back,
- *                    "late" only at half-close; "gzip" compresses replies; "count" answers nothing but the bytes at the end;
- *                    "silent" never ends
- * /test.Echo/Flood   answers N messages of M bytes ("N M" is the message), as the client takes them
- * /test.Echo/Meta    answers what the metadata "show" and "show-bin" hold, as header and trailer too
- * /test.Echo/Peak    answers the greatest resident size so far, in KiB
+ * /test.Echo/Stream  answers each message as it comes; at half-close OK. Metadata: "hold" never gives windows
+ * back, "late" only at half-close; "gzip" compresses replies; "count" answers nothing but the bytes at the
+ * end; "silent" never ends /test.Echo/Flood   answers N messages of M bytes ("N M" is the message), as the
+ * client takes them /test.Echo/Meta    answers what the metadata "show" and "show-bin" hold, as header and
+ * trailer too /test.Echo/Peak    answers the greatest resident size so far, in KiB
  */
 #include <signal.h>
 #include <stdio.h>
@@ -81,8 +80,10 @@ static void stream_message(struct pb_grpc_call *call, pbay_str m, size_t credit)
 {
     struct state *s = pb_grpc_user(call);
     s->bytes += m.n;
-    if (s->hold || s->late) s->credit += credit;
-    else pb_grpc_consumed(call, credit);
+    if (s->hold || s->late)
+        s->credit += credit;
+    else
+        pb_grpc_consumed(call, credit);
     if (!s->count) send_bytes(call, m);
 }
 
@@ -135,7 +136,8 @@ static void meta(struct pb_grpc_call *call, pbay_str request)
     } else {
         pb_grpc_reply_header(call, PB_STR("shown"), show);
         pb_grpc_reply_header(call, PB_STR("shown-bin"), pb_buf_view(&bin));
-        const pbay_header trailers[] = {{PB_STR("end"), PB_STR("last")}, {PB_STR("end-bin"), pb_buf_view(&bin)},
+        const pbay_header trailers[] = {{PB_STR("end"), PB_STR("last")},
+                                        {PB_STR("end-bin"), pb_buf_view(&bin)},
                                         {PB_STR("subject-bin"), pb_grpc_tls_subject(call)},
                                         {PB_STR("peer"), pb_grpc_peer(call)}};
         pb_buf_printf(&b, "%zu %zu", show.n, bin.n);
@@ -152,8 +154,8 @@ static void peak(struct pb_grpc_call *call, pbay_str request)
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
     struct pb_buf b = pb_grpc_buf(call);
-    pb_buf_printf(&b, "%ld %llu %llu %llu", u.ru_maxrss, (unsigned long long)g_open, (unsigned long long)g_cancelled,
-                  (unsigned long long)g_expired);
+    pb_buf_printf(&b, "%ld %llu %llu %llu", u.ru_maxrss, (unsigned long long)g_open,
+                  (unsigned long long)g_cancelled, (unsigned long long)g_expired);
     pb_grpc_reply(call, &b);
 }
 
@@ -189,15 +191,20 @@ int main(int argc, char **argv)
     struct pb_grpc_options o = {0};
     const char *address = "127.0.0.1:0", *dir = NULL;
     for (int i = 1; i + 1 < argc; i += 2) {
-        if (!strcmp(argv[i], "--tls")) dir = argv[i + 1];
-        else if (!strcmp(argv[i], "--address")) address = argv[i + 1];
-        else if (!strcmp(argv[i], "--max-message")) o.max_message = strtoul(argv[i + 1], NULL, 10);
-        else return 2;
+        if (!strcmp(argv[i], "--tls"))
+            dir = argv[i + 1];
+        else if (!strcmp(argv[i], "--address"))
+            address = argv[i + 1];
+        else if (!strcmp(argv[i], "--max-message"))
+            o.max_message = strtoul(argv[i + 1], NULL, 10);
+        else
+            return 2;
     }
     static const struct pb_grpc_ops echo = {.opened = opened, .closed = closed, .unary = unary};
     static const struct pb_grpc_ops stream = {
         .opened = opened, .message = stream_message, .half_close = stream_half_close, .closed = closed};
-    static const struct pb_grpc_ops floods = {.opened = opened, .closed = closed, .unary = flood, .writable = flood_more};
+    static const struct pb_grpc_ops floods = {
+        .opened = opened, .closed = closed, .unary = flood, .writable = flood_more};
     static const struct pb_grpc_ops metas = {.unary = meta};
     static const struct pb_grpc_ops peaks = {.unary = peak};
     signal(SIGPIPE, SIG_IGN);
@@ -218,8 +225,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", err.msg);
         return 1;
     }
-    const struct pb_listener_options lo = {
-        .name = "sse", .address = address, .protocol = "gRPC (HTTP/2)", .tls = tls, .take = take, .user = g_server};
+    const struct pb_listener_options lo = {.name = "sse",
+                                           .address = address,
+                                           .protocol = "gRPC (HTTP/2)",
+                                           .tls = tls,
+                                           .take = take,
+                                           .user = g_server};
     g_listener = pb_listener_open(g_loop, &lo, &err);
     if (!g_listener) {
         fprintf(stderr, "%s\n", err.msg);

@@ -11,3 +11,4 @@ function(pb_net_peer name)
 endfunction()
 
 pb_net_peer(grpc_peer)
+pb_net_peer(http_peer)
