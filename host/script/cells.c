@@ -4,7 +4,8 @@
 
 struct pb_script_field *pb_fields_copy(const struct pb_script_field *fields, uint32_t n)
 {
-    struct pb_script_field *copy = pb_array(n ? n : 1, sizeof *copy);
+    if (!n) return NULL;
+    struct pb_script_field *copy = pb_array(n, sizeof *copy);
     for (uint32_t i = 0; i < n; i++) {
         copy[i] = fields[i];
         copy[i].name = pb_str(pb_strndup(fields[i].name.p ? fields[i].name.p : "", fields[i].name.n), fields[i].name.n);
@@ -193,11 +194,12 @@ void pb_cells_truncate(struct pbay_builder *b, uint32_t rows)
 void pb_cells_columns(struct pbay_builder *b, const struct pb_script_field *returns, uint32_t n_returns, uint32_t n,
                       uint32_t rows)
 {
-    for (uint32_t i = b->n_cols; i < (n_returns ? n_returns : n); i++) {
+    uint32_t from = b->n_cols;
+    for (uint32_t i = from; i < (n_returns ? n_returns : n); i++) {
         uint32_t kind = n_returns && returns[i].kind ? returns[i].kind : PBAY_NUM;
-        uint32_t c = pb_builder_column(b, n_returns ? returns[i].name : pb_str(NULL, 0), kind);
-        pb_builder_nulls(b, c, rows);
+        pb_builder_column(b, n_returns ? returns[i].name : pb_str(NULL, 0), kind);
     }
+    for (uint32_t c = from; c < b->n_cols; c++) pb_builder_nulls(b, c, rows);
 }
 
 /* ------------------------------------------------------------------------------------------------ messages */

@@ -7,7 +7,7 @@
 #include "script/transform.h"
 #include "script/vm_priv.h"
 
-/* Copies of declared fields; freed with pb_fields_free. */
+/* Copies of declared fields, NULL for none; freed with pb_fields_free. */
 struct pb_script_field *pb_fields_copy(const struct pb_script_field *fields, uint32_t n);
 void pb_fields_free(struct pb_script_field *fields, uint32_t n);
 

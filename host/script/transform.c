@@ -176,7 +176,8 @@ static void check_width(lua_State *L, struct run *r, int got)
     if (!r->out->n_cols) {
         if (got > COLUMNS_MAX) luaL_error(L, "more than %d values", COLUMNS_MAX);
         if (t->o.raw && got != 1) luaL_error(L, "before gave %d values; with body = raw it gives one text", got);
-        pb_cells_columns(r->out, NULL, 0, (uint32_t)got, r->had + r->sent->n_kept);
+        const struct pb_script_field text = {.kind = PBAY_STR};
+        pb_cells_columns(r->out, t->o.raw ? &text : NULL, t->o.raw, (uint32_t)got, r->had + r->sent->n_kept);
         return;
     }
     if ((uint32_t)got != r->out->n_cols)
@@ -250,8 +251,10 @@ int pb_transform_before(struct pb_transform *t, struct pb_script_ctx *ctx, const
     if (!t->has_before) {
         for (uint32_t c = 0; c < in->n_cols; c++) {
             const pbay_column *col = pbay_batch_col(in, c);
-            pb_builder_copy(s->rows, pb_builder_column(s->rows, col->name, col->kind), col, 0, in->n_rows);
+            pb_builder_column(s->rows, col->name, col->kind);
         }
+        for (uint32_t c = 0; c < in->n_cols; c++)
+            pb_builder_copy(s->rows, c, pbay_batch_col(in, c), 0, in->n_rows);
         sent_keep_all(s, in->n_rows);
         return 0;
     }

@@ -188,6 +188,25 @@ static void test_columns(void **state)
     close_fix(&f);
 }
 
+static void test_after_alone(void **state)
+{
+    (void)state;
+    struct fix f;
+    open_fix(&f, "return { after = function(v, age, plan) return v .. plan end }", (struct pb_transform_options){0});
+    row(&f, 1, "a");
+    row(&f, 2, "b");
+    assert_int_equal(before(&f), 0);
+    assert_int_equal(f.sent.n_kept, 2);
+    assert_cell(pb_builder_seal(f.sent.rows, NULL), 1, 1, "b");
+    pb_builder_column(f.ans, PB_STR(""), PBAY_STR);
+    pb_put_text(f.ans, 0, "x", 1);
+    pb_put_text(f.ans, 0, "y", 1);
+    assert_int_equal(after(&f), 0);
+    assert_cell(pb_builder_seal(f.out, NULL), 0, 0, "xa");
+    assert_cell(pb_builder_seal(f.out, NULL), 0, 1, "yb");
+    close_fix(&f);
+}
+
 static void test_nothing_sent(void **state)
 {
     (void)state;
@@ -220,7 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_error_says_where),
         cmocka_unit_test(test_error_null_and_fail), cmocka_unit_test(test_widening),
-        cmocka_unit_test(test_columns), cmocka_unit_test(test_nothing_sent), cmocka_unit_test(test_wrong_scripts),
+        cmocka_unit_test(test_columns), cmocka_unit_test(test_after_alone), cmocka_unit_test(test_nothing_sent), cmocka_unit_test(test_wrong_scripts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
