@@ -51,8 +51,8 @@ static int str_ends(lua_State *L)
 }
 
 const struct pb_binding pb_bind_string[] = {
-    {"string.split", "(s [, separator]) -> list", "The pieces between separators (plain text, \",\" by default).",
-     str_split},
+    {"string.split", "(s [, separator]) -> list",
+     "The pieces between separators (plain text, \",\" by default).", str_split},
     {"string.trim", "(s) -> text", "Without blanks, tabs and line ends at both ends.", str_trim},
     {"string.starts", "(s, prefix) -> boolean", "Does s begin with prefix?", str_starts},
     {"string.ends", "(s, suffix) -> boolean", "Does s end with suffix?", str_ends},
@@ -61,8 +61,8 @@ const struct pb_binding pb_bind_string[] = {
 
 /* ------------------------------------------------------------------------------------------------ tables */
 
-/* The stock insert, remove and move loop in C over what # says, which a __len or a sparse table makes endless. These
- * ask after every 4,096 elements whether the budget is over. */
+/* The stock insert, remove and move loop in C over what # says, which a __len or a sparse table makes
+ * endless. These ask after every 4,096 elements whether the budget is over. */
 enum { POLL_EVERY = 4096 };
 
 static void shift_poll(lua_State *L, lua_Unsigned i)
@@ -96,7 +96,8 @@ static int tab_remove(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_Integer end = luaL_len(L, 1);
     lua_Integer at = luaL_optinteger(L, 2, end);
-    if (lua_gettop(L) > 1) luaL_argcheck(L, (lua_Unsigned)end + 1u >= (lua_Unsigned)at, 2, "position out of bounds");
+    if (lua_gettop(L) > 1)
+        luaL_argcheck(L, (lua_Unsigned)end + 1u >= (lua_Unsigned)at, 2, "position out of bounds");
     lua_geti(L, 1, at);
     for (; at < end; at++) {
         shift_poll(L, (lua_Unsigned)at);
@@ -139,8 +140,8 @@ const struct pb_binding pb_bind_table[] = {
 
 /* ------------------------------------------------------------------------------------------------ numbers */
 
-/* Half away from zero, on the decimal text that the number stands for: 1.005 to 2 digits is 1.01, not the 1.00 that
- * multiplying its binary form gives. 15 significant digits decide. */
+/* Half away from zero, on the decimal text that the number stands for: 1.005 to 2 digits is 1.01, not
+ * the 1.00 that multiplying its binary form gives. 15 significant digits decide. */
 static double round_to(double v, int digits)
 {
     if (!isfinite(v) || v == 0) return v;
@@ -202,7 +203,9 @@ static int num_argmax(lua_State *L)
         if (!lua_isnil(L, -1)) {
             int ok;
             double v = lua_tonumberx(L, -1, &ok);
-            if (!ok) return luaL_error(L, "argmax: value %I is a %s, not a number", (LUAI_UACINT)i, luaL_typename(L, -1));
+            if (!ok)
+                return luaL_error(L, "argmax: value %I is a %s, not a number", (LUAI_UACINT)i,
+                                  luaL_typename(L, -1));
             if (!isnan(v) && (!best || v > most)) {
                 best = i;
                 most = v;
@@ -221,11 +224,13 @@ static int num_argmax(lua_State *L)
 
 const struct pb_binding pb_bind_number[] = {
     {"math.round", "(x [, digits]) -> number",
-     "Rounded to so many decimal digits (0), halves away from zero. With 0 digits or fewer the result is an integer.",
+     "Rounded to so many decimal digits (0), halves away from zero. With 0 digits or fewer the result is an "
+     "integer.",
      num_round},
     {"math.clamp", "(x, low, high) -> number", "x, but not below low nor above high.", num_clamp},
     {"math.argmax", "(list) or (a, b, ...) -> position, value",
-     "Where the greatest number is, and the number; the first of equals. nil values are passed over; nil when there is "
+     "Where the greatest number is, and the number; the first of equals. nil values are passed over; nil "
+     "when there is "
      "none.",
      num_argmax},
     {NULL, NULL, NULL, NULL},
@@ -256,7 +261,8 @@ static int date_format(lua_State *L)
 
 const struct pb_binding pb_bind_date[] = {
     {"date.parse", "(text) -> ms or nil",
-     "Milliseconds since 1970 (UTC) of an RFC 3339 time such as \"2026-11-21T07:31:05+01:00\"; nil when it is not one.",
+     "Milliseconds since 1970 (UTC) of an RFC 3339 time such as \"2026-11-21T07:31:05+01:00\"; nil when it "
+     "is not one.",
      date_parse},
     {"date.format", "(ms) -> text", "The RFC 3339 text in UTC: \"2026-11-21T06:31:05.000Z\".", date_format},
     {NULL, NULL, NULL, NULL},

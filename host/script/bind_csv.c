@@ -9,8 +9,8 @@ struct csv {
 };
 
 /*
- * Push the next field. Returns ',' when another follows in the row, '\n' at its end, 0 at the end of the text.
- * Raises on a quote that does not close, or on text after one.
+ * Push the next field. Returns ',' when another follows in the row, '\n' at its end, 0 at the end of the
+ * text. Raises on a quote that does not close, or on text after one.
  */
 static char field(lua_State *L, struct csv *c)
 {
@@ -114,7 +114,8 @@ static void add_field(lua_State *L, luaL_Buffer *b, int idx)
         luaL_error(L, "csv.format: value %d is a %s", idx, luaL_typename(L, idx));
     }
     bool quote = false;
-    for (size_t i = 0; i < n && !quote; i++) quote = p[i] == '"' || p[i] == ',' || p[i] == '\n' || p[i] == '\r';
+    for (size_t i = 0; i < n && !quote; i++)
+        quote = p[i] == '"' || p[i] == ',' || p[i] == '\n' || p[i] == '\r';
     if (n && (p[0] == ' ' || p[n - 1] == ' ')) quote = true;
     if (!quote) {
         luaL_addlstring(b, p, n);
@@ -144,8 +145,8 @@ static int csv_format(lua_State *L)
 /* ------------------------------------------------------------------------------------------------ lookup */
 
 /*
- * Upvalue 1: key -> number of the row; 2: flat list of the cells behind the keys; 3: columns behind the key; 4: name
- * of a column -> its position. Numbers find the text they are written as.
+ * Upvalue 1: key -> number of the row; 2: flat list of the cells behind the keys; 3: columns behind the key;
+ * 4: name of a column -> its position. Numbers find the text they are written as.
  */
 static int lookup_call(lua_State *L)
 {
@@ -196,7 +197,8 @@ static int lookup(lua_State *L)
     struct pb_vm *vm = pb_vm_of(L);
     size_t n;
     const char *name = luaL_checklstring(L, 1, &n);
-    if (!vm->loading) return luaL_error(L, "lookup reads files while a script is loaded; keep it in a local of the file");
+    if (!vm->loading)
+        return luaL_error(L, "lookup reads files while a script is loaded; keep it in a local of the file");
     char why[300] = "";
     const struct pb_buf *text;
     {
@@ -208,9 +210,9 @@ static int lookup(lua_State *L)
     struct csv c = {text->p, text->p + text->n, ',', 1};
     if (text->n >= 3 && memcmp(text->p, "\xef\xbb\xbf", 3) == 0) c.p += 3;
     lua_settop(L, 1);
-    lua_createtable(L, 0, 64);  /* 2: keys */
-    lua_createtable(L, 64, 0);  /* 3: cells */
-    lua_createtable(L, 0, 8);   /* 4: names */
+    lua_createtable(L, 0, 64); /* 2: keys */
+    lua_createtable(L, 64, 0); /* 3: cells */
+    lua_createtable(L, 0, 8);  /* 4: names */
     if (c.p >= c.end) return luaL_error(L, "lookup: %s: is empty; the first line names the columns", name);
     lua_Integer width = -1;
     char more = ',';
@@ -240,8 +242,8 @@ static int lookup(lua_State *L)
             lua_rawseti(L, 3, (row - 1) * width + i + 1);
         }
         if (i != width)
-            return luaL_error(L, "lookup: %s:%d: %d fields where the first line has %d", name, line, (int)i + 1,
-                              (int)width + 1);
+            return luaL_error(L, "lookup: %s:%d: %d fields where the first line has %d", name, line,
+                              (int)i + 1, (int)width + 1);
     }
     lua_createtable(L, 0, 0); /* 5: the view */
     lua_createtable(L, 0, 4); /* 6: its metatable */
@@ -265,10 +267,13 @@ const struct pb_binding pb_bind_csv[] = {
     {"csv.parse", "(text [, separator]) -> list of lists", "Rows of texts, as RFC 4180 has them.", csv_parse},
     {"csv.fields", "(line [, separator]) -> field, field, ...", "The fields of one line.", csv_fields},
     {"csv.format", "(value, ...) -> line",
-     "One line without its end; quotes where they are needed. nil and json.null are empty fields.", csv_format},
+     "One line without its end; quotes where they are needed. nil and json.null are empty fields.",
+     csv_format},
     {"lookup", "(file) -> table",
-     "A CSV file below scripts/, read while the script is loaded. The first line names the columns, the first column is "
-     "the key: `t(key)` gives the other cells as texts, `t(key, \"name\")` and `t[key]` one of them (the first), nil "
+     "A CSV file below scripts/, read while the script is loaded. The first line names the columns, the "
+     "first column is "
+     "the key: `t(key)` gives the other cells as texts, `t(key, \"name\")` and `t[key]` one of them (the "
+     "first), nil "
      "when there is no such key. A number finds the text it is written as. Not in EvaluateScript.",
      lookup},
     {NULL, NULL, NULL, NULL},

@@ -114,38 +114,47 @@ void pb_bind_values(lua_State *L)
 
 const struct pb_binding pb_bind_host[] = {
     {"fail", "(message)",
-     "The row at hand fails with this message and the others go on, where the protocol can say so; elsewhere the call "
+     "The row at hand fails with this message and the others go on, where the protocol can say so; elsewhere "
+     "the call "
      "fails.",
      host_fail},
-    {"log.info", "(value, ...)", "A line in the host's log with the place in the script; at most 20 a second.", log_info},
+    {"log.info", "(value, ...)",
+     "A line in the host's log with the place in the script; at most 20 a second.", log_info},
     {"log.warn", "(value, ...)", "The same, as a warning.", log_warn},
     {"print", "(value, ...)", "The same as log.info.", log_info},
     {"ctx", "",
-     "Who asks: `ctx.user`, `ctx.app`, `ctx[\"function\"]`, `ctx.query_id` (nil when not known) and `ctx.now` "
-     "(milliseconds since 1970). Reading user, app or query_id keeps the answer from being shared with other callers.",
+     "Who asks: `ctx.user`, `ctx.app`, `ctx[\"function\"]`, `ctx.query_id` (nil when not known) and "
+     "`ctx.now` "
+     "(milliseconds since 1970). Reading user, app or query_id keeps the answer from being shared with other "
+     "callers.",
      NULL},
     {"patchbay.version", "", "The version of this page: a number that grows when something is added.", NULL},
     {NULL, NULL, NULL, NULL},
 };
 
-/* ------------------------------------------------------------------------------------------------ reference */
+/* ------------------------------------------------------------------------------------------------ reference
+ */
 
 static void describe(struct pb_buf *out, const char *title, const struct pb_binding *list)
 {
     pb_buf_printf(out, "\n## %s\n\n", title);
-    for (; list->name; list++) pb_buf_printf(out, "- **`%s%s`**  \n  %s\n", list->name, list->args, list->doc);
+    for (; list->name; list++)
+        pb_buf_printf(out, "- **`%s%s`**  \n  %s\n", list->name, list->args, list->doc);
 }
 
 void pb_script_reference(struct pb_buf *out)
 {
-    pb_buf_printf(out,
-                  "# Lua in Patchbay\n\n"
-                  "Version %d (`patchbay.version`). Generated from the bindings: edit those, not this page.\n\n"
-                  "Scripts are Lua 5.4 with `string`, `table`, `math`, `utf8`, and of `os` the functions `time`, `date`\n"
-                  "and `clock`. Not there: `io`, `require`, `package`, `debug`, `coroutine`, `load` and its kin,\n"
-                  "`collectgarbage`, `xpcall`, `string.dump`, and `__gc`. Libraries are read-only, and after a file is\n"
-                  "loaded its globals are too: reading one that is not defined and setting any is an error.\n",
-                  PB_LUA_API_VERSION);
+    pb_buf_printf(
+        out,
+        "# Lua in Patchbay\n\n"
+        "Version %d (`patchbay.version`). Generated from the bindings: edit those, not this page.\n\n"
+        "Scripts are Lua 5.4 with `string`, `table`, `math`, `utf8`, and of `os` the functions `time`, "
+        "`date`\n"
+        "and `clock`. Not there: `io`, `require`, `package`, `debug`, `coroutine`, `load` and its kin,\n"
+        "`collectgarbage`, `xpcall`, `string.dump`, and `__gc`. Libraries are read-only, and after a file "
+        "is\n"
+        "loaded its globals are too: reading one that is not defined and setting any is an error.\n",
+        PB_LUA_API_VERSION);
     describe(out, "Host", pb_bind_host);
     describe(out, "JSON", pb_bind_json);
     describe(out, "CSV and files", pb_bind_csv);

@@ -217,9 +217,17 @@ static void decode_value(struct in *in)
         word(in, "null");
         lua_pushlightuserdata(in->L, NULL);
         break;
-    case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
-        decode_number(in);
-        break;
+    case '-':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9': decode_number(in); break;
     default: bad(in, "not a value");
     }
     in->depth--;
@@ -281,7 +289,8 @@ static void encode_list(struct out *o, int idx, lua_Integer n)
     while (lua_next(o->L, idx)) {
         lua_pop(o->L, 1);
         lua_Integer k = lua_isinteger(o->L, -1) ? lua_tointeger(o->L, -1) : 0;
-        if (k < 1 || k > n) luaL_error(o->L, "json.encode: a table with both positions and names, or with holes");
+        if (k < 1 || k > n)
+            luaL_error(o->L, "json.encode: a table with both positions and names, or with holes");
         keys++;
     }
     if (keys != n) luaL_error(o->L, "json.encode: a list with holes; put json.null there");
@@ -363,7 +372,8 @@ void pb_json_write(lua_State *L, int idx, struct pb_buf *out)
     encode_value(&o, lua_absindex(L, idx));
 }
 
-/* ------------------------------------------------------------------------------------------------ functions */
+/* ------------------------------------------------------------------------------------------------ functions
+ */
 
 static int json_decode(lua_State *L)
 {
@@ -391,7 +401,8 @@ static int json_array(lua_State *L)
         lua_createtable(L, 0, 0);
     }
     luaL_checktype(L, 1, LUA_TTABLE);
-    if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL) return luaL_error(L, "json.array: a protected table");
+    if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL)
+        return luaL_error(L, "json.array: a protected table");
     lua_settop(L, 1);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key);
     lua_setmetatable(L, 1);
@@ -425,10 +436,12 @@ void pb_json_values(lua_State *L)
 
 const struct pb_binding pb_bind_json[] = {
     {"json.decode", "(text) -> value",
-     "Whole numbers become integers, others floats, null is `json.null`. Raises with the byte where text is not JSON.",
+     "Whole numbers become integers, others floats, null is `json.null`. Raises with the byte where text is "
+     "not JSON.",
      json_decode},
     {"json.encode", "(value) -> text",
-     "Tables with positions 1 .. n are lists, others objects; an empty table is an object unless `json.array` made it. "
+     "Tables with positions 1 .. n are lists, others objects; an empty table is an object unless "
+     "`json.array` made it. "
      "Up to 16 MiB, nested up to 64 deep.",
      json_encode},
     {"json.array", "([table]) -> table", "Mark a table as a list, for empty ones.", json_array},

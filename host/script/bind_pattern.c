@@ -168,7 +168,8 @@ static void add_text(lua_State *L, luaL_Buffer *b, const struct pb_pattern *m, c
         } else if (c == '0' || (c == '1' && m->n_captures == 0)) {
             luaL_addlstring(b, s, (size_t)(end - s));
         } else if (c >= '1' && c <= '9') {
-            if (c - '1' >= m->n_captures) luaL_error(L, "invalid capture index %%%d in replacement string", c - '0');
+            if (c - '1' >= m->n_captures)
+                luaL_error(L, "invalid capture index %%%d in replacement string", c - '0');
             push_capture(L, m, c - '1');
             luaL_addvalue(b);
         } else {
@@ -178,7 +179,8 @@ static void add_text(lua_State *L, luaL_Buffer *b, const struct pb_pattern *m, c
 }
 
 /* Table or function: ask it with the first capture, or all; false and nil keep what was matched. */
-static bool add_asked(lua_State *L, luaL_Buffer *b, const struct pb_pattern *m, const char *s, const char *end)
+static bool add_asked(lua_State *L, luaL_Buffer *b, const struct pb_pattern *m, const char *s,
+                      const char *end)
 {
     if (lua_type(L, 3) == LUA_TFUNCTION) {
         lua_pushvalue(L, 3);
@@ -204,8 +206,9 @@ static int str_gsub(lua_State *L)
 {
     pbay_str s = str_arg(L, 1), text = str_arg(L, 2);
     int kind = lua_type(L, 3);
-    luaL_argexpected(L, kind == LUA_TNUMBER || kind == LUA_TSTRING || kind == LUA_TTABLE || kind == LUA_TFUNCTION, 3,
-                     "string/function/table");
+    luaL_argexpected(
+        L, kind == LUA_TNUMBER || kind == LUA_TSTRING || kind == LUA_TTABLE || kind == LUA_TFUNCTION, 3,
+        "string/function/table");
     lua_Integer most = luaL_optinteger(L, 4, (lua_Integer)s.n + 1);
     lua_settop(L, 4);
     bool fixed = anchored(&text);
@@ -264,7 +267,8 @@ static int str_rep(lua_State *L)
 
 const struct pb_binding pb_bind_pattern[] = {
     {"string.find", "(s, pattern [, init [, plain]]) -> first, last, captures...",
-     "As in Lua 5.4. A pattern that needs more than 4,000,000 steps raises \"pattern too complex\"; so do the others.",
+     "As in Lua 5.4. A pattern that needs more than 4,000,000 steps raises \"pattern too complex\"; so do "
+     "the others.",
      str_find},
     {"string.match", "(s, pattern [, init]) -> captures...", "As in Lua 5.4.", str_match},
     {"string.gmatch", "(s, pattern [, init]) -> iterator", "As in Lua 5.4.", str_gmatch},

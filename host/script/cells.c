@@ -8,7 +8,8 @@ struct pb_script_field *pb_fields_copy(const struct pb_script_field *fields, uin
     struct pb_script_field *copy = pb_array(n, sizeof *copy);
     for (uint32_t i = 0; i < n; i++) {
         copy[i] = fields[i];
-        copy[i].name = pb_str(pb_strndup(fields[i].name.p ? fields[i].name.p : "", fields[i].name.n), fields[i].name.n);
+        copy[i].name =
+            pb_str(pb_strndup(fields[i].name.p ? fields[i].name.p : "", fields[i].name.n), fields[i].name.n);
     }
     return copy;
 }
@@ -22,7 +23,8 @@ void pb_fields_free(struct pb_script_field *fields, uint32_t n)
     pb_free(fields);
 }
 
-/* ------------------------------------------------------------------------------------------------ any kind */
+/* ------------------------------------------------------------------------------------------------ any kind
+ */
 
 static void put_json_of(struct pbay_builder *b, uint32_t c, const struct pb_col *from, uint32_t row)
 {
@@ -88,9 +90,11 @@ static void misfit(lua_State *L, int idx, struct pbay_builder *b, uint32_t c, co
         const char *s = lua_tolstring(L, idx, &n);
         char quoted[72];
         size_t cut = n > 64 ? 64 : n;
-        for (size_t i = 0; i < cut; i++) quoted[i] = (unsigned char)s[i] < 0x20 || (unsigned char)s[i] > 0x7e ? '?' : s[i];
+        for (size_t i = 0; i < cut; i++)
+            quoted[i] = (unsigned char)s[i] < 0x20 || (unsigned char)s[i] > 0x7e ? '?' : s[i];
         quoted[cut] = '\0';
-        luaL_error(L, "value %d is \"%s%s\" where %s is declared", (int)c + 1, quoted, n > 64 ? "..." : "", want);
+        luaL_error(L, "value %d is \"%s%s\" where %s is declared", (int)c + 1, quoted, n > 64 ? "..." : "",
+                   want);
     }
     luaL_error(L, "value %d is a %s where %s is declared", (int)c + 1, luaL_typename(L, idx), want);
 }
@@ -103,7 +107,8 @@ static bool text_of(lua_State *L, int idx, char buf[PB_F64_MAX], pbay_str *s)
     case LUA_TBOOLEAN: *s = lua_toboolean(L, idx) ? PB_STR("true") : PB_STR("false"); return true;
     case LUA_TNUMBER:
         s->p = buf;
-        s->n = lua_isinteger(L, idx) ? pb_format_i64(lua_tointeger(L, idx), buf) : pb_format_f64(lua_tonumber(L, idx), buf);
+        s->n = lua_isinteger(L, idx) ? pb_format_i64(lua_tointeger(L, idx), buf)
+                                     : pb_format_f64(lua_tonumber(L, idx), buf);
         return true;
     default: return false;
     }
@@ -191,8 +196,8 @@ void pb_cells_truncate(struct pbay_builder *b, uint32_t rows)
     }
 }
 
-void pb_cells_columns(struct pbay_builder *b, const struct pb_script_field *returns, uint32_t n_returns, uint32_t n,
-                      uint32_t rows)
+void pb_cells_columns(struct pbay_builder *b, const struct pb_script_field *returns, uint32_t n_returns,
+                      uint32_t n, uint32_t rows)
 {
     uint32_t from = b->n_cols;
     for (uint32_t i = from; i < (n_returns ? n_returns : n); i++) {
@@ -202,7 +207,8 @@ void pb_cells_columns(struct pbay_builder *b, const struct pb_script_field *retu
     for (uint32_t c = from; c < b->n_cols; c++) pb_builder_nulls(b, c, rows);
 }
 
-/* ------------------------------------------------------------------------------------------------ messages */
+/* ------------------------------------------------------------------------------------------------ messages
+ */
 
 static void blame_cells(struct pb_buf *out, const pbay_batch *b, uint32_t row, bool *first)
 {
@@ -210,7 +216,8 @@ static void blame_cells(struct pb_buf *out, const pbay_batch *b, uint32_t row, b
         const pbay_column *col = pbay_batch_col(b, c);
         pb_buf_c(out, *first ? ": " : ", ");
         *first = false;
-        if (col->name.n) pb_buf_printf(out, "%.*s = ", (int)(col->name.n > 40 ? 40 : col->name.n), col->name.p);
+        if (col->name.n)
+            pb_buf_printf(out, "%.*s = ", (int)(col->name.n > 40 ? 40 : col->name.n), col->name.p);
         if (pbay_cell_null(col, row)) {
             pb_buf_c(out, "null");
         } else if (col->kind == PBAY_NUM) {
@@ -224,8 +231,8 @@ static void blame_cells(struct pb_buf *out, const pbay_batch *b, uint32_t row, b
     }
 }
 
-void pb_cells_blame(struct pb_err *err, uint64_t row, const pbay_batch *a, uint32_t row_a, const pbay_batch *b,
-                    uint32_t row_b)
+void pb_cells_blame(struct pb_err *err, uint64_t row, const pbay_batch *a, uint32_t row_a,
+                    const pbay_batch *b, uint32_t row_b)
 {
     if (!err) return;
     struct pb_buf out = {0};
@@ -241,7 +248,8 @@ void pb_cells_blame(struct pb_err *err, uint64_t row, const pbay_batch *a, uint3
     pb_buf_free(&out);
 }
 
-/* ------------------------------------------------------------------------------------------------ whole columns */
+/* ------------------------------------------------------------------------------------------------ whole
+ * columns */
 
 void pb_cells_push_columns(lua_State *L, const pbay_batch *b, const struct pb_script_field *params)
 {
@@ -263,7 +271,8 @@ void pb_cells_put_column(lua_State *L, int idx, struct pbay_builder *b, uint32_t
 {
     idx = lua_absindex(L, idx);
     if (lua_type(L, idx) != LUA_TTABLE)
-        luaL_error(L, "result %d is a %s, not a list with %d values", (int)c + 1, luaL_typename(L, idx), (int)n);
+        luaL_error(L, "result %d is a %s, not a list with %d values", (int)c + 1, luaL_typename(L, idx),
+                   (int)n);
     lua_pushliteral(L, "n");
     bool said = lua_rawget(L, idx) == LUA_TNUMBER;
     lua_Integer have = said ? lua_tointeger(L, -1) : (lua_Integer)lua_rawlen(L, idx);

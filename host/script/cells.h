@@ -26,14 +26,16 @@ static inline void pb_cell_push(lua_State *L, const pbay_column *col, uint32_t r
         else if (floor(v) == v && lua_numbertointeger(v, &i))
             lua_pushinteger(L, i);
         else
-            luaL_error(L, "%f is not a whole number, which the parameter \"%s\" wants", v, col->name.n ? col->name.p : "");
+            luaL_error(L, "%f is not a whole number, which the parameter \"%s\" wants", v,
+                       col->name.n ? col->name.p : "");
         return;
     }
     pbay_str s = pbay_cell_text(col, row);
     lua_pushlstring(L, s.p, s.n);
 }
 
-/* Append the value at idx to column c. want: a kind, or PB_KIND_ANY. Raises when it does not fit, unless bad_null. */
+/* Append the value at idx to column c. want: a kind, or PB_KIND_ANY. Raises when it does not fit, unless
+ * bad_null. */
 void pb_cell_put(lua_State *L, int idx, struct pbay_builder *b, uint32_t c, uint32_t want, bool bad_null);
 /* The same for the usual cases, inline. */
 static inline void pb_cell_put_fast(lua_State *L, int idx, struct pbay_builder *b, uint32_t c, uint32_t want,
@@ -52,11 +54,11 @@ static inline void pb_cell_put_fast(lua_State *L, int idx, struct pbay_builder *
 /* Make every column of b rows long again after a row broke off. */
 void pb_cells_truncate(struct pbay_builder *b, uint32_t rows);
 /* Add the columns that returns describe (or n of any kind), each with `rows` nulls. */
-void pb_cells_columns(struct pbay_builder *b, const struct pb_script_field *returns, uint32_t n_returns, uint32_t n,
-                      uint32_t rows);
+void pb_cells_columns(struct pbay_builder *b, const struct pb_script_field *returns, uint32_t n_returns,
+                      uint32_t n, uint32_t rows);
 /* " (row 17: age = 42, plan = \"gold\")" behind the message. Batches b may be NULL. */
-void pb_cells_blame(struct pb_err *err, uint64_t row, const pbay_batch *a, uint32_t row_a, const pbay_batch *b,
-                    uint32_t row_b);
+void pb_cells_blame(struct pb_err *err, uint64_t row, const pbay_batch *a, uint32_t row_a,
+                    const pbay_batch *b, uint32_t row_b);
 /* Push each column of a batch as a list with its length in `n`. */
 void pb_cells_push_columns(lua_State *L, const pbay_batch *b, const struct pb_script_field *params);
 /* Append the list at idx, n values, to column c. Raises when it is of another length. */

@@ -40,9 +40,10 @@ struct pb_vm *pb_eval_vm(const struct pb_vm_options *options, struct pb_err *err
 
 static bool is_name(pbay_str s)
 {
-    static const char *const words[] = {"and", "break", "do", "else", "elseif", "end", "false", "for",
-                                        "function", "goto", "if", "in", "local", "nil", "not", "or",
-                                        "repeat", "return", "then", "true", "until", "while", "_ENV", "args"};
+    static const char *const words[] = {"and",   "break", "do",       "else",  "elseif", "end",
+                                        "false", "for",   "function", "goto",  "if",     "in",
+                                        "local", "nil",   "not",      "or",    "repeat", "return",
+                                        "then",  "true",  "until",    "while", "_ENV",   "args"};
     if (!s.n || s.n > 100 || !(isalpha((unsigned char)s.p[0]) || s.p[0] == '_')) return false;
     for (size_t i = 0; i < s.n; i++)
         if (!(isalnum((unsigned char)s.p[i]) || s.p[i] == '_') || (unsigned char)s.p[i] > 0x7e) return false;
@@ -203,8 +204,14 @@ int pb_eval_push(struct pb_eval *e, struct pb_script_ctx *ctx, const pbay_batch 
         if (rc == 0) e->rows += in->n_rows;
         return rc;
     }
-    struct pb_rows r = {.push = push_fn, .arg = e, .params = e->params, .returns = &e->answer, .n_returns = 1,
-                        .bad_null = e->bad_null, .in = in, .out = out};
+    struct pb_rows r = {.push = push_fn,
+                        .arg = e,
+                        .params = e->params,
+                        .returns = &e->answer,
+                        .n_returns = 1,
+                        .bad_null = e->bad_null,
+                        .in = in,
+                        .out = out};
     int rc = pb_rows_run(e->vm, ctx, &r, e->base, err);
     e->base += in->n_rows;
     return rc;

@@ -2,13 +2,14 @@
 /*
  * EvaluateScript: a caller's own Lua over a caller's own rows.
  *
- * In a state of its own, apart from the operators' scripts; each evaluation has a fresh environment over read-only
- * libraries and no files, so nothing it does is seen by the next. The text is an expression or a chunk with `return`.
- * Parameters are there by name (where the name is a Lua name) and as args[1], args[2], ...
+ * In a state of its own, apart from the operators' scripts; each evaluation has a fresh environment over
+ * read-only libraries and no files, so nothing it does is seen by the next. The text is an expression or a
+ * chunk with `return`. Parameters are there by name (where the name is a Lua name) and as args[1], args[2],
+ * ...
  *
  *   scalar, tensor  evaluated for each row; one value for each row
- *   aggregation     evaluated once over all rows; each parameter is a list of its column's values with the number of
- *                   rows in field `n`; one value
+ *   aggregation     evaluated once over all rows; each parameter is a list of its column's values with the
+ * number of rows in field `n`; one value
  */
 #pragma once
 
@@ -28,7 +29,8 @@ struct pb_eval_options {
     bool bad_null;
 };
 
-/* A state for evaluations: 16 MiB and 100 ms each unless `options` says otherwise (NULL is fine); dir is ignored. */
+/* A state for evaluations: 16 MiB and 100 ms each unless `options` says otherwise (NULL is fine); dir is
+ * ignored. */
 struct pb_vm *pb_eval_vm(const struct pb_vm_options *options, struct pb_err *err);
 /* Compiles. NULL with err INVALID_ARGUMENT: "script:1: ...". */
 struct pb_eval *pb_eval_new(struct pb_vm *vm, const struct pb_eval_options *o, struct pb_err *err);

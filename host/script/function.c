@@ -63,7 +63,8 @@ static void read_columns(lua_State *L, struct pb_fn *f, const char *path)
     if (n < 1 || n > 1024) luaL_error(L, "%s: columns is a list of \"name:kind\", 1 to 1024 of them", path);
     f->shape = PB_FN_TABLE;
     for (lua_Unsigned i = 1; i <= n; i++) {
-        if (lua_rawgeti(L, -1, (lua_Integer)i) != LUA_TSTRING) luaL_error(L, "%s: columns: item %d is not a text", path, (int)i);
+        if (lua_rawgeti(L, -1, (lua_Integer)i) != LUA_TSTRING)
+            luaL_error(L, "%s: columns: item %d is not a text", path, (int)i);
         lua_pop(L, 1);
     }
     pb_fields_free(f->returns, f->n_returns);
@@ -94,7 +95,8 @@ static void ready(lua_State *L, struct pb_fn *f)
         for (int i = 0; i < PARTS; i++) {
             int type = lua_getfield(L, -1, part_names[i]);
             if (type != LUA_TNIL && type != LUA_TFUNCTION)
-                luaL_error(L, "%s: \"%s\" is a %s, not a function", path, part_names[i], lua_typename(L, type));
+                luaL_error(L, "%s: \"%s\" is a %s, not a function", path, part_names[i],
+                           lua_typename(L, type));
             if (type == LUA_TNIL)
                 lua_pop(L, 1);
             else
@@ -103,7 +105,8 @@ static void ready(lua_State *L, struct pb_fn *f)
         lua_pop(L, 1);
         bool table = f->shape == PB_FN_TABLE;
         if (!table && (f->part[PART_STEP] == LUA_NOREF || f->part[PART_FINAL] == LUA_NOREF))
-            luaL_error(L, "%s: an aggregate has init, step and final; a table function has columns too", path);
+            luaL_error(L, "%s: an aggregate has init, step and final; a table function has columns too",
+                       path);
         if (table && f->part[PART_STEP] == LUA_NOREF && f->part[PART_ROWS] == LUA_NOREF)
             luaL_error(L, "%s: a table function has step or rows", path);
     } else {
@@ -135,7 +138,8 @@ struct pb_fn *pb_fn_new(struct pb_vm *vm, const struct pb_fn_options *o, struct 
     f->map = LUA_NOREF;
     for (int i = 0; i < PARTS; i++) f->part[i] = LUA_NOREF;
     int rc = pb_vm_call(vm, NULL, ready_now, f, err);
-    if (rc == 0 && !f->n_returns) rc = pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: what it returns is not declared", script->path);
+    if (rc == 0 && !f->n_returns)
+        rc = pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: what it returns is not declared", script->path);
     if (rc == 0) return f;
     pb_fn_free(f);
     return NULL;
@@ -181,8 +185,14 @@ int pb_fn_map(struct pb_fn *f, struct pb_script_ctx *ctx, const pbay_batch *in, 
     if (!err) err = &own;
     if (f->shape != PB_FN_MAP) return pb_fail(err, PBAY_INTERNAL, "%s: not a map function", f->script->path);
     if (pb_rows_fit(in, f->n_params, err) != 0) return -1;
-    struct pb_rows r = {.push = push_map, .arg = f, .params = f->params, .returns = f->returns,
-                        .n_returns = f->n_returns, .error_null = f->error_null, .bad_null = f->bad_null, .in = in,
+    struct pb_rows r = {.push = push_map,
+                        .arg = f,
+                        .params = f->params,
+                        .returns = f->returns,
+                        .n_returns = f->n_returns,
+                        .error_null = f->error_null,
+                        .bad_null = f->bad_null,
+                        .in = in,
                         .out = out};
     return pb_rows_run(f->vm, ctx, &r, base, err);
 }
@@ -221,7 +231,8 @@ static int emit(lua_State *L)
         return luaL_error(L, "emit: %d values for %d columns", lua_gettop(L), (int)f->n_returns);
     lua_settop(L, (int)f->n_returns);
     pb_cells_truncate(c->out, rows); /* a row that broke off inside a pcall */
-    for (uint32_t i = 0; i < f->n_returns; i++) pb_cell_put_fast(L, (int)i + 1, c->out, i, f->returns[i].kind, f->bad_null);
+    for (uint32_t i = 0; i < f->n_returns; i++)
+        pb_cell_put_fast(L, (int)i + 1, c->out, i, f->returns[i].kind, f->bad_null);
     if (rows + 1 >= EMIT_ROWS || ((rows & 63) == 63 && pb_builder_text(c->out) >= EMIT_TEXT)) flush(L, c);
     return 0;
 }
@@ -290,7 +301,8 @@ static int run_final(lua_State *L)
         lua_rawgeti(L, LUA_REGISTRYINDEX, f->part[PART_FINAL]);
         lua_rawgeti(L, LUA_REGISTRYINDEX, c->state);
         lua_call(L, 1, (int)f->n_returns);
-        for (uint32_t i = 0; i < f->n_returns; i++) pb_cell_put_fast(L, (int)i + 1, c->out, i, f->returns[i].kind, f->bad_null);
+        for (uint32_t i = 0; i < f->n_returns; i++)
+            pb_cell_put_fast(L, (int)i + 1, c->out, i, f->returns[i].kind, f->bad_null);
     }
     return 0;
 }

@@ -3,11 +3,10 @@
  * Whole functions in Lua, scripts/functions/X.lua. What the script returns says which shape it has:
  *
  *   map        return function(a, b) ... return v end
- *   aggregate  return { init = function() return state end, step = function(state, a, b) ... return state end,
- *                       final = function(state) return v end }          one row for all rows of a call
- *   table      return { columns = { "name:str", "n:num" }, step = function(emit, a, b) ... end,
- *                       final = function(emit) ... end }                any number of rows
- *              or, without rows going in, { columns = ..., rows = function(emit) ... end }
+ *   aggregate  return { init = function() return state end, step = function(state, a, b) ... return state
+ * end, final = function(state) return v end }          one row for all rows of a call table      return {
+ * columns = { "name:str", "n:num" }, step = function(emit, a, b) ... end, final = function(emit) ... end }
+ * any number of rows or, without rows going in, { columns = ..., rows = function(emit) ... end }
  *
  * Values cross as in transform.h. `step` may return nothing when the state is a table it changed.
  */
@@ -43,9 +42,9 @@ int pb_fn_map(struct pb_fn *f, struct pb_script_ctx *ctx, const pbay_batch *in, 
               struct pbay_builder *out, struct pb_err *err);
 
 /*
- * Where rows go that a table or an aggregate gives: called with a full builder (about 1 MiB or 16,384 rows) and at the
- * end with the rest, from inside push and end. It takes the builder. Not 0: stop, the call fails as cancelled.
- * It must not call into the same state.
+ * Where rows go that a table or an aggregate gives: called with a full builder (about 1 MiB or 16,384 rows)
+ * and at the end with the rest, from inside push and end. It takes the builder. Not 0: stop, the call fails
+ * as cancelled. It must not call into the same state.
  */
 typedef int (*pb_fn_emit_fn)(void *arg, struct pbay_builder *rows);
 

@@ -59,7 +59,8 @@ const struct pb_buf *pb_vm_read(struct pb_vm *vm, pbay_str path, struct pb_err *
     }
     f = pb_zalloc(sizeof *f);
     f->path = pb_strndup(path.p, path.n);
-    int rc = vm->o.read ? vm->o.read(vm->o.read_arg, path, &f->text, err) : read_below(vm, f->path, &f->text, err);
+    int rc =
+        vm->o.read ? vm->o.read(vm->o.read_arg, path, &f->text, err) : read_below(vm, f->path, &f->text, err);
     if (rc != 0) {
         pb_buf_free(&f->text);
         pb_free(f->path);

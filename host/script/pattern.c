@@ -181,8 +181,8 @@ static bool repeat_capture(struct pb_pattern *m, const char *s, char digit, cons
         if (!m->error[0]) snprintf(m->error, sizeof m->error, "invalid capture index %%%d in pattern", i + 1);
         return false;
     }
-    /* A position has no text. */
-    size_t n = m->captures[i].n < 0 ? 0 : (size_t)m->captures[i].n;
+    if (m->captures[i].n < 0) return false; /* a position has no text to come again */
+    size_t n = (size_t)m->captures[i].n;
     if (!pay(m, n / 16)) return false;
     if ((size_t)(subject_end(m) - s) < n || memcmp(s, m->captures[i].at, n) != 0) return false;
     *at = s + n;
@@ -190,7 +190,8 @@ static bool repeat_capture(struct pb_pattern *m, const char *s, char digit, cons
 }
 
 /* As many as there are, then fewer. */
-static const char *greedy(struct pb_pattern *m, const char *s, const char *p, const char *end, ptrdiff_t least)
+static const char *greedy(struct pb_pattern *m, const char *s, const char *p, const char *end,
+                          ptrdiff_t least)
 {
     ptrdiff_t n = 0;
     while (one(m, s + n, p, end)) {

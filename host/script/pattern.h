@@ -2,9 +2,9 @@
 /*
  * Lua patterns (Lua 5.4 reference manual, section 6.4.1) with a budget of steps.
  *
- * The stock matcher is polynomial in the number of `-` and `*` items: 512 bytes against ".-.-.-b" take it tens of
- * seconds, in one C call that no hook can interrupt. This one counts every comparison and gives up with "pattern too
- * complex". It knows nothing of Lua states, so that it can be fuzzed alone. Threads: any.
+ * The stock matcher is polynomial in the number of `-` and `*` items: 512 bytes against ".-.-.-b" take it
+ * tens of seconds, in one C call that no hook can interrupt. This one counts every comparison and gives up
+ * with "pattern too complex". It knows nothing of Lua states, so that it can be fuzzed alone. Threads: any.
  */
 #pragma once
 
@@ -25,8 +25,8 @@ struct pb_capture {
 
 struct pb_pattern {
     pbay_str subject;
-    pbay_str text;      /* the pattern, without the leading ^ of an anchored one */
-    uint64_t steps;     /* left */
+    pbay_str text;           /* the pattern, without the leading ^ of an anchored one */
+    uint64_t steps;          /* left */
     bool (*poll)(void *arg); /* asked every 16,384 steps; true: give up. May be NULL */
     void *poll_arg;
     /* results */

@@ -21,7 +21,8 @@ static int loop(lua_State *L)
     return 0;
 }
 
-int pb_rows_run(struct pb_vm *vm, struct pb_script_ctx *ctx, struct pb_rows *r, uint64_t base, struct pb_err *err)
+int pb_rows_run(struct pb_vm *vm, struct pb_script_ctx *ctx, struct pb_rows *r, uint64_t base,
+                struct pb_err *err)
 {
     r->had = pb_builder_rows(r->out);
     pb_cells_columns(r->out, r->returns, r->n_returns, 0, r->had);

@@ -19,6 +19,7 @@ struct pb_rows {
 };
 
 /* Appends in->n_rows rows to out. */
-int pb_rows_run(struct pb_vm *vm, struct pb_script_ctx *ctx, struct pb_rows *r, uint64_t base, struct pb_err *err);
+int pb_rows_run(struct pb_vm *vm, struct pb_script_ctx *ctx, struct pb_rows *r, uint64_t base,
+                struct pb_err *err);
 /* Columns against parameters: -1 with err. */
 int pb_rows_fit(const pbay_batch *in, uint32_t n_params, struct pb_err *err);

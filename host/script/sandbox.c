@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What scripts see: a table of globals made from nothing, with the safe part of Lua's libraries and our own bindings.
+ * What scripts see: a table of globals made from nothing, with the safe part of Lua's libraries and our own
+ * bindings.
  *
- * Not there: io, package, require, debug, coroutine, load, loadstring, loadfile, dofile, collectgarbage, xpcall,
- * string.dump, and of os everything but time, date and clock. A message handler of xpcall and a __gc finalizer run
- * where hooks are off, a coroutine has hooks of its own: each could loop for ever, so there is none of them.
+ * Not there: io, package, require, debug, coroutine, load, loadstring, loadfile, dofile, collectgarbage,
+ * xpcall, string.dump, and of os everything but time, date and clock. A message handler of xpcall and a __gc
+ * finalizer run where hooks are off, a coroutine has hooks of its own: each could loop for ever, so there is
+ * none of them.
  *
  * Every library is a read-only view: an empty table whose metatable leads to the real one and cannot be had.
  */
@@ -80,7 +82,8 @@ bool pb_sandbox_frozen(lua_State *L, int idx)
     return frozen;
 }
 
-/* ------------------------------------------------------------------------------------------------ environments */
+/* ------------------------------------------------------------------------------------------------
+ * environments */
 
 static int refuse_read(lua_State *L)
 {
@@ -179,12 +182,11 @@ static void pick(lua_State *L, int to, const char *const *names)
     }
 }
 
-static const char *const base_names[] = {"_VERSION", "assert",       "error",    "getmetatable", "ipairs",
-                                         "next",     "pairs",        "pcall",    "rawequal",     "rawget",
-                                         "rawlen",   "select",       "tonumber", "tostring",     "type",
-                                         NULL};
-static const char *const string_names[] = {"byte", "char", "format", "len",     "lower",      "pack",
-                                           "packsize", "reverse", "sub", "unpack", "upper", NULL};
+static const char *const base_names[] = {
+    "_VERSION", "assert", "error",  "getmetatable", "ipairs",   "next",     "pairs", "pcall",
+    "rawequal", "rawget", "rawlen", "select",       "tonumber", "tostring", "type",  NULL};
+static const char *const string_names[] = {"byte",     "char",    "format", "len",    "lower", "pack",
+                                           "packsize", "reverse", "sub",    "unpack", "upper", NULL};
 static const char *const table_names[] = {"concat", "pack", "sort", "unpack", NULL};
 static const char *const os_names[] = {"clock", "date", "time", NULL};
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Specs run in a state of their own with a few more globals; what they test runs in another, as it does in the host. */
+/* Specs run in a state of their own with a few more globals; what they test runs in another, as it does in
+ * the host. */
 #include "script/spec.h"
 
 #include <math.h>
@@ -82,7 +83,8 @@ static uint32_t fields(lua_State *L, struct spec *s, const char *key, struct pb_
 }
 
 /* Append the row on the top (a list, or one value) to b. */
-static void put_row(lua_State *L, struct pbay_builder *b, uint32_t row, const struct pb_script_field *f, uint32_t n)
+static void put_row(lua_State *L, struct pbay_builder *b, uint32_t row, const struct pb_script_field *f,
+                    uint32_t n)
 {
     bool list = lua_type(L, -1) == LUA_TTABLE;
     if (!b->n_cols) {
@@ -137,7 +139,8 @@ static void push_rows(lua_State *L, const pbay_batch *b, bool flat)
 static bool flag(lua_State *L, const char *key)
 {
     lua_getfield(L, 1, key);
-    bool yes = lua_type(L, -1) == LUA_TSTRING ? strcmp(lua_tostring(L, -1), "null") == 0 : lua_toboolean(L, -1);
+    bool yes =
+        lua_type(L, -1) == LUA_TSTRING ? strcmp(lua_tostring(L, -1), "null") == 0 : lua_toboolean(L, -1);
     lua_pop(L, 1);
     return yes;
 }
@@ -156,10 +159,12 @@ static void ask(lua_State *L, struct spec *s)
     if (lua_getfield(L, 1, "answer") != LUA_TFUNCTION) luaL_error(L, "run: answer is a function(rows)");
     push_rows(L, sealed(L, s, s->sent.rows), false);
     lua_call(L, 1, 1);
-    if (lua_type(L, -1) != LUA_TTABLE) luaL_error(L, "run: answer gave a %s, not a list", luaL_typename(L, -1));
+    if (lua_type(L, -1) != LUA_TTABLE)
+        luaL_error(L, "run: answer gave a %s, not a list", luaL_typename(L, -1));
     for (uint32_t i = 0; i <= s->sent.n_kept; i++) {
         bool more = lua_rawgeti(L, -1, (lua_Integer)i + 1) != LUA_TNIL;
-        if (i == s->sent.n_kept && more) luaL_error(L, "run: answer gave more values than the %d rows sent", (int)i);
+        if (i == s->sent.n_kept && more)
+            luaL_error(L, "run: answer gave more values than the %d rows sent", (int)i);
         if (i < s->sent.n_kept) put_row(L, s->answers, i, NULL, 0);
         lua_pop(L, 1);
     }
@@ -168,15 +173,21 @@ static void ask(lua_State *L, struct spec *s)
 
 static void run_transform(lua_State *L, struct spec *s, const char *path)
 {
-    struct pb_transform_options o = {.path = path, .params = s->params, .n_params = s->n_params,
-                                     .returns = s->returns, .n_returns = s->n_returns, .nulls = flag(L, "nulls"),
-                                     .error_null = flag(L, "on_error"), .bad_null = flag(L, "on_bad"),
+    struct pb_transform_options o = {.path = path,
+                                     .params = s->params,
+                                     .n_params = s->n_params,
+                                     .returns = s->returns,
+                                     .n_returns = s->n_returns,
+                                     .nulls = flag(L, "nulls"),
+                                     .error_null = flag(L, "on_error"),
+                                     .bad_null = flag(L, "on_bad"),
                                      .raw = flag(L, "raw")};
     struct pb_script_ctx ctx = {.function = pb_str_c("test")};
     s->transform = pb_transform_new(s->under, &o, &s->err);
     if (!s->transform) luaL_error(L, "%s", s->err.msg);
     const pbay_batch *in = sealed(L, s, s->in);
-    if (pb_transform_before(s->transform, &ctx, in, 0, &s->sent, &s->err) != 0) luaL_error(L, "%s", s->err.msg);
+    if (pb_transform_before(s->transform, &ctx, in, 0, &s->sent, &s->err) != 0)
+        luaL_error(L, "%s", s->err.msg);
     ask(L, s);
     const pbay_batch *answers = s->sent.n_kept ? sealed(L, s, s->answers) : NULL;
     if (pb_transform_after(s->transform, &ctx, answers, in, &s->sent, 0, s->done, &s->err) != 0)
@@ -189,7 +200,8 @@ static int collect(void *arg, struct pbay_builder *rows)
     const pbay_batch *b = pb_builder_seal(rows, NULL);
     for (uint32_t c = s->done->n_cols; b && c < b->n_cols; c++)
         pb_builder_column(s->done, pbay_batch_col(b, c)->name, pbay_batch_col(b, c)->kind);
-    for (uint32_t c = 0; b && c < b->n_cols; c++) pb_builder_copy(s->done, c, pbay_batch_col(b, c), 0, b->n_rows);
+    for (uint32_t c = 0; b && c < b->n_cols; c++)
+        pb_builder_copy(s->done, c, pbay_batch_col(b, c), 0, b->n_rows);
     pb_builder_unref(rows);
     return 0;
 }
@@ -200,8 +212,12 @@ static void run_fn(lua_State *L, struct spec *s, const char *path)
     if (!s->n_params)
         for (; s->n_params < in->n_cols && s->n_params < FIELDS_MAX; s->n_params++)
             s->params[s->n_params] = (struct pb_script_field){.kind = pbay_batch_col(in, s->n_params)->kind};
-    struct pb_fn_options o = {.path = path, .params = s->params, .n_params = s->n_params, .returns = s->returns,
-                              .n_returns = s->n_returns, .error_null = flag(L, "on_error"),
+    struct pb_fn_options o = {.path = path,
+                              .params = s->params,
+                              .n_params = s->n_params,
+                              .returns = s->returns,
+                              .n_returns = s->n_returns,
+                              .error_null = flag(L, "on_error"),
                               .bad_null = flag(L, "on_bad")};
     s->fn = pb_fn_new(s->under, &o, &s->err);
     if (!s->fn) luaL_error(L, "%s", s->err.msg);
@@ -210,7 +226,8 @@ static void run_fn(lua_State *L, struct spec *s, const char *path)
         ok = pb_fn_map(s->fn, NULL, in, 0, s->done, &s->err) == 0;
     } else {
         s->call = pb_fn_open(s->fn, NULL, collect, s, &s->err);
-        ok = s->call && (!in->n_rows || pb_fn_push(s->call, in, &s->err) == 0) && pb_fn_end(s->call, &s->err) == 0;
+        ok = s->call && (!in->n_rows || pb_fn_push(s->call, in, &s->err) == 0) &&
+             pb_fn_end(s->call, &s->err) == 0;
     }
     if (!ok) luaL_error(L, "%s", s->err.msg);
 }
@@ -303,7 +320,8 @@ static int spec_equal(lua_State *L)
 
 static int spec_near(lua_State *L)
 {
-    lua_Number got = luaL_checknumber(L, 1), want = luaL_checknumber(L, 2), within = luaL_optnumber(L, 3, 1e-9);
+    lua_Number got = luaL_checknumber(L, 1), want = luaL_checknumber(L, 2),
+               within = luaL_optnumber(L, 3, 1e-9);
     if (fabs(got - want) <= within) return 0;
     return luaL_error(L, "got %f, expected %f within %f", got, want, within);
 }
@@ -340,16 +358,23 @@ static int spec_test(lua_State *L)
 
 const struct pb_binding pb_bind_spec[] = {
     {"test", "(name, function)", "One test: it fails when the function raises.", spec_test},
-    {"equal", "(got, expected)", "Raises unless they are the same, tables by their content; nil and null are alike.",
-     spec_equal},
-    {"near", "(got, expected [, within])", "Raises unless the numbers differ by at most `within` (1e-9).", spec_near},
-    {"raises", "(function [, text])", "Raises unless the function does, with `text` in its message.", spec_raises},
+    {"equal", "(got, expected)",
+     "Raises unless they are the same, tables by their content; nil and null are alike.", spec_equal},
+    {"near", "(got, expected [, within])", "Raises unless the numbers differ by at most `within` (1e-9).",
+     spec_near},
+    {"raises", "(function [, text])", "Raises unless the function does, with `text` in its message.",
+     spec_raises},
     {"run", "{ transform = path | fn = path, rows = list, ... } -> list",
-     "Takes rows through a transform or a function as the host does. `rows` is a list of lists (or of values); "
-     "`params = \"age:num, plan:str\"` and `returns = \"num\"` are what the configuration declares, otherwise the values "
-     "decide. For transforms `answer = function(rows) ... end` stands in for the connector: it sees the rows sent and "
-     "gives one answer for each. `nulls`, `on_error`, `on_bad`, `raw` as configured. The result has one value for each "
-     "row (a list where there are several columns), `null` for null, `{ error = message }` where the row failed alone.",
+     "Takes rows through a transform or a function as the host does. `rows` is a list of lists (or of "
+     "values); "
+     "`params = \"age:num, plan:str\"` and `returns = \"num\"` are what the configuration declares, "
+     "otherwise the values "
+     "decide. For transforms `answer = function(rows) ... end` stands in for the connector: it sees the rows "
+     "sent and "
+     "gives one answer for each. `nulls`, `on_error`, `on_bad`, `raw` as configured. The result has one "
+     "value for each "
+     "row (a list where there are several columns), `null` for null, `{ error = message }` where the row "
+     "failed alone.",
      spec_run},
     {"null", "", "The same as json.null.", NULL},
     {NULL, NULL, NULL, NULL},
@@ -374,7 +399,8 @@ int pb_spec_run(const char *dir, const char *path, struct pb_buf *out, struct pb
                 struct pb_err *err)
 {
     struct spec s = {.dir = dir, .out = out, .result = result};
-    struct pb_vm *vm = pb_vm_new_with(&(struct pb_vm_options){.dir = dir, .budget_ms = SPEC_BUDGET_MS}, extend, &s, err);
+    struct pb_vm *vm =
+        pb_vm_new_with(&(struct pb_vm_options){.dir = dir, .budget_ms = SPEC_BUDGET_MS}, extend, &s, err);
     if (!vm) return -1;
     result->passed = result->failed = 0;
     struct pb_script *file = pb_script_load(vm, path, err);

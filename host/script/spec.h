@@ -8,8 +8,8 @@
  *       equal(out, { 0.1235, null })
  *     end)
  *
- * `run` takes the rows through `before`, the answers of the stand-in, and `after` exactly as the host does, in a state
- * of their own. The reference of what a test sees is part of docs/lua.md.
+ * `run` takes the rows through `before`, the answers of the stand-in, and `after` exactly as the host does,
+ * in a state of their own. The reference of what a test sees is part of docs/lua.md.
  */
 #pragma once
 
@@ -21,8 +21,8 @@ struct pb_spec_result {
 };
 
 /*
- * Run scripts/PATH (dir is scripts/) and append a TAP report to `out`: "ok 1 - four digits", "not ok 2 - ..." with file
- * and line. -1 with err: the file could not be read or loaded; failed tests are not an error.
+ * Run scripts/PATH (dir is scripts/) and append a TAP report to `out`: "ok 1 - four digits", "not ok 2 - ..."
+ * with file and line. -1 with err: the file could not be read or loaded; failed tests are not an error.
  */
 int pb_spec_run(const char *dir, const char *path, struct pb_buf *out, struct pb_spec_result *result,
                 struct pb_err *err);

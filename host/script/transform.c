@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One protected call per batch; a row that raises breaks it off, is dealt with, and the loop goes on behind it. */
+/* One protected call per batch; a row that raises breaks it off, is dealt with, and the loop goes on behind
+ * it. */
 #include "script/transform.h"
 
 #include "base/check.h"
@@ -13,7 +14,7 @@ struct pb_transform {
     struct pb_script *script;
     struct pb_transform_options o;
     struct pb_script_field *params, *returns;
-    uint32_t generation; /* of the references */
+    uint32_t generation;                          /* of the references */
     int before, after, before_batch, after_batch; /* LUA_NOREF: not there */
     bool has_before, has_after;
 };
@@ -27,7 +28,8 @@ static int member(lua_State *L, const char *path, const char *name)
         lua_pop(L, 1);
         return LUA_NOREF;
     }
-    if (type != LUA_TFUNCTION) luaL_error(L, "%s: \"%s\" is a %s, not a function", path, name, lua_typename(L, type));
+    if (type != LUA_TFUNCTION)
+        luaL_error(L, "%s: \"%s\" is a %s, not a function", path, name, lua_typename(L, type));
     return luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
@@ -42,8 +44,8 @@ static void no_other_members(lua_State *L, const char *path)
         for (size_t i = 0; i < PB_COUNTOF(known); i++) ok |= strcmp(name, known[i]) == 0;
         if (ok) continue;
         const char *near = pb_nearest(pb_str_c(name), known, PB_COUNTOF(known));
-        luaL_error(L, "%s: a transform has before, after, before_batch and after_batch, not \"%s\"%s%s%s", path, name,
-                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        luaL_error(L, "%s: a transform has before, after, before_batch and after_batch, not \"%s\"%s%s%s",
+                   path, name, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     }
 }
 
@@ -77,7 +79,8 @@ static int ready_now(lua_State *L)
     return 0;
 }
 
-struct pb_transform *pb_transform_new(struct pb_vm *vm, const struct pb_transform_options *o, struct pb_err *err)
+struct pb_transform *pb_transform_new(struct pb_vm *vm, const struct pb_transform_options *o,
+                                      struct pb_err *err)
 {
     struct pb_script *script = pb_script_load(vm, o->path, err);
     if (!script) return NULL;
@@ -150,16 +153,16 @@ static void sent_keep_all(struct pb_sent *s, uint32_t n)
 
 struct run {
     struct pb_transform *t;
-    const pbay_batch *in;     /* before: the rows; after: the answers */
+    const pbay_batch *in;       /* before: the rows; after: the answers */
     const pbay_batch *original; /* after */
     struct pb_sent *sent;
     struct pbay_builder *out;
-    uint32_t row;       /* of the original, at hand */
-    uint32_t answer;    /* its answer */
-    uint32_t error;     /* next of the answers' row errors */
-    uint32_t failed;    /* next of the rows that failed before they were sent */
-    uint32_t had;       /* rows in out before this run */
-    bool started;       /* a row is at hand: an error is its */
+    uint32_t row;    /* of the original, at hand */
+    uint32_t answer; /* its answer */
+    uint32_t error;  /* next of the answers' row errors */
+    uint32_t failed; /* next of the rows that failed before they were sent */
+    uint32_t had;    /* rows in out before this run */
+    bool started;    /* a row is at hand: an error is its */
 };
 
 static void push_row(lua_State *L, const pbay_batch *b, uint32_t row, const struct pb_script_field *params)
@@ -175,7 +178,8 @@ static void check_width(lua_State *L, struct run *r, int got)
     struct pb_transform *t = r->t;
     if (!r->out->n_cols) {
         if (got > COLUMNS_MAX) luaL_error(L, "more than %d values", COLUMNS_MAX);
-        if (t->o.raw && got != 1) luaL_error(L, "before gave %d values; with body = raw it gives one text", got);
+        if (t->o.raw && got != 1)
+            luaL_error(L, "before gave %d values; with body = raw it gives one text", got);
         const struct pb_script_field text = {.kind = PBAY_STR};
         pb_cells_columns(r->out, t->o.raw ? &text : NULL, t->o.raw, (uint32_t)got, r->had + r->sent->n_kept);
         return;
@@ -208,7 +212,8 @@ static int before_rows(lua_State *L)
             uint32_t c = (uint32_t)i;
             /* A number in a column of numbers needs no decision. */
             bool plain = r->out->cols[c].kind == PBAY_NUM && !t->o.raw;
-            pb_cell_put_fast(L, i + 2, r->out, c, plain && lua_type(L, i + 2) == LUA_TNUMBER ? PBAY_NUM : want, false);
+            pb_cell_put_fast(L, i + 2, r->out, c,
+                             plain && lua_type(L, i + 2) == LUA_TNUMBER ? PBAY_NUM : want, false);
         }
         r->sent->kept[r->sent->n_kept++] = r->row;
         lua_settop(L, 1);
@@ -229,7 +234,8 @@ static int before_columns(lua_State *L)
     if (!got) return luaL_error(L, "%s: before_batch gave no columns", t->o.path);
     check_width(L, r, got);
     for (int i = 0; i < got; i++)
-        pb_cells_put_column(L, i + 1, r->out, (uint32_t)i, r->in->n_rows, t->o.raw ? PBAY_STR : PB_KIND_ANY, false);
+        pb_cells_put_column(L, i + 1, r->out, (uint32_t)i, r->in->n_rows, t->o.raw ? PBAY_STR : PB_KIND_ANY,
+                            false);
     return 0;
 }
 
@@ -239,8 +245,8 @@ static void note_failed(struct pb_sent *s, uint32_t row, const struct pb_err *er
     s->failed[s->n_failed++] = (pbay_row_error){row, err->code, pb_arena_str(&s->text, pb_str_c(err->msg))};
 }
 
-int pb_transform_before(struct pb_transform *t, struct pb_script_ctx *ctx, const pbay_batch *in, uint64_t base,
-                        struct pb_sent *s, struct pb_err *err)
+int pb_transform_before(struct pb_transform *t, struct pb_script_ctx *ctx, const pbay_batch *in,
+                        uint64_t base, struct pb_sent *s, struct pb_err *err)
 {
     PB_MAGIC_CHECK(t, TRANSFORM_MAGIC);
     struct pb_err own;
@@ -302,7 +308,8 @@ static void pass_row(lua_State *L, struct run *r)
 {
     const pbay_batch *a = r->in;
     uint32_t n = r->t->o.n_returns;
-    if (n && n != a->n_cols) luaL_error(L, "the connector answers %d columns where %d are declared", (int)a->n_cols, (int)n);
+    if (n && n != a->n_cols)
+        luaL_error(L, "the connector answers %d columns where %d are declared", (int)a->n_cols, (int)n);
     for (uint32_t c = 0; c < a->n_cols; c++) {
         const pbay_column *col = pbay_batch_col(a, c);
         uint32_t want = n ? r->t->returns[c].kind : r->out->cols[c].kind;
@@ -312,7 +319,8 @@ static void pass_row(lua_State *L, struct run *r)
             pbay_str s = pbay_cell_text(col, r->answer);
             pb_put_dual(r->out, c, col->num[r->answer], s.p, s.n);
         } else if (col->kind != PBAY_NUM && (want == PBAY_STR || want == PBAY_JSON) &&
-                   (want == col->kind || col->kind == PBAY_DUAL) && want + col->kind != PBAY_DUAL + PBAY_JSON) {
+                   (want == col->kind || col->kind == PBAY_DUAL) &&
+                   want + col->kind != PBAY_DUAL + PBAY_JSON) {
             pbay_str s = pbay_cell_text(col, r->answer);
             pb_put_text(r->out, c, s.p, s.n);
         } else {
@@ -391,7 +399,8 @@ static int after_rows(lua_State *L)
         uint32_t got = (uint32_t)(lua_gettop(L) - 1);
         if (!r->out->n_cols) pb_cells_columns(r->out, NULL, 0, got ? got : 1, r->had + r->row);
         if (PB_UNLIKELY(got != r->out->n_cols)) {
-            if (got > r->out->n_cols) luaL_error(L, "after gave %d values where %d are expected", (int)got, (int)r->out->n_cols);
+            if (got > r->out->n_cols)
+                luaL_error(L, "after gave %d values where %d are expected", (int)got, (int)r->out->n_cols);
             lua_settop(L, (int)r->out->n_cols + 1); /* what is missing is nil */
         }
         for (uint32_t c = 0; c < r->out->n_cols; c++)
@@ -427,7 +436,8 @@ static int after_columns(lua_State *L)
     if (!got) return luaL_error(L, "%s: after_batch gave no columns", t->o.path);
     if (!r->out->n_cols) pb_cells_columns(r->out, NULL, 0, got, r->had);
     if (got != r->out->n_cols)
-        return luaL_error(L, "after_batch gave %d columns where %d are expected", (int)got, (int)r->out->n_cols);
+        return luaL_error(L, "after_batch gave %d columns where %d are expected", (int)got,
+                          (int)r->out->n_cols);
     for (uint32_t c = 0; c < got; c++) {
         uint32_t want = n ? t->returns[c].kind : PB_KIND_ANY, next = 0;
         pb_cells_put_column(L, (int)c + 1, r->out, c, r->sent->n_kept, want, t->o.bad_null);
@@ -480,8 +490,8 @@ static int run_after(struct pb_transform *t, struct pb_script_ctx *ctx, struct r
             if (ctx) ctx->n_nulled++;
         } else {
             if (r->started)
-                pb_cells_blame(err, base + r->row + 1, r->in && r->answer < r->in->n_rows ? r->in : NULL, r->answer,
-                               r->original, r->row);
+                pb_cells_blame(err, base + r->row + 1, r->in && r->answer < r->in->n_rows ? r->in : NULL,
+                               r->answer, r->original, r->row);
             rc = -1;
             break;
         }
@@ -493,15 +503,15 @@ static int run_after(struct pb_transform *t, struct pb_script_ctx *ctx, struct r
 }
 
 int pb_transform_after(struct pb_transform *t, struct pb_script_ctx *ctx, const pbay_batch *answer,
-                       const pbay_batch *original, const struct pb_sent *s, uint64_t base, struct pbay_builder *out,
-                       struct pb_err *err)
+                       const pbay_batch *original, const struct pb_sent *s, uint64_t base,
+                       struct pbay_builder *out, struct pb_err *err)
 {
     PB_MAGIC_CHECK(t, TRANSFORM_MAGIC);
     struct pb_err own;
     if (!err) err = &own;
     if ((answer ? answer->n_rows : 0) != s->n_kept)
-        return pb_fail(err, PBAY_INTERNAL, "the connector answered %u rows for %u", answer ? answer->n_rows : 0,
-                       s->n_kept);
+        return pb_fail(err, PBAY_INTERNAL, "the connector answered %u rows for %u",
+                       answer ? answer->n_rows : 0, s->n_kept);
     struct run r = {.t = t, .in = s->n_kept ? answer : NULL, .original = original};
     r.sent = (struct pb_sent *)(uintptr_t)s; /* read only here */
     r.out = out;

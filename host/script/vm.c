@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The state itself: memory, budgets, the protected door. Scripts are in load.c, what they see in sandbox.c. */
+/* The state itself: memory, budgets, the protected door. Scripts are in load.c, what they see in sandbox.c.
+ */
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -84,7 +85,8 @@ void pb_vm_scratch_room(lua_State *L, size_t n)
                (int)((vm->scratch.n + n) >> 10), (int)(vm->o.memory_cap >> 20));
 }
 
-/* ------------------------------------------------------------------------------------------------ building */
+/* ------------------------------------------------------------------------------------------------ building
+ */
 
 static int build(lua_State *L)
 {
@@ -119,8 +121,8 @@ static int state_open(struct pb_vm *vm, struct pb_err *err)
     return 0;
 }
 
-struct pb_vm *pb_vm_new_with(const struct pb_vm_options *options, void (*extend)(lua_State *L, void *arg), void *arg,
-                             struct pb_err *err)
+struct pb_vm *pb_vm_new_with(const struct pb_vm_options *options, void (*extend)(lua_State *L, void *arg),
+                             void *arg, struct pb_err *err)
 {
     struct pb_vm *vm = pb_zalloc(sizeof *vm);
     vm->magic = PB_VM_MAGIC;
@@ -188,7 +190,8 @@ void pb_vm_unref(struct pb_vm *vm, uint32_t gen, int ref)
     if (vm->L && gen == vm->generation && gen) luaL_unref(vm->L, LUA_REGISTRYINDEX, ref);
 }
 
-/* ------------------------------------------------------------------------------------------------ the door */
+/* ------------------------------------------------------------------------------------------------ the door
+ */
 
 int pb_vm_enter(struct pb_vm *vm, struct pb_script_ctx *ctx, struct pb_err *err)
 {
@@ -247,8 +250,8 @@ static int fill_error(struct pb_vm *vm, int rc, struct pb_err *err)
     if (rc == LUA_ERRMEM || (vm->hit_cap && strstr(text, "not enough memory"))) {
         vm->end = PB_END_MEMORY;
         vm->stopped++;
-        return pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "a script needs more than the %zu KiB a Lua state may hold",
-                       vm->o.memory_cap >> 10);
+        return pb_fail(err, PBAY_RESOURCE_EXHAUSTED,
+                       "a script needs more than the %zu KiB a Lua state may hold", vm->o.memory_cap >> 10);
     }
     vm->end = PB_END_RAISED;
     return pb_fail(err, PBAY_INVALID_ARGUMENT, "%.700s", text);

@@ -2,8 +2,9 @@
 /*
  * The inside of a state, for this room alone.
  *
- * Functions that may leave by longjmp (any lua_CFunction and what it calls) hold no memory of malloc and no lock; what
- * they need for longer lives in the state's scratch buffer or in an object that someone outside owns.
+ * Functions that may leave by longjmp (any lua_CFunction and what it calls) hold no memory of malloc and no
+ * lock; what they need for longer lives in the state's scratch buffer or in an object that someone outside
+ * owns.
  */
 #pragma once
 
@@ -38,9 +39,9 @@ struct pb_vm {
     bool hit_cap; /* an allocation was refused since the call began */
     bool broken;  /* rebuild before the next call */
     bool running;
-    bool loading;                   /* a script's main chunk runs: `lookup` is allowed */
-    volatile bool expired;          /* the budget is over; set in a signal handler */
-    uint32_t generation;            /* of L; 0 is none */
+    bool loading;          /* a script's main chunk runs: `lookup` is allowed */
+    volatile bool expired; /* the budget is over; set in a signal handler */
+    uint32_t generation;   /* of L; 0 is none */
     uint32_t rebuilt, stopped;
     enum pb_vm_end end; /* of the last call */
     uint64_t c_steps;   /* of C loops in this call, when the budget is in instructions */
@@ -72,12 +73,12 @@ static inline struct pb_vm *pb_vm_of(lua_State *L)
     return *(struct pb_vm **)lua_getextraspace(L);
 }
 
-struct pb_vm *pb_vm_new_with(const struct pb_vm_options *options, void (*extend)(lua_State *L, void *arg), void *arg,
-                             struct pb_err *err);
+struct pb_vm *pb_vm_new_with(const struct pb_vm_options *options, void (*extend)(lua_State *L, void *arg),
+                             void *arg, struct pb_err *err);
 
 /*
- * A call: enter, any number of tries, leave. The budget is of all of them together. enter rebuilds a broken state.
- * try runs fn(L) with `arg` as light userdata on an otherwise empty stack; -1 with err and vm->end.
+ * A call: enter, any number of tries, leave. The budget is of all of them together. enter rebuilds a broken
+ * state. try runs fn(L) with `arg` as light userdata on an otherwise empty stack; -1 with err and vm->end.
  */
 int pb_vm_enter(struct pb_vm *vm, struct pb_script_ctx *ctx, struct pb_err *err);
 int pb_vm_try(struct pb_vm *vm, lua_CFunction fn, void *arg, struct pb_err *err);
@@ -123,8 +124,8 @@ struct pb_binding {
     lua_CFunction fn; /* NULL: documented here, made elsewhere */
 };
 
-extern const struct pb_binding pb_bind_pattern[], pb_bind_string[], pb_bind_table[], pb_bind_number[], pb_bind_date[],
-    pb_bind_json[], pb_bind_csv[], pb_bind_host[], pb_bind_spec[];
+extern const struct pb_binding pb_bind_pattern[], pb_bind_string[], pb_bind_table[], pb_bind_number[],
+    pb_bind_date[], pb_bind_json[], pb_bind_csv[], pb_bind_host[], pb_bind_spec[];
 /* Register a list that ends with a NULL name into the globals on the top. */
 void pb_bind(lua_State *L, const struct pb_binding *list);
 /* What bind_host.c adds that is not a function: ctx, patchbay, json.null. Globals are on the top. */

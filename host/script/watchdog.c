@@ -16,7 +16,8 @@
 
 enum { TICK_MS = 10, IDLE_TICKS = 100 };
 
-static pthread_mutex_t life = PTHREAD_MUTEX_INITIALIZER; /* around add and remove: one start or end at a time */
+static pthread_mutex_t life =
+    PTHREAD_MUTEX_INITIALIZER; /* around add and remove: one start or end at a time */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static struct pb_watch *watches; /* under lock */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time budgets without a standing hook: a thread looks every 10 ms whether a watched stretch of work is late and
- * signals the thread that does it; the handler, in that thread, calls `late`. A stretch costs two stores and a look at
- * the clock, no system call. While nothing has run for a second the watchdog sleeps.
+ * Time budgets without a standing hook: a thread looks every 10 ms whether a watched stretch of work is late
+ * and signals the thread that does it; the handler, in that thread, calls `late`. A stretch costs two stores
+ * and a look at the clock, no system call. While nothing has run for a second the watchdog sleeps.
  *
  * Stretches nest (a test's state runs a transform's). The signal is SIGRTMIN + 6, with SA_RESTART.
  */
@@ -12,7 +12,8 @@
 #include <stdint.h>
 
 struct pb_watch {
-    void (*late)(struct pb_watch *w); /* in a signal handler, on the thread that started the stretch; may come twice */
+    void (*late)(
+        struct pb_watch *w); /* in a signal handler, on the thread that started the stretch; may come twice */
     /* private */
     _Atomic int64_t deadline; /* ns, monotonic; 0: not running */
     _Atomic int tid;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ways out of the sandbox and around the budgets that were found by running them. Each must end, with an error or with
- * a harmless value, and leave the state usable.
+ * Ways out of the sandbox and around the budgets that were found by running them. Each must end, with an
+ * error or with a harmless value, and leave the state usable.
  */
 #include "script/helpers.h"
 
@@ -40,9 +40,13 @@ static const struct escape endless[] = {
     {"while true do pcall(pcall, error) end", "stopped"},
     {"local function f() return f() end return f()", "stopped"},
     {"local t = {} for i = 1, math.huge do t[i % 100] = i end", "stopped"},
-    {"local t = {} for i = 1, 1000 do t[i] = i end while true do table.sort(t, function(a, b) return a > b end) end", "stopped"},
+    {"local t = {} for i = 1, 1000 do t[i] = i end while true do table.sort(t, function(a, b) return a > b "
+     "end) end",
+     "stopped"},
     {"table.sort({3, 2, 1, 5, 4}, function() while true do end end)", "stopped"},
-    {"for i = 1, 1e9 do local c <close> = setmetatable({}, {__close = function() while true do end end}) error('x') end", "stopped"},
+    {"for i = 1, 1e9 do local c <close> = setmetatable({}, {__close = function() while true do end end}) "
+     "error('x') end",
+     "stopped"},
     {"local t = setmetatable({}, {__index = function(t, k) while true do end end}) return t.x", "stopped"},
     {"return (('x'):gsub('x', function() while true do end end))", "stopped"},
     {"table.move({}, 1, 1 << 60, 2)", "stopped"},
@@ -92,7 +96,9 @@ static const struct escape refused[] = {
     {"local function f() return f() .. 'x' end return f()", NULL},
     {"local s = 'x' while true do s = s .. s end", "KiB"},
     {"local t = {} for i = 1, 1e9 do t[i] = {i} end", NULL},
-    {"local t = {} while true do pcall(function() for i = 1, 1e9 do t[#t + 1] = ('x'):rep(1e6) .. #t end end) end", NULL},
+    {"local t = {} while true do pcall(function() for i = 1, 1e9 do t[#t + 1] = ('x'):rep(1e6) .. #t end "
+     "end) end",
+     NULL},
     {"local t = {} for i = 1, 100 do t = {t, t} end return json.encode(t)", "deeper"},
     {"local s, t = ('x'):rep(1e6), {} for i = 1, 1000 do t[i] = s end return json.encode(t)", NULL},
     {"return json.decode(('['):rep(100000))", "deeper"},
@@ -174,12 +180,13 @@ static void test_rebuild(void **state)
 {
     (void)state;
     struct pb_err err;
-    struct pb_vm *vm = vm_with_text("local kept = {} return { before = function(n) for i = 1, n do kept[#kept + 1] = "
-                                    "('x'):rep(1000) .. #kept end return #kept end }",
-                                    &(struct pb_vm_options){.memory_cap = 4 << 20});
+    struct pb_vm *vm =
+        vm_with_text("local kept = {} return { before = function(n) for i = 1, n do kept[#kept + 1] = "
+                     "('x'):rep(1000) .. #kept end return #kept end }",
+                     &(struct pb_vm_options){.memory_cap = 4 << 20});
     struct pb_script_field num = {{"n", 1}, PBAY_NUM, false};
-    struct pb_transform *t =
-        pb_transform_new(vm, &(struct pb_transform_options){.path = "t.lua", .params = &num, .n_params = 1}, &err);
+    struct pb_transform *t = pb_transform_new(
+        vm, &(struct pb_transform_options){.path = "t.lua", .params = &num, .n_params = 1}, &err);
     assert_non_null(t);
     struct pbay_builder *in = pb_builder_new();
     pb_builder_column(in, PB_STR("n"), PBAY_NUM);
@@ -204,8 +211,9 @@ static void test_rebuild(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_endless_counted), cmocka_unit_test(test_endless),
-        cmocka_unit_test(test_no_poison), cmocka_unit_test(test_rebuild),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_endless_counted),
+        cmocka_unit_test(test_endless), cmocka_unit_test(test_no_poison),
+        cmocka_unit_test(test_rebuild),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The scripts that ship pass their own tests; a test that fails says where; the reference page is what the bindings say. */
+/* The scripts that ship pass their own tests; a test that fails says where; the reference page is what the
+ * bindings say. */
 #include "script/helpers.h"
 
 #include <dirent.h>
@@ -50,7 +51,8 @@ static void test_report(void **state)
     assert_non_null(f);
     fputs("test('good', function() equal({1, {2}}, {1, {2}}) end)\n"
           "test('bad', function()\n  equal(1, 2)\nend)\n"
-          "test('wrong file', function() run { transform = 'no.lua', rows = {{1}} } end)\n", f);
+          "test('wrong file', function() run { transform = 'no.lua', rows = {{1}} } end)\n",
+          f);
     fclose(f);
     struct pb_buf out = {0};
     struct pb_spec_result r;
@@ -59,7 +61,8 @@ static void test_report(void **state)
     pb_buf_ch(&out, '\0');
     assert_int_equal(r.passed, 1);
     assert_int_equal(r.failed, 2);
-    assert_non_null(strstr(out.p, "ok 1 - good\nnot ok 2 - bad\n# x_test.lua:3: got 1, expected 2\nnot ok 3"));
+    assert_non_null(
+        strstr(out.p, "ok 1 - good\nnot ok 2 - bad\n# x_test.lua:3: got 1, expected 2\nnot ok 3"));
     assert_non_null(strstr(out.p, "1..3\n"));
     pb_buf_free(&out);
     remove(path);

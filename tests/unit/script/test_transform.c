@@ -71,10 +71,12 @@ static void test_there_and_back(void **state)
 {
     (void)state;
     struct fix f;
-    open_fix(&f,
-             "return { before = function(age, plan) if not plan then return end return age, plan:lower() end,\n"
-             "after = function(score, age) return score > 0.5 and 'leaves' .. math.tointeger(age) or 'stays' end }",
-             (struct pb_transform_options){.returns = str1, .n_returns = 1});
+    open_fix(
+        &f,
+        "return { before = function(age, plan) if not plan then return end return age, plan:lower() end,\n"
+        "after = function(score, age) return score > 0.5 and 'leaves' .. math.tointeger(age) or 'stays' end "
+        "}",
+        (struct pb_transform_options){.returns = str1, .n_returns = 1});
     row(&f, 30, "GOLD");
     row(&f, 40, NULL);
     row(&f, 50, "Iron");
@@ -105,7 +107,8 @@ static void test_error_says_where(void **state)
 {
     (void)state;
     struct fix f;
-    open_fix(&f, "return {\n before = function(age, plan)\n  return age + 1, plan end }", (struct pb_transform_options){0});
+    open_fix(&f, "return {\n before = function(age, plan)\n  return age + 1, plan end }",
+             (struct pb_transform_options){0});
     row(&f, 1, "a");
     row(&f, -1, "q\"\x1b");
     assert_int_equal(before(&f), -1);
@@ -149,8 +152,10 @@ static void test_widening(void **state)
 {
     (void)state;
     struct fix f;
-    open_fix(&f, "return { before = function(age, plan) if plan == 'n' then return nil, 1.5 end\n"
-                 "if plan == 's' then return 'x', 2 end return 4, {1, 'q'} end }", (struct pb_transform_options){0});
+    open_fix(&f,
+             "return { before = function(age, plan) if plan == 'n' then return nil, 1.5 end\n"
+             "if plan == 's' then return 'x', 2 end return 4, {1, 'q'} end }",
+             (struct pb_transform_options){0});
     row(&f, 1, "n");
     row(&f, 1, "s");
     row(&f, 1, "t");
@@ -169,11 +174,13 @@ static void test_columns(void **state)
 {
     (void)state;
     struct fix f;
-    open_fix(&f,
-             "return { before_batch = function(a, p) for i = 1, a.n do a[i] = (a[i] or 0) * 2 end return a end,\n"
-             "after_batch = function(v, a) local t = {n = v.n} for i = 1, v.n do if i > 1 then t[i] = v[i] + a[i] end end "
-             "return t end }",
-             (struct pb_transform_options){.returns = num1, .n_returns = 1});
+    open_fix(
+        &f,
+        "return { before_batch = function(a, p) for i = 1, a.n do a[i] = (a[i] or 0) * 2 end return a end,\n"
+        "after_batch = function(v, a) local t = {n = v.n} for i = 1, v.n do if i > 1 then t[i] = v[i] + a[i] "
+        "end end "
+        "return t end }",
+        (struct pb_transform_options){.returns = num1, .n_returns = 1});
     row(&f, 1, "a");
     row(&f, 2, "b");
     assert_int_equal(before(&f), 0);
@@ -192,7 +199,8 @@ static void test_after_alone(void **state)
 {
     (void)state;
     struct fix f;
-    open_fix(&f, "return { after = function(v, age, plan) return v .. plan end }", (struct pb_transform_options){0});
+    open_fix(&f, "return { after = function(v, age, plan) return v .. plan end }",
+             (struct pb_transform_options){0});
     row(&f, 1, "a");
     row(&f, 2, "b");
     assert_int_equal(before(&f), 0);
@@ -211,7 +219,8 @@ static void test_nothing_sent(void **state)
 {
     (void)state;
     struct fix f;
-    open_fix(&f, "return { before = function() end, after = function(v) return v end }", (struct pb_transform_options){0});
+    open_fix(&f, "return { before = function() end, after = function(v) return v end }",
+             (struct pb_transform_options){0});
     row(&f, 1, "a");
     assert_int_equal(before(&f), 0);
     assert_int_equal(f.sent.n_kept, 0);
@@ -223,8 +232,12 @@ static void test_nothing_sent(void **state)
 static void test_wrong_scripts(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"return 5", "return {}", "return { befor = function() end }",
-                                        "return { before = 3 }", "x x", "return { before = undefined_thing }"};
+    static const char *const wrong[] = {"return 5",
+                                        "return {}",
+                                        "return { befor = function() end }",
+                                        "return { before = 3 }",
+                                        "x x",
+                                        "return { before = undefined_thing }"};
     for (size_t i = 0; i < PB_COUNTOF(wrong); i++) {
         struct pb_err err;
         struct pb_vm *vm = vm_with_text(wrong[i], NULL);
@@ -237,9 +250,14 @@ static void test_wrong_scripts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_error_says_where),
-        cmocka_unit_test(test_error_null_and_fail), cmocka_unit_test(test_widening),
-        cmocka_unit_test(test_columns), cmocka_unit_test(test_after_alone), cmocka_unit_test(test_nothing_sent), cmocka_unit_test(test_wrong_scripts),
+        cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_error_says_where),
+        cmocka_unit_test(test_error_null_and_fail),
+        cmocka_unit_test(test_widening),
+        cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_after_alone),
+        cmocka_unit_test(test_nothing_sent),
+        cmocka_unit_test(test_wrong_scripts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
