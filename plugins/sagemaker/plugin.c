@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* Entry: options of the connector, life of an instance, and the table of operations. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <patchbay/health.h>
+
+#include "sagemaker.h"
+
+enum { REFRESH_NS = 2000000000 }; /* refused keys are read again at most this often */
+
+static const pbay_option OPTIONS[] = {
+    {"region", PBAY_OPT_STR, 0, NULL, NULL, "AWS region; else AWS_REGION, AWS_DEFAULT_REGION, the profile's region"},
+    {"endpoint_url", PBAY_OPT_STR, 0, NULL, NULL,
+     "where requests go instead of AWS's own address for the region; an http:// URL is allowed here"},
+    {"profile", PBAY_OPT_STR, 0, NULL, NULL, "profile in ~/.aws/config and ~/.aws/credentials; else AWS_PROFILE"},
+    {"access_key_id", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "keys of one's own, instead of the environment's"},
+    {"secret_access_key", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "goes with access_key_id"},
+    {"session_token", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "goes with temporary keys"},
+};
+
+static const struct operation *const OPERATIONS[] = {
+    &invoke_operation,
+    &rest_single_operation,
+    &rest_30_operation,
+    &echo_table_operation,
+};
+
+int32_t sagemaker_refuse(struct sagemaker *sm, pbay_result *why, int32_t code, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(sm->why, sizeof sm->why, fmt, ap);
+    va_end(ap);
+    why->struct_size = sizeof *why;
+    why->code = code;
+    why->message = (pbay_str){sm->why, strlen(sm->why)};
+    return code;
+}
+
+int sagemaker_refresh(struct sagemaker *sm)
+{
+    int64_t now = sm->timer->monotonic_ns();
+    if (sm->keys_read && now - sm->keys_read_ns < REFRESH_NS) return 0;
+    if (sm->keys_read && sm->secret) {
+        static const char *const SECRETS[] = {"access_key_id", "secret_access_key", "session_token"};
+        for (size_t i = 0; i < sizeof SECRETS / sizeof *SECRETS; i++)
+            if (sm->host->is_set(sm->config, SECRETS[i])) sm->secret->refused(sm->host, SECRETS[i]);
+    }
+    struct credentials fresh;
+    int32_t state = credentials_load(sm->host, sm->config, sm->secret, &fresh, sm->keys_why);
+    int changed = strcmp(fresh.id, sm->keys.id) != 0 || strcmp(fresh.secret, sm->keys.secret) != 0 ||
+                  strcmp(fresh.token, sm->keys.token) != 0;
+    sm->keys = fresh;
+    sm->keys_state = state;
+    sm->keys_read = 1;
+    sm->keys_read_ns = now;
+    return changed;
+}
+
+int64_t sagemaker_timeout(const struct sagemaker *sm, pbay_call call, int64_t most_ms)
+{
+    int64_t deadline = sm->call->deadline(call);
+    if (deadline == INT64_MAX) return most_ms;
+    int64_t left = (deadline - sm->timer->monotonic_ns()) / 1000000 + 1;
+    if (left < 1) left = 1;
+    return left < most_ms ? left : most_ms;
+}
+
+static int32_t create(const pbay_host *host, const pbay_config *config, void **self, pbay_result *why)
+{
+    static char text[256];
+    struct sagemaker *sm = calloc(1, sizeof *sm);
+    if (!sm) return PBAY_RESOURCE_EXHAUSTED;
+    sm->host = host;
+    sm->config = config;
+    sm->batch = host->service(host, PBAY_SVC_BATCH);
+    sm->call = host->service(host, PBAY_SVC_CALL);
+    sm->crypto = host->service(host, PBAY_SVC_CRYPTO);
+    sm->http = host->service(host, PBAY_SVC_HTTP);
+    sm->log = host->service(host, PBAY_SVC_LOG);
+    sm->secret = host->service(host, PBAY_SVC_SECRET);
+    sm->timer = host->service(host, PBAY_SVC_TIMER);
+    const char *missing = !sm->batch    ? PBAY_SVC_BATCH
+                          : !sm->call   ? PBAY_SVC_CALL
+                          : !sm->crypto ? PBAY_SVC_CRYPTO
+                          : !sm->http   ? PBAY_SVC_HTTP
+                          : !sm->timer  ? PBAY_SVC_TIMER
+                                        : NULL;
+    pbay_str region = host->get_str(config, "region");
+    why->struct_size = sizeof *why;
+    why->code = PBAY_OK;
+    if (missing) {
+        snprintf(text, sizeof text, "this host does not offer %s", missing);
+        why->code = PBAY_FAILED_PRECONDITION;
+    } else if (region.n && !region_valid(region)) {
+        pbay_str where = host->where(config, "region");
+        snprintf(text, sizeof text, "%.*s: region has characters besides a-z, 0-9 and -", (int)where.n,
+                 where.n ? where.p : "");
+        why->code = PBAY_INVALID_ARGUMENT;
+    } else if (host->is_set(config, "access_key_id") != host->is_set(config, "secret_access_key")) {
+        pbay_str where = host->where(config, host->is_set(config, "access_key_id") ? "access_key_id" : "secret_access_key");
+        snprintf(text, sizeof text, "%.*s: access_key_id and secret_access_key go together", (int)where.n,
+                 where.n ? where.p : "");
+        why->code = PBAY_INVALID_ARGUMENT;
+    } else {
+        sm->signer = pbay_sigv4_new(sm->crypto);
+        if (!sm->signer) {
+            snprintf(text, sizeof text, "out of memory");
+            why->code = PBAY_RESOURCE_EXHAUSTED;
+        }
+    }
+    if (why->code != PBAY_OK) {
+        why->message = (pbay_str){text, strlen(text)};
+        free(sm);
+        return why->code;
+    }
+    *self = sm;
+    return PBAY_OK;
+}
+
+/* Missing keys are no reason not to start: other operations need none, and they may come later. */
+static int32_t start(void *self, pbay_result *why)
+{
+    struct sagemaker *sm = self;
+    (void)why;
+    sagemaker_refresh(sm);
+    return PBAY_OK;
+}
+
+static void destroy(void *self)
+{
+    struct sagemaker *sm = self;
+    pbay_sigv4_free(sm->signer);
+    volatile char *wipe = (volatile char *)sm;
+    for (size_t i = 0; i < sizeof *sm; i++) wipe[i] = 0;
+    free(sm);
+}
+
+/* ------------------------------------------------------------------------------------------------ functions */
+
+static const struct operation *of(void *bound)
+{
+    return *(const struct operation *const *)bound;
+}
+
+static int32_t bind(void *self, const pbay_function_info *info, void **bound, pbay_result *why)
+{
+    return OPERATIONS[info->operation]->bind(self, info, bound, why);
+}
+
+static void unbind(void *self, void *bound)
+{
+    of(bound)->unbind(self, bound);
+}
+
+static pbay_str lane(void *self, void *bound)
+{
+    (void)self;
+    return of(bound)->lane(bound);
+}
+
+static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch *in, pbay_result *why)
+{
+    return of(bound)->submit(self, bound, call, in, why);
+}
+
+static void cancel(void *self, void *bound, pbay_call call)
+{
+    of(bound)->cancel(self, bound, call);
+}
+
+static uint32_t health(void *self, pbay_str *sentence)
+{
+    struct sagemaker *sm = self;
+    if (!sm->keys_read || sm->keys_state == PBAY_OK) return PBAY_UP;
+    *sentence = (pbay_str){sm->keys_why, strlen(sm->keys_why)};
+    return PBAY_DEGRADED;
+}
+
+static const void *extension(const char *id)
+{
+    static pbay_operation operations[sizeof OPERATIONS / sizeof *OPERATIONS];
+    static const pbay_functions_1 functions = {
+        .struct_size = sizeof functions,
+        .n_operations = sizeof OPERATIONS / sizeof *OPERATIONS,
+        .operations = operations,
+        .operation_stride = sizeof(pbay_operation),
+        .bind = bind,
+        .unbind = unbind,
+        .lane = lane,
+        .submit = submit,
+        .cancel = cancel,
+    };
+    static const pbay_health_1 healths = {sizeof healths, 0, health};
+    if (strcmp(id, PBAY_EXT_HEALTH) == 0) return &healths;
+    if (strcmp(id, PBAY_EXT_FUNCTIONS) != 0) return NULL;
+    /* The option tables live in the operations' own files. */
+    const pbay_option_table invoke = {invoke_options, invoke_n_options, sizeof(pbay_option)};
+    const pbay_option_table rest = {rest_options, rest_n_options, sizeof(pbay_option)};
+    const pbay_option_table none = {NULL, 0, sizeof(pbay_option)};
+    operations[0] = (pbay_operation){"invoke", "Score rows with a SageMaker endpoint: one InvokeEndpoint per batch.",
+                                     PBAY_SHAPE_MAP, 0, invoke};
+    operations[1] = (pbay_operation){"rest_single", "POST {\"data\": first column} to a URL, one request per row.",
+                                     PBAY_SHAPE_MAP, 0, rest};
+    operations[2] = (pbay_operation){"rest_30", "POST {\"data\": all columns joined by commas}, one request per row.",
+                                     PBAY_SHAPE_MAP, 0, rest};
+    operations[3] = (pbay_operation){"echo_table", "Answer the rows as they came.", PBAY_SHAPE_MAP, 0, none};
+    return &functions;
+}
+
+PBAY_EXPORT const pbay_entry *pbay_plugin_entry(void)
+{
+    static const pbay_descriptor descriptor = {
+        .struct_size = sizeof descriptor,
+        .name = "sagemaker",
+        .version = "0.1.0",
+        .vendor = "Patchbay",
+        .license = "MIT",
+        .summary = "Amazon SageMaker endpoints, and REST endpoints of an older gateway",
+        .options = {OPTIONS, sizeof OPTIONS / sizeof *OPTIONS, sizeof(pbay_option)},
+    };
+    static const pbay_entry entry = {PBAY_MAGIC, sizeof entry, PBAY_ABI_MAJOR, PBAY_ABI_MINOR, 0,
+                                     &descriptor, create,        start,          NULL,           destroy,
+                                     extension};
+    return &entry;
+}

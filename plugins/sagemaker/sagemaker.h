@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* One connector: the host's services, the keys, and the operations. */
+#pragma once
+
+#include <patchbay/functions.h>
+#include <patchbay/host_batch.h>
+#include <patchbay/host_call.h>
+#include <patchbay/host_crypto.h>
+#include <patchbay/host_http.h>
+#include <patchbay/host_log.h>
+#include <patchbay/host_secret.h>
+#include <patchbay/host_timer.h>
+#include <patchbay/plugin.h>
+
+#include "credentials.h"
+#include "kit/sigv4.h"
+
+#define STR(lit) ((pbay_str){(lit), sizeof(lit) - 1})
+
+struct sagemaker {
+    const pbay_host *host;
+    const pbay_config *config;
+    const pbay_batch_1 *batch;
+    const pbay_call_1 *call;
+    const pbay_crypto_1 *crypto;
+    const pbay_http_1 *http;
+    const pbay_log_1 *log;       /* may be NULL */
+    const pbay_secret_1 *secret; /* may be NULL */
+    const pbay_timer_1 *timer;
+    pbay_sigv4 *signer;
+    struct credentials keys;
+    int32_t keys_state; /* PBAY_OK: usable */
+    int keys_read;
+    int64_t keys_read_ns; /* monotonic */
+    int64_t skew_ms;      /* AWS's clock minus ours */
+    char keys_why[CREDENTIALS_WHY];
+    char why[1024]; /* for results that must outlive a call */
+};
+
+/* Read the keys anew; false when they are the same as before, or were read within the last seconds. */
+int sagemaker_refresh(struct sagemaker *sm);
+/* The deadline of a call as a timeout for HTTP, at most most_ms. */
+int64_t sagemaker_timeout(const struct sagemaker *sm, pbay_call call, int64_t most_ms);
+/* Fill *why with a code and a sentence (kept in sm->why). Returns the code. */
+int32_t sagemaker_refuse(struct sagemaker *sm, pbay_result *why, int32_t code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* An operation: the four functions that differ. `bound` begins with a pointer to the operation. */
+struct operation {
+    int32_t (*bind)(struct sagemaker *sm, const pbay_function_info *info, void **bound, pbay_result *why);
+    void (*unbind)(struct sagemaker *sm, void *bound);
+    pbay_str (*lane)(void *bound);
+    int32_t (*submit)(struct sagemaker *sm, void *bound, pbay_call call, const pbay_batch *in, pbay_result *why);
+    void (*cancel)(struct sagemaker *sm, void *bound, pbay_call call);
+};
+
+extern const struct operation invoke_operation, rest_single_operation, rest_30_operation, echo_table_operation;
+extern const pbay_option invoke_options[], rest_options[];
+extern const uint32_t invoke_n_options, rest_n_options;
