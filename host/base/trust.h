@@ -24,5 +24,3 @@ int pb_trust_open(const char *path, struct pb_err *err) PB_NODISCARD;
 int pb_trust_open_dir(const char *path, struct pb_err *err) PB_NODISCARD;
 /* A file inside a directory that was opened and checked; name has no slash. */
 int pb_trust_open_at(int dir, const char *dir_path, const char *name, struct pb_err *err) PB_NODISCARD;
-/* Look no further up than this directory (a test's own); NULL: up to the root. Before threads start. */
-void pb_trust_root(const char *dir);

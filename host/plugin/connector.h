@@ -15,7 +15,7 @@
 #include <patchbay/routes.h>
 
 #include "base/err.h"
-#include "data/options.h"
+#include "data/config.h"
 #include "plugin/loader.h"
 
 struct pb_connector;
@@ -23,15 +23,15 @@ struct pb_registry;
 
 enum pb_connector_state { PB_CONNECTOR_UP = 1, PB_CONNECTOR_DEGRADED, PB_CONNECTOR_OUT };
 
-/* Keys of [connector "NAME"] that are the host's, beside `plugin`: timeout, work_threads, work_queue. */
+/* Keys of [connector "NAME"] that are the host's: plugin, timeout, work_threads, work_queue. */
 extern const pbay_option_table pb_connector_options;
 
 struct pb_connector_spec {
     pbay_str name; /* [connector "NAME"]; copied */
     struct pb_plugin *plugin;
-    struct pbay_config *own;    /* checked against pb_connector_options; NULL: defaults. Taken */
-    struct pbay_config *config; /* checked against the plugin's table. Taken */
-    bool check_only;            /* never started */
+    struct pbay_config
+        *config;     /* checked against pb_connector_options and the plugin's table as one. Taken */
+    bool check_only; /* never started */
 };
 
 struct pb_connector_stats {
@@ -46,7 +46,7 @@ struct pb_connector_stats {
 
 /*
  * Make an instance and put it into the registry. NULL with err (the plugin's own message with the connector's
- * name and place in front); then nothing was made, and spec's configurations are freed all the same.
+ * name and place in front); then nothing was made, and spec->config is freed all the same.
  */
 struct pb_connector *pb_connector_new(struct pb_registry *r, const struct pb_connector_spec *spec,
                                       struct pb_err *err);

@@ -124,3 +124,6 @@ int32_t pb_op_push(struct pb_op_call *call, const pbay_batch *batch);
 void pb_op_end(struct pb_op_call *call);
 /* on_emit may be called again. */
 void pb_op_writable(struct pb_op_call *call);
+
+/* Free what this thread keeps for coming calls; a thread that made calls does it before it ends. */
+void pb_op_pool_free(void);

@@ -72,14 +72,15 @@ typedef struct pbay_functions_1 {
 
     /*
      * [loop] A function was declared on this operation: check its options and prepare what every call needs.
-     * Returns PBAY_OK with *bound set, or a code with *why. Called also in check-only instances.
+     * Returns PBAY_OK with *bound set, or a code with *why. Called also in check-only instances. NULL: nothing to
+     * prepare, bound is NULL.
      */
     int32_t (*bind)(void *self, const pbay_function_info *info, void **bound, pbay_result *why);
-    /* [loop] No call of this function is in flight and none will come. */
+    /* [loop] No call of this function is in flight and none will come. NULL: nothing to free. */
     void (*unbind)(void *self, void *bound);
     /*
      * [loop] The lane of a bound function: functions of one lane share `in_flight` and throttling (e.g. the
-     * endpoint's name). Borrowed as long as `bound`. NULL or "": a lane of its own.
+     * endpoint's name). Borrowed as long as `bound`. "", or no function here: a lane of its own.
      */
     pbay_str (*lane)(void *self, void *bound);
 
@@ -103,7 +104,8 @@ typedef struct pbay_functions_1 {
     /* [loop] An `emit` that answered PBAY_LATER may go on. May be NULL when the plugin never waits for it. */
     void (*writable)(void *self, void *bound, pbay_call call);
 
-    /* [loop] Nobody waits for the answer any more. Advice: `complete` is still owed, the sooner the better. */
+    /* [loop] Nobody waits for the answer any more. Advice: `complete` is still owed, the sooner the better. NULL: nothing
+     * can be cut short. */
     void (*cancel)(void *self, void *bound, pbay_call call);
 } pbay_functions_1;
 

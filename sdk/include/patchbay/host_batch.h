@@ -41,13 +41,15 @@ typedef struct pbay_batch_1 {
     void (*dual)(pbay_builder *b, uint32_t c, double v, pbay_str s);
     void (*null)(pbay_builder *b, uint32_t c);
     /*
-     * Whole columns at once, for what must be fast: room for n more cells of a NUM column, to be filled before the
-     * next call on the builder; or for n more cells and at most n_bytes of text of a STR or JSON column: offsets
-     * are written to off[1..n] relative to the returned bytes, off[0] being 0, then `texts_done` is called.
+     * Whole columns at once, for what must be fast. nums: n more cells of a NUM column, to be filled before the next
+     * call on the builder; NULL when there is no such column. texts: room for n more cells and n_bytes of text of a
+     * STR or JSON column. Returns where bytes[0] is and *off, with off[0] set: the text of the i-th new cell goes to
+     * bytes + off[i], and off[i + 1] = off[i] + its length. Then, before anything else is done with the builder,
+     * texts_done with the number of cells that were written. NULL: no such column, or it would pass 1 GiB.
      */
     double *(*nums)(pbay_builder *b, uint32_t c, uint32_t n);
     char *(*texts)(pbay_builder *b, uint32_t c, uint32_t n, size_t n_bytes, uint32_t **off);
-    void (*texts_done)(pbay_builder *b, uint32_t c);
+    void (*texts_done)(pbay_builder *b, uint32_t c, uint32_t n);
     /* Append rows from .. from + n - 1 of a column of the same kind; copies. */
     void (*copy)(pbay_builder *b, uint32_t c, const pbay_column *src, uint32_t from, uint32_t n);
     /* Row `row` failed alone (its cells are null); in row order. message is copied. */

@@ -63,7 +63,7 @@ typedef struct pbay_routes_1 {
     uint32_t reserved;
     /* [loop] A whole request; info is borrowed until `respond`. One `respond` is owed, now or later. route: index into routes. */
     void (*handle)(void *self, uint32_t route, pbay_request request, const pbay_request_info *info);
-    /* [loop] The client went away: advice; `respond` is still owed. */
+    /* [loop] The client went away: advice; `respond` is still owed. May be NULL. */
     void (*cancel)(void *self, uint32_t route, pbay_request request);
 } pbay_routes_1;
 

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#include "plugin/current.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "plugin/connector_priv.h"
+
+enum { SLOW_MS = 5, LOG_EVERY_S = 60 };
+
+_Thread_local struct pb_current pb_current;
+
+void pb_visit_enter(struct pb_visit *v, struct pb_connector *c, const char *what, const char *function)
+{
+    v->before = pb_current;
+    pb_current = (struct pb_current){c, c->name, what, function};
+    v->start_ns = pb_mono_ns();
+}
+
+static void slow(struct pb_connector *c, const char *what, int64_t now, int64_t took)
+{
+    if (c->slow_logged_ns && now - c->slow_logged_ns < LOG_EVERY_S * PB_SEC) return;
+    c->slow_logged_ns = now;
+    pb_log(PB_LOG_WARN, "plugin", "a plugin blocked the loop", PB_S("plugin", c->plugin->name),
+           PB_S("connector", c->name), PB_S("in", what), PB_F("ms", (double)took / (double)PB_MS));
+}
+
+void pb_visit_leave(struct pb_visit *v)
+{
+    int64_t now = pb_mono_ns(), took = now - v->start_ns;
+    if (PB_UNLIKELY(took > SLOW_MS * PB_MS)) slow(pb_current.connector, pb_current.what, now, took);
+    pb_current = v->before;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "plugin/loader.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/trust.h"
+#include "plugin/image.h"
+#include "plugin/tables.h"
+
+#define ENTRY_SYMBOL "pbay_plugin_entry"
+
+typedef const pbay_entry *(*entry_fn)(void);
+
+/* dlerror says "/proc/self/fd/9: undefined symbol: x"; an operator knows the file by its own name. */
+static int fail_dl(struct pb_err *err, const char *path, const char *alias)
+{
+    const char *why = dlerror();
+    if (!why) why = "cannot be loaded";
+    size_t n = strlen(alias);
+    if (!strncmp(why, alias, n)) {
+        why += n;
+        while (*why == ':' || *why == ' ') why++;
+    }
+    return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: %s", path, why);
+}
+
+/* What dlopen has mapped, by pb_plugin.dl. On failure nothing is kept. */
+static int open_library(int fd, const char *path, void **dl, entry_fn *get_entry, struct pb_err *err)
+{
+    /*
+     * The library is known to the linker by this name, and the linker answers a name it knows with what it
+     * has. So the descriptor stays open, and its number taken, as long as the library is mapped: for the
+     * process's life.
+     */
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (own < 0) return pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "%s: no file descriptor left", path);
+    char alias[64];
+    snprintf(alias, sizeof alias, "/proc/self/fd/%d", own);
+    *dl = dlopen(alias, RTLD_NOW | RTLD_LOCAL);
+    if (!*dl) {
+        fail_dl(err, path, alias);
+        close(own);
+        return -1;
+    }
+    void *symbol = dlsym(*dl, ENTRY_SYMBOL);
+    if (!symbol) {
+        dlclose(*dl);
+        close(own);
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: exports no " ENTRY_SYMBOL ", so it is not a plugin",
+                       path);
+    }
+    memcpy(get_entry, &symbol, sizeof symbol); /* ISO C has no cast between the two */
+    return 0;
+}
+
+static int finish(struct pb_plugin *p, entry_fn get_entry, struct pb_plugin **out, struct pb_err *err)
+{
+    if (pb_tables_read(p, get_entry(), err)) {
+        pb_fail_in(err, "%s", p->path);
+        pb_plugin_free(p);
+        return -1;
+    }
+    *out = p;
+    return 0;
+}
+
+int pb_plugin_load_fd(int fd, const char *path, struct pb_plugin **out, struct pb_err *err)
+{
+    void *dl;
+    entry_fn get_entry;
+    if (pb_image_check(fd, path, err) || open_library(fd, path, &dl, &get_entry, err)) return -1;
+    struct pb_plugin *p = pb_zalloc(sizeof *p);
+    p->path = pb_strdup(path);
+    p->dl = dl;
+    return finish(p, get_entry, out, err);
+}
+
+int pb_plugin_load(const char *path, struct pb_plugin **out, struct pb_err *err)
+{
+    int fd = pb_trust_open(path, err);
+    if (fd < 0) return -1;
+    int rc = pb_plugin_load_fd(fd, path, out, err);
+    close(fd);
+    return rc;
+}
+
+int pb_plugin_adopt(const pbay_entry *(*get_entry)(void), const char *path, struct pb_plugin **out,
+                    struct pb_err *err)
+{
+    struct pb_plugin *p = pb_zalloc(sizeof *p);
+    p->path = pb_strdup(path);
+    return finish(p, get_entry, out, err);
+}
+
+/* Only arrays that were copied are ours: read_options leaves the copy, or NULL, in every table it has seen.
+ */
+void pb_plugin_free(struct pb_plugin *p)
+{
+    if (!p) return;
+    pb_free((void *)(uintptr_t)p->descriptor.options.options);
+    if (p->has_functions)
+        for (uint32_t i = 0; i < p->functions.n_operations; i++)
+            pb_free((void *)(uintptr_t)p->operations[i].options.options);
+    pb_free(p->operations);
+    pb_free(p->route_table);
+    pb_free(p->path);
+    pb_free(p);
+}
+
+int pb_plugin_operation(const struct pb_plugin *p, pbay_str name)
+{
+    for (uint32_t i = 0; p->has_functions && i < p->functions.n_operations; i++)
+        if (pb_str_is(name, p->operations[i].name)) return (int)i;
+    return -1;
+}

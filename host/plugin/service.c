@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* Which services there are: by id, as far as the environment has what they stand on. */
+#include <patchbay/host_batch.h>
+#include <patchbay/host_call.h>
+#include <patchbay/host_crypto.h>
+#include <patchbay/host_http.h>
+#include <patchbay/host_kv.h>
+#include <patchbay/host_log.h>
+#include <patchbay/host_metric.h>
+#include <patchbay/host_secret.h>
+#include <patchbay/host_timer.h>
+#include <patchbay/host_work.h>
+
+#include <string.h>
+
+#include "plugin/connector_priv.h"
+#include "plugin/services.h"
+
+const void *pb_service(const struct pb_connector *c, const char *id)
+{
+    const struct pb_plugin_env *env = c->env;
+    const struct {
+        const char *id;
+        const void *table;
+        bool there;
+    } all[] = {
+        {PBAY_SVC_BATCH, &pb_service_batch, true},
+        {PBAY_SVC_CALL, &pb_service_call, true},
+        {PBAY_SVC_CRYPTO, &pb_service_crypto, true},
+        {PBAY_SVC_HTTP, &pb_service_http, env->http || env->explain},
+        {PBAY_SVC_KV, &pb_service_kv, env->store && env->store_pool},
+        {PBAY_SVC_LOG, &pb_service_log, true},
+        {PBAY_SVC_METRIC, &pb_service_metric, env->metrics},
+        {PBAY_SVC_ROUTE_REQUEST, env->requests, env->requests},
+        {PBAY_SVC_SECRET, &pb_service_secret, true},
+        {PBAY_SVC_TIMER, &pb_service_timer, true},
+        {PBAY_SVC_WORK, &pb_service_work, true},
+    };
+    for (size_t i = 0; i < PB_COUNTOF(all); i++)
+        if (all[i].there && !strcmp(id, all[i].id)) return all[i].table;
+    return NULL;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* The host's side of the services, by id. Inside of this room. Threads: [any]. */
+#pragma once
+
+#include <patchbay/plugin.h>
+
+struct pb_connector;
+
+/* The table for an id such as "pbay.host.log/1", or NULL: unknown, or the environment has nothing to make it
+ * of. */
+const void *pb_service(const struct pb_connector *c, const char *id);
+
+extern const struct pbay_batch_1 pb_service_batch;
+extern const struct pbay_call_1 pb_service_call;
+extern const struct pbay_crypto_1 pb_service_crypto;
+extern const struct pbay_http_1 pb_service_http;
+extern const struct pbay_kv_1 pb_service_kv;
+extern const struct pbay_log_1 pb_service_log;
+extern const struct pbay_metric_1 pb_service_metric;
+extern const struct pbay_secret_1 pb_service_secret;
+extern const struct pbay_timer_1 pb_service_timer;
+extern const struct pbay_work_1 pb_service_work;
+
+/* A connector stops: what it left running ends, and each ends its share of stats.in_flight. */
+void pb_service_timer_stop(struct pb_connector *c);
+void pb_service_work_stop(struct pb_connector *c);
+/* Are all its threads stuck? Then the connector is out. */
+void pb_service_work_check(struct pb_connector *c);

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+# The tests of host/plugin, and plugins for them, built into their own folder (PB_TEST_PLUGIN_DIR) like any plugin is.
+set(PB_TEST_PLUGIN_DIR ${CMAKE_CURRENT_BINARY_DIR}/plugins)
+set(PB_TEST_FAULTS
+  crash create descriptor_size duplicate every_id exit functions_size hang host_option magic major name no_entry null
+  option route shape stride submit truncated undefined)
+
+function(pb_test_plugin name source)
+  set(target test_plugin_${name})
+  add_library(${target} MODULE plugin/plugins/${source})
+  target_link_libraries(${target} PRIVATE pb_flags pbay_sdk)
+  target_compile_definitions(${target} PRIVATE ${ARGN})
+  set_target_properties(${target} PROPERTIES
+    OUTPUT_NAME ${name} PREFIX "" SUFFIX ".so" LIBRARY_OUTPUT_DIRECTORY ${PB_TEST_PLUGIN_DIR})
+endfunction()
+
+pb_test_plugin(good good.c)
+pb_test_plugin(newer newer.c)
+foreach(fault IN LISTS PB_TEST_FAULTS)
+  string(TOUPPER ${fault} id)
+  pb_test_plugin(fault_${fault} faulty.c FAULT_${id})
+endforeach()
+
+# The program that probes: what `patchbay plugin-probe` is, without the rest.
+add_executable(pb_test_probe plugin/probe_main.c)
+target_link_libraries(pb_test_probe PRIVATE pb_flags pb_plugin)
+
+function(pb_plugin_test name)
+  pbay_unit_test(plugin/${name} ROOMS plugin)
+  set_property(TARGET unit_plugin_${name} APPEND PROPERTY COMPILE_DEFINITIONS
+    PB_TEST_PLUGINS="${PB_TEST_PLUGIN_DIR}" PB_TEST_PROBE="$<TARGET_FILE:pb_test_probe>")
+  add_dependencies(unit_plugin_${name} test_plugin_good test_plugin_newer pb_test_probe)
+  foreach(fault IN LISTS PB_TEST_FAULTS)
+    add_dependencies(unit_plugin_${name} test_plugin_fault_${fault})
+  endforeach()
+endfunction()
+
+pb_plugin_test(test_loader)
+pb_plugin_test(test_operation)

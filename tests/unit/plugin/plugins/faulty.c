@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* A plugin that breaks one rule of loading: which one, FAULT_... says when it is compiled. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <patchbay/functions.h>
+#include <patchbay/routes.h>
+
+#ifdef FAULT_UNDEFINED
+extern int nobody_has_this(void);
+#endif
+
+#if defined(FAULT_CRASH) || defined(FAULT_HANG) || defined(FAULT_EXIT)
+__attribute__((constructor)) static void at_load(void)
+{
+#if defined(FAULT_CRASH)
+    abort();
+#elif defined(FAULT_HANG)
+    for (volatile int i = 0; i < 1; i = 0) {
+    }
+#else
+    _Exit(0);
+#endif
+}
+#endif
+
+static int32_t create(const pbay_host *host, const pbay_config *config, void **self, pbay_result *why)
+{
+    (void)host;
+    (void)config;
+    (void)why;
+    *self = NULL;
+    return PBAY_OK;
+}
+
+static void destroy(void *self)
+{
+    (void)self;
+}
+
+static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch *in, pbay_result *why)
+{
+    (void)self;
+    (void)bound;
+    (void)call;
+    (void)in;
+    (void)why;
+#ifdef FAULT_UNDEFINED
+    return nobody_has_this();
+#else
+    return PBAY_INTERNAL;
+#endif
+}
+
+static const pbay_operation operations[] = {
+    {"one", "The first.", PBAY_SHAPE_MAP, 0, {NULL, 0, 0}},
+#ifdef FAULT_DUPLICATE
+    {"one", "The second.", PBAY_SHAPE_MAP, 0, {NULL, 0, 0}},
+#endif
+#ifdef FAULT_SHAPE
+    {"two", "The second.", 9, 0, {NULL, 0, 0}},
+#endif
+};
+
+static const pbay_functions_1 functions = {
+#ifdef FAULT_FUNCTIONS_SIZE
+    .struct_size = 24,
+#else
+    .struct_size = sizeof(pbay_functions_1),
+#endif
+    .n_operations = sizeof operations / sizeof *operations,
+    .operations = operations,
+#ifdef FAULT_STRIDE
+    .operation_stride = 8,
+#else
+    .operation_stride = sizeof(pbay_operation),
+#endif
+#ifndef FAULT_SUBMIT
+    .submit = submit,
+#endif
+};
+
+static const pbay_route routes[] = {{"POST", "hook", "No slash.", PBAY_AUTH_OWN, PBAY_BODY_RAW, 1000}};
+static void handle(void *self, uint32_t route, pbay_request request, const pbay_request_info *info)
+{
+    (void)self;
+    (void)route;
+    (void)request;
+    (void)info;
+}
+static const pbay_routes_1 route_table = {
+    .struct_size = sizeof(pbay_routes_1),
+    .n_routes = 1,
+    .routes = routes,
+    .route_stride = sizeof(pbay_route),
+    .handle = handle,
+};
+
+static const void *extension(const char *id)
+{
+#ifdef FAULT_EVERY_ID
+    return id;
+#endif
+    if (!strcmp(id, PBAY_EXT_FUNCTIONS)) return &functions;
+#ifdef FAULT_ROUTE
+    if (!strcmp(id, PBAY_EXT_ROUTES)) return &route_table;
+#endif
+    (void)route_table;
+    (void)submit;
+    return NULL;
+}
+
+static const pbay_option options[] = {
+#ifdef FAULT_OPTION
+    {"size", PBAY_OPT_INT, 0, "many", NULL, "How many."},
+#elif defined(FAULT_HOST_OPTION)
+    {"timeout", PBAY_OPT_DURATION, 0, "1s", NULL, "The host has this one."},
+#else
+    {"size", PBAY_OPT_INT, 0, "3", NULL, "How many."},
+#endif
+};
+
+#ifndef FAULT_NO_ENTRY
+PBAY_EXPORT const pbay_entry *pbay_plugin_entry(void)
+{
+    static const pbay_descriptor descriptor = {
+#ifdef FAULT_DESCRIPTOR_SIZE
+        16,         0,
+#else
+        sizeof descriptor, 0,
+#endif
+#ifdef FAULT_NAME
+        "Bad Name",
+#else
+        "faulty",
+#endif
+        "1.0.0",    "Patchbay",
+        "MIT",      "Breaks one rule.",
+        NULL,       {options, sizeof options / sizeof *options, sizeof(pbay_option)},
+    };
+    static pbay_entry entry;
+    entry.magic = PBAY_MAGIC;
+    entry.struct_size = sizeof entry;
+    entry.abi_major = PBAY_ABI_MAJOR;
+    entry.descriptor = &descriptor;
+    entry.create = create;
+    entry.destroy = destroy;
+    entry.extension = extension;
+#ifdef FAULT_MAGIC
+    entry.magic = 0x12345678;
+#elif defined(FAULT_MAJOR)
+    entry.abi_major = 7;
+#elif defined(FAULT_TRUNCATED)
+    entry.struct_size = 40;
+#elif defined(FAULT_CREATE)
+    entry.create = NULL;
+#elif defined(FAULT_NULL)
+    return NULL;
+#endif
+    return &entry;
+}
+#else
+PBAY_EXPORT int pbay_other_entry(void);
+int pbay_other_entry(void)
+{
+    void *self;
+    if (extension(options[0].name)) destroy(NULL);
+    return create(NULL, NULL, &self, NULL);
+}
+#endif
