@@ -32,6 +32,7 @@ struct pb_fn_call {
     int state; /* registry: what init gave and step changes */
     const pbay_batch *in;
     uint32_t row;
+    uint32_t rows; /* whole ones in out */
     uint64_t base;
     bool started, failed, cancelled;
 };
@@ -214,26 +215,28 @@ static void flush(lua_State *L, struct pb_fn_call *c)
 {
     struct pbay_builder *full = c->out;
     c->out = pb_builder_get();
+    c->rows = 0;
     pb_cells_columns(c->out, c->f->returns, c->f->n_returns, 0, 0);
     if (c->emit(c->arg, full) == 0) return;
     c->cancelled = true;
     luaL_error(L, "nobody takes the rows any more");
 }
 
-/* emit(value, ...): upvalue 1 is the call. */
+/* emit(value, ...): upvalue 1 is the call. A script may keep emit for longer than the call lives: only
+ * compare it. */
 static int emit(lua_State *L)
 {
     struct pb_fn_call *c = lua_touserdata(L, lua_upvalueindex(1));
+    if (c != pb_vm_of(L)->emitting) return luaL_error(L, "emit is for the call it was given to");
     struct pb_fn *f = c->f;
-    if (!c->started) return luaL_error(L, "emit is for the call it was given to");
-    uint32_t rows = pb_builder_rows(c->out);
     if ((uint32_t)lua_gettop(L) > f->n_returns)
         return luaL_error(L, "emit: %d values for %d columns", lua_gettop(L), (int)f->n_returns);
     lua_settop(L, (int)f->n_returns);
-    pb_cells_truncate(c->out, rows); /* a row that broke off inside a pcall */
+    pb_cells_truncate(c->out, c->rows); /* a row that broke off inside a pcall */
     for (uint32_t i = 0; i < f->n_returns; i++)
         pb_cell_put_fast(L, (int)i + 1, c->out, i, f->returns[i].kind, f->bad_null);
-    if (rows + 1 >= EMIT_ROWS || ((rows & 63) == 63 && pb_builder_text(c->out) >= EMIT_TEXT)) flush(L, c);
+    c->rows++;
+    if (c->rows >= EMIT_ROWS || (c->rows % 64 == 0 && pb_builder_text(c->out) >= EMIT_TEXT)) flush(L, c);
     return 0;
 }
 
@@ -313,7 +316,9 @@ static int run_part(struct pb_fn_call *c, lua_CFunction part, struct pb_err *err
     if (!err) err = &own;
     if (c->failed) return pb_fail(err, PBAY_FAILED_PRECONDITION, "the call has failed before");
     c->started = false;
+    c->f->vm->emitting = c->f->shape == PB_FN_TABLE ? c : NULL;
     int rc = pb_vm_call(c->f->vm, c->ctx, part, c, err);
+    c->f->vm->emitting = NULL;
     if (rc != 0) {
         c->failed = true;
         if (c->cancelled) err->code = PBAY_CANCELLED;
@@ -359,6 +364,7 @@ int pb_fn_push(struct pb_fn_call *c, const pbay_batch *in, struct pb_err *err)
 int pb_fn_end(struct pb_fn_call *c, struct pb_err *err)
 {
     if (run_part(c, run_final, err) != 0) return -1;
+    if (c->f->shape == PB_FN_TABLE) pb_cells_truncate(c->out, c->rows);
     if (!pb_builder_rows(c->out)) return 0;
     struct pbay_builder *last = c->out;
     c->out = NULL;

@@ -119,6 +119,31 @@ static void test_table_in_pieces(void **state)
     pb_vm_free(vm);
 }
 
+/* emit kept beyond its call, and a row that breaks off inside a pcall. */
+static void test_emit_misused(void **state)
+{
+    (void)state;
+    struct pb_err err;
+    struct pb_vm *vm =
+        vm_with_text("local kept return { columns = { 'a:num', 'b:num' }, rows = function(emit)\n"
+                     "if kept then kept(9, 9) end kept = emit emit(1, 2) pcall(emit, 3, 'x') end }",
+                     NULL);
+    struct pb_fn *f = pb_fn_new(vm, &(struct pb_fn_options){.path = "f.lua"}, &err);
+    assert_non_null(f);
+    struct taken t = {0};
+    struct pb_fn_call *first = pb_fn_open(f, NULL, take, &t, &err);
+    struct pb_fn_call *second = pb_fn_open(f, NULL, take, &t, &err);
+    assert_int_equal(pb_fn_end(first, &err), 0);
+    assert_int_equal(t.rows, 1);
+    assert_true(t.last == 1);
+    pb_fn_close(first);
+    assert_int_equal(pb_fn_end(second, &err), -1);
+    assert_non_null(strstr(err.msg, "emit is for the call it was given to"));
+    pb_fn_close(second);
+    pb_fn_free(f);
+    pb_vm_free(vm);
+}
+
 static void test_step_error(void **state)
 {
     (void)state;
@@ -230,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_map),
         cmocka_unit_test(test_two_calls_at_once),
         cmocka_unit_test(test_table_in_pieces),
+        cmocka_unit_test(test_emit_misused),
         cmocka_unit_test(test_step_error),
         cmocka_unit_test(test_eval),
         cmocka_unit_test(test_eval_errors),

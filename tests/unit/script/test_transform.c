@@ -195,6 +195,34 @@ static void test_columns(void **state)
     close_fix(&f);
 }
 
+/* after_batch sees the rows that were sent alone, and its results go back into their places. */
+static void test_columns_with_gaps(void **state)
+{
+    (void)state;
+    struct fix f;
+    open_fix(&f,
+             "return { before = function(a, p) if p == 'f' then fail 'no' end if a then return a end end,\n"
+             "after_batch = function(v, a) for i = 1, v.n do v[i] = v[i] + a[i] end return v end }",
+             (struct pb_transform_options){.returns = num1, .n_returns = 1});
+    row(&f, -1, "a");
+    row(&f, 2, "b");
+    row(&f, 3, "f");
+    row(&f, 4, "d");
+    assert_int_equal(before(&f), 0);
+    assert_int_equal(f.sent.n_kept, 2);
+    pb_builder_column(f.ans, PB_STR(""), PBAY_NUM);
+    pb_put_num(f.ans, 0, 10);
+    pb_put_num(f.ans, 0, 20);
+    assert_int_equal(after(&f), 0);
+    const pbay_batch *o = pb_builder_seal(f.out, NULL);
+    assert_int_equal(o->n_rows, 4);
+    assert_true(pbay_cell_null(pbay_batch_col(o, 0), 0) && pbay_cell_null(pbay_batch_col(o, 0), 2));
+    assert_true(pbay_batch_col(o, 0)->num[1] == 12 && pbay_batch_col(o, 0)->num[3] == 24);
+    assert_int_equal(o->n_row_errors, 1);
+    assert_int_equal(o->row_errors[0].row, 2);
+    close_fix(&f);
+}
+
 static void test_after_alone(void **state)
 {
     (void)state;
@@ -255,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_error_null_and_fail),
         cmocka_unit_test(test_widening),
         cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_columns_with_gaps),
         cmocka_unit_test(test_after_alone),
         cmocka_unit_test(test_nothing_sent),
         cmocka_unit_test(test_wrong_scripts),
