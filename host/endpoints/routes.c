@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+#include "endpoints/routes.h"
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/handle.h"
+#include "base/log.h"
+#include "endpoints/http_door.h"
+#include "loop/loop.h"
+#include "net/zip.h"
+#include "plugin/connector.h"
+#include "plugin/registry.h"
+
+enum { JOB_MAGIC = 0x524f5554, TIMEOUT_MS = 60000, DEFAULT_BODY = 16 << 20 };
+
+/* One route at one path. */
+struct place {
+    pbay_str path; /* without the star, in the arena */
+    bool star;     /* everything below path, which ends in '/' */
+    struct pb_connector *connector;
+    uint32_t index;
+    const pbay_route *route;
+};
+
+struct job {
+    struct pb_http_job http; /* first */
+    uint32_t magic;
+    struct pb_routes *routes;
+    struct job *next, **link;
+    struct pb_http_request *req; /* NULL: answered, or the client left */
+    uint64_t handle;
+    const struct place *place;
+    struct pb_arena arena; /* what info points to */
+    struct pb_buf body;
+    pbay_request_info info;
+    struct pb_deadline deadline;
+};
+
+struct pb_routes {
+    struct pb_loop *loop;
+    struct pb_routes_options o;
+    struct place *places;
+    size_t n, cap;
+    struct pb_arena arena;
+    struct pb_handles handles;
+    struct job *jobs;
+};
+
+/* The service has no argument that says whose requests it is about: a worker is one thread with one of these.
+ */
+static _Thread_local struct pb_routes *mine;
+
+/* ---------------------------------------------------------------------------------------------- the table */
+
+static size_t max_body(const pbay_route *route)
+{
+    return route->max_body ? (size_t)route->max_body : DEFAULT_BODY;
+}
+
+/* Is this method in "GET|POST"? */
+static bool takes(const pbay_route *route, pbay_str method)
+{
+    pbay_str rest = pb_str_c(route->method), one;
+    while (pb_str_split(&rest, '|', &one))
+        if (pb_str_eq(one, method)) return true;
+    return false;
+}
+
+static bool methods_meet(const pbay_route *a, const pbay_route *b)
+{
+    pbay_str rest = pb_str_c(a->method), one;
+    while (pb_str_split(&rest, '|', &one))
+        if (takes(b, one)) return true;
+    return false;
+}
+
+static int add(struct pb_routes *r, pbay_str path, struct pb_connector *c, uint32_t index, struct pb_err *err)
+{
+    const pbay_route *route = &pb_connector_plugin(c)->route_table[index];
+    bool star = pb_str_ends(path, PB_STR("/*"));
+    if (star) path.n--;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct place *p = &r->places[i];
+        if (!pb_str_eq(p->path, path) || p->star != star || !methods_meet(p->route, route)) continue;
+        return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                       "two routes stand at %s %.*s%s: of connector \"%.*s\" and of \"%.*s\"", route->method,
+                       PB_FMT(path), star ? "*" : "", PB_FMT(pb_connector_name(p->connector)),
+                       PB_FMT(pb_connector_name(c)));
+    }
+    PB_GROW(r->places, r->cap, r->n + 1);
+    r->places[r->n++] = (struct place){pb_arena_str(&r->arena, path), star, c, index, route};
+    return 0;
+}
+
+int pb_routes_add_all(struct pb_routes *r, const struct pb_registry *registry, struct pb_err *err)
+{
+    for (size_t i = 0; i < pb_registry_n_connectors(registry); i++) {
+        struct pb_connector *c = pb_registry_connector_at(registry, i);
+        const struct pb_plugin *plugin = pb_connector_plugin(c);
+        if (!plugin->has_routes) continue;
+        for (uint32_t k = 0; k < plugin->routes.n_routes; k++) {
+            struct pb_buf path = {0};
+            pb_buf_printf(&path, "/%.*s%s", PB_FMT(pb_connector_name(c)), plugin->route_table[k].suffix);
+            int rc = add(r, pb_buf_view(&path), c, k, err);
+            pb_buf_free(&path);
+            if (rc) return -1;
+        }
+    }
+    return 0;
+}
+
+int pb_routes_add(struct pb_routes *r, pbay_str path, struct pb_connector *c, pbay_str suffix,
+                  struct pb_err *err)
+{
+    const struct pb_plugin *plugin = pb_connector_plugin(c);
+    bool found = false;
+    if (!path.n || *path.p != '/')
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "route \"%.*s\" must begin with a slash", PB_FMT(path));
+    for (uint32_t k = 0; plugin->has_routes && k < plugin->routes.n_routes; k++) {
+        if (!pb_str_is(suffix, plugin->route_table[k].suffix)) continue;
+        found = true;
+        if (add(r, path, c, k, err)) return -1;
+    }
+    if (found) return 0;
+    return pb_fail(err, PBAY_NOT_FOUND, "connector \"%.*s\" has no route with suffix \"%.*s\"",
+                   PB_FMT(pb_connector_name(c)), PB_FMT(suffix));
+}
+
+static bool stands_at(const struct place *p, pbay_str path)
+{
+    return p->star ? pb_str_starts(path, p->path) : pb_str_eq(path, p->path);
+}
+
+/* The best place for the path and method. NULL: none; *other: there is one for other methods. */
+static const struct place *find(const struct pb_routes *r, pbay_str path, pbay_str method, bool *other)
+{
+    const struct place *best = NULL;
+    *other = false;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct place *p = &r->places[i];
+        if (!stands_at(p, path)) continue;
+        if (!takes(p->route, method)) {
+            *other = true;
+            continue;
+        }
+        bool better = !best || (best->star && (!p->star || p->path.n > best->path.n));
+        if (better) best = p;
+    }
+    return best;
+}
+
+/* "GET, POST": every method that stands at the path, once. */
+static void allowed(const struct pb_routes *r, pbay_str path, struct pb_buf *out)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        if (!stands_at(&r->places[i], path)) continue;
+        pbay_str rest = pb_str_c(r->places[i].route->method), one;
+        while (pb_str_split(&rest, '|', &one)) {
+            pbay_str have = pb_buf_view(out), item;
+            bool there = false;
+            while (pb_str_split(&have, ',', &item)) there = there || pb_str_eq(pb_str_trim(item), one);
+            if (there) continue;
+            if (out->n) pb_buf_c(out, ", ");
+            pb_buf_str(out, one);
+        }
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------- the answer
+ */
+
+static void job_free(struct job *j)
+{
+    pb_deadline_cancel(&j->deadline);
+    pb_handle_release(&j->routes->handles, j->handle);
+    *j->link = j->next;
+    if (j->next) j->next->link = j->link;
+    pb_buf_free(&j->body);
+    pb_arena_free(&j->arena);
+    j->magic = 0;
+    pb_free(j);
+}
+
+static void on_gone(struct pb_http_job *http)
+{
+    struct job *j = (struct job *)(void *)http;
+    PB_MAGIC_CHECK(j, JOB_MAGIC);
+    pb_deadline_cancel(&j->deadline);
+    j->req = NULL; /* the plugin still owes its answer */
+    pb_connector_request_cancel(j->place->connector, j->place->index, j->handle);
+}
+
+static void on_late(void *user)
+{
+    struct job *j = user;
+    struct pb_http_request *req = j->req;
+    struct pb_err err;
+    j->req = NULL;
+    pb_fail(&err, PBAY_DEADLINE_EXCEEDED, "connector \"%.*s\" did not answer in time",
+            PB_FMT(pb_connector_name(j->place->connector)));
+    pb_log(PB_LOG_WARN, "endpoints", "route not answered in time",
+           PB_V("connector", pb_connector_name(j->place->connector)), PB_V("path", j->info.path));
+    pb_http_error(req, 0, &err);
+    pb_connector_request_cancel(j->place->connector, j->place->index, j->handle);
+}
+
+static struct job *job_of(pbay_request request)
+{
+    struct job *j = mine ? pb_handle_get(&mine->handles, request) : NULL;
+    if (j) PB_MAGIC_CHECK(j, JOB_MAGIC);
+    return j;
+}
+
+static int32_t svc_accept(pbay_request request, pbay_str principal)
+{
+    struct job *j = job_of(request);
+    if (!j) return PBAY_NOT_FOUND;
+    /* Allow lists of routes are looked at here. */
+    j->info.principal = pb_arena_str(&j->arena, principal);
+    pb_connector_proven(j->place->connector);
+    return PBAY_OK;
+}
+
+static void svc_respond(pbay_request request, int32_t status, const pbay_header *headers, uint32_t n,
+                        pbay_str body)
+{
+    struct job *j = job_of(request);
+    if (!j) return;
+    if (status < 200 || status > 599) {
+        pb_connector_fault(j->place->connector, "respond", "a status that is not between 200 and 599");
+        status = 500;
+    }
+    if (j->req) {
+        pb_log(PB_LOG_INFO, "endpoints", "route", PB_V("connector", pb_connector_name(j->place->connector)),
+               PB_V("method", j->info.method), PB_V("path", j->info.path), PB_I("status", status),
+               PB_V("principal", j->info.principal), PB_V("peer", j->info.peer));
+        pb_http_respond(j->req, status, headers, n, body);
+    }
+    job_free(j);
+}
+
+const pbay_request_1 *pb_routes_service(void)
+{
+    static const pbay_request_1 service = {
+        .struct_size = sizeof service, .accept = svc_accept, .respond = svc_respond};
+    return &service;
+}
+
+/* ---------------------------------------------------------------------------------------------- the request
+ */
+
+/* "." and ".." are not for paths that decide who answers. */
+static int decode_path(pbay_str raw, struct pb_buf *out, struct pb_err *err)
+{
+    if (pb_http_unescape(raw, out, err)) return -1;
+    pbay_str rest = pb_buf_view(out), part;
+    while (pb_str_split(&rest, '/', &part))
+        if (pb_str_is(part, ".") || pb_str_is(part, ".."))
+            return pb_fail(err, PBAY_INVALID_ARGUMENT, "\".\" and \"..\" must not stand in a path");
+    return 0;
+}
+
+/* The body as the route wants it, to j->body. 0, or the HTTP status with err. */
+static int take_body(struct job *j, pbay_str raw, struct pb_err *err)
+{
+    const pbay_route *route = j->place->route;
+    pbay_str coding = pb_http_header(j->req, "content-encoding");
+    uint32_t zip = 0;
+    if (route->body == PBAY_BODY_SNIFFED) {
+        zip = PB_ZIP_SNIFF;
+    } else if (route->body == PBAY_BODY_DECODED && coding.n && !pb_str_ieq(coding, PB_STR("identity"))) {
+        if (pb_str_ieq(coding, PB_STR("gzip")) || pb_str_ieq(coding, PB_STR("x-gzip")))
+            zip = PB_ZIP_GZIP;
+        else if (pb_str_ieq(coding, PB_STR("deflate")))
+            zip = PB_ZIP_ZLIB;
+        else {
+            pb_fail(err, PBAY_INVALID_ARGUMENT, "content-encoding: gzip, deflate or none is expected");
+            return 415;
+        }
+    }
+    if (!zip) {
+        pb_buf_str(&j->body, raw);
+        return 0;
+    }
+    if (!pb_inflate(zip, raw, max_body(route), &j->body, err)) return 0;
+    return err->code == PBAY_RESOURCE_EXHAUSTED ? 413 : 400;
+}
+
+static void fill_info(struct job *j, pbay_str path, pbay_str principal)
+{
+    struct pb_http_request *req = j->req;
+    struct pb_arena *a = &j->arena;
+    size_t n;
+    const pbay_header *headers = pb_http_headers(req, &n);
+    pbay_header *copy = pb_arena_alloc(a, (n + 1) * sizeof *copy);
+    for (size_t i = 0; i < n; i++)
+        copy[i] = (pbay_header){pb_arena_str(a, headers[i].name), pb_arena_str(a, headers[i].value)};
+    pbay_str raw = pb_http_path(req), query = pb_http_query(req);
+    const char *target = pb_arena_printf(a, "%.*s%s%.*s", PB_FMT(raw), query.n ? "?" : "", PB_FMT(query));
+    path = pb_arena_str(a, path);
+    const struct place *p = j->place;
+    j->info = (pbay_request_info){
+        .struct_size = sizeof j->info,
+        .method = pb_arena_str(a, pb_http_method(req)),
+        .target = pb_str_c(target),
+        .path = path,
+        .suffix = p->star ? pb_str(path.p + p->path.n, path.n - p->path.n) : pb_str("", 0),
+        .query = pb_arena_str(a, query),
+        .headers = copy,
+        .n_headers = (uint32_t)n,
+        .body = pb_buf_view(&j->body),
+        .peer = pb_arena_str(a, pb_http_peer(req)),
+        .principal = pb_arena_str(a, principal),
+        .traceparent = pb_arena_str(a, pb_http_header(req, "traceparent")),
+    };
+}
+
+static int identify(struct pb_routes *r, struct pb_http_request *req, pbay_str path, pbay_str *principal,
+                    struct pb_err *err)
+{
+    if (r->o.identify) return r->o.identify(r->o.user, req, path, principal, err) ? 0 : -1;
+    *principal = pb_http_tls_subject(req);
+    if (principal->n) return 0;
+    return pb_fail(err, PBAY_UNAUTHENTICATED, "this path needs a client certificate");
+}
+
+static void dispatch(struct pb_routes *r, struct pb_http_request *req, const struct place *p, pbay_str path)
+{
+    struct pb_err err;
+    pbay_str principal = {NULL, 0};
+    if (p->route->auth == PBAY_AUTH_HOST && identify(r, req, path, &principal, &err)) {
+        pb_http_error(req, 0, &err);
+        return;
+    }
+    struct job *j = pb_zalloc(sizeof *j);
+    *j = (struct job){.http.gone = on_gone, .magic = JOB_MAGIC, .routes = r, .req = req, .place = p};
+    j->deadline.fn = on_late;
+    j->deadline.user = j;
+    j->link = &r->jobs;
+    j->next = r->jobs;
+    if (j->next) j->next->link = &j->next;
+    r->jobs = j;
+    j->handle = pb_handle_new(&r->handles, j);
+    int status = take_body(j, pb_http_body(req), &err);
+    if (status) {
+        pb_http_error(req, status, &err);
+        job_free(j);
+        return;
+    }
+    fill_info(j, path, principal);
+    j->info.deadline = pb_mono_ns() + r->o.timeout_ms * PB_MS;
+    pb_deadline_set(r->loop, &j->deadline, j->info.deadline);
+    pb_http_set_user(req, &j->http);
+    /* It may be answered, and gone, when this returns. */
+    pb_connector_request(p->connector, p->index, j->handle, &j->info, p->route->auth == PBAY_AUTH_OWN);
+}
+
+void pb_routes_head(struct pb_routes *r, struct pb_http_request *req)
+{
+    struct pb_buf path = {0};
+    struct pb_err err;
+    bool other;
+    if (!decode_path(pb_http_path(req), &path, &err)) {
+        const struct place *p = find(r, pb_buf_view(&path), pb_http_method(req), &other);
+        if (p) pb_http_limit_body(req, max_body(p->route));
+    }
+    pb_buf_free(&path);
+}
+
+bool pb_routes_request(struct pb_routes *r, struct pb_http_request *req)
+{
+    struct pb_buf path = {0};
+    struct pb_err err;
+    bool other, done = true;
+    if (decode_path(pb_http_path(req), &path, &err)) {
+        pb_http_error(req, 0, &err);
+    } else {
+        const struct place *p = find(r, pb_buf_view(&path), pb_http_method(req), &other);
+        if (p) {
+            dispatch(r, req, p, pb_buf_view(&path));
+        } else if (other) {
+            struct pb_buf methods = {0};
+            allowed(r, pb_buf_view(&path), &methods);
+            pb_buf_ch(&methods, 0);
+            pb_http_not_allowed(req, methods.p);
+            pb_buf_free(&methods);
+        } else {
+            done = false;
+        }
+    }
+    pb_buf_free(&path);
+    return done;
+}
+
+struct pb_routes *pb_routes_new(struct pb_loop *loop, const struct pb_routes_options *options)
+{
+    struct pb_routes *r = pb_zalloc(sizeof *r);
+    r->loop = loop;
+    if (options) r->o = *options;
+    if (r->o.timeout_ms <= 0) r->o.timeout_ms = TIMEOUT_MS;
+    PB_REQUIRE(!mine);
+    mine = r;
+    return r;
+}
+
+void pb_routes_free(struct pb_routes *r)
+{
+    if (!r) return;
+    while (r->jobs) {
+        PB_REQUIRE(!r->jobs->req);
+        job_free(r->jobs); /* a plugin that never answered */
+    }
+    mine = NULL;
+    pb_handles_free(&r->handles);
+    pb_arena_free(&r->arena);
+    pb_free(r->places);
+    pb_free(r);
+}
