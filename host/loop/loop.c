@@ -226,7 +226,9 @@ void pb_loop_stop(struct pb_loop *loop)
 
 void pb_loop_turn(struct pb_loop *loop, bool wait)
 {
-    uv_run(&loop->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    /* What is queued is something that happens: the queue runs before the loop would block. */
+    bool queued = !queue_empty(&loop->run) || !queue_empty(&loop->turn_end);
+    uv_run(&loop->uv, wait && !queued ? UV_RUN_ONCE : UV_RUN_NOWAIT);
     pb__loop_end_turn(loop);
 }
 
