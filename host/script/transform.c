@@ -198,7 +198,9 @@ static int before_rows(lua_State *L)
     lua_rawgeti(L, LUA_REGISTRYINDEX, t->before);
     uint32_t want = t->o.raw ? PBAY_STR : PB_KIND_ANY;
     r->started = true;
+    const uint64_t *skip = r->sent->skip;
     for (; r->row < r->in->n_rows; r->row++) {
+        if (PB_UNLIKELY(skip != NULL) && (skip[r->row >> 6] >> (r->row & 63u) & 1u)) continue;
         lua_pushvalue(L, 1);
         push_row(L, r->in, r->row, t->params);
         lua_call(L, (int)r->in->n_cols, LUA_MULTRET);

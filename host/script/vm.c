@@ -18,14 +18,14 @@ static void *count_alloc(void *ud, void *p, size_t osize, size_t nsize)
     if (!p) osize = 0; /* then it is the kind of object, not a size */
     if (nsize == 0) {
         vm->used -= osize;
-        free(p);
+        if (p) pb_heap_realloc(&vm->heap, p, osize, 0);
         return NULL;
     }
     if (nsize > osize && vm->used + (nsize - osize) > vm->o.memory_cap) {
         vm->hit_cap = true;
         return NULL;
     }
-    void *q = realloc(p, nsize);
+    void *q = pb_heap_realloc(&vm->heap, p, osize, nsize);
     if (!q) return NULL;
     vm->used = vm->used - osize + nsize;
     return q;
@@ -99,6 +99,13 @@ static int panic(lua_State *L)
     pb_fatal("Lua outside a protected call: %s", lua_tostring(L, -1));
 }
 
+static void state_close(struct pb_vm *vm)
+{
+    if (vm->L) lua_close(vm->L);
+    vm->L = NULL;
+    pb_heap_free(&vm->heap);
+}
+
 static int state_open(struct pb_vm *vm, struct pb_err *err)
 {
     vm->used = 0;
@@ -107,13 +114,13 @@ static int state_open(struct pb_vm *vm, struct pb_err *err)
     if (!vm->L) return pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "no memory for a Lua state");
     *(struct pb_vm **)lua_getextraspace(vm->L) = vm;
     lua_atpanic(vm->L, panic);
+    lua_gc(vm->L, LUA_GCGEN, 0, 0); /* rows make garbage that dies young */
     lua_pushcfunction(vm->L, build);
     if (lua_pcall(vm->L, 0, 0, 0) != LUA_OK) {
         const char *why = lua_tostring(vm->L, -1);
         pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "a Lua state does not fit into %zu bytes: %s", vm->o.memory_cap,
                 why ? why : "?");
-        lua_close(vm->L);
-        vm->L = NULL;
+        state_close(vm);
         return -1;
     }
     vm->generation++;
@@ -154,7 +161,7 @@ void pb_vm_free(struct pb_vm *vm)
     PB_MAGIC_CHECK(vm, PB_VM_MAGIC);
     PB_REQUIRE(!vm->running && vm->scripts.n == 0);
     if (!vm->o.instructions) pb_watch_remove(&vm->watch);
-    if (vm->L) lua_close(vm->L);
+    state_close(vm);
     for (size_t i = 0; i < vm->files.n; i++) {
         struct pb_vm_file *f = vm->files.entries[i].value;
         pb_buf_free(&f->text);
@@ -198,7 +205,7 @@ int pb_vm_enter(struct pb_vm *vm, struct pb_script_ctx *ctx, struct pb_err *err)
     PB_MAGIC_CHECK(vm, PB_VM_MAGIC);
     if (vm->running) return pb_fail(err, PBAY_FAILED_PRECONDITION, "a Lua state was entered while it runs");
     if (vm->broken || !vm->L) {
-        if (vm->L) lua_close(vm->L);
+        state_close(vm);
         vm->rebuilt++;
         if (state_open(vm, err) != 0) return -1;
     }

@@ -13,6 +13,7 @@
 #include <lualib.h>
 
 #include "base/map.h"
+#include "script/heap.h"
 #include "script/vm.h"
 #include "script/watchdog.h"
 
@@ -33,6 +34,7 @@ struct pb_vm_file {
 };
 
 struct pb_vm {
+    struct pb_heap heap;
     uint32_t magic;
     lua_State *L;
     size_t used;
