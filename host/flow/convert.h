@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* From the kind a backend answered to the kind a function returns. Whole columns at a time. Threads: any. */
+#pragma once
+
+#include "data/batch.h"
+#include "flow/function.h"
+
+/*
+ * Append all n rows of src to column c of out, whose kind decides. Null stays null. What does not convert (text that is
+ * no number for NUM) is an error naming row (first_row + its index + 1) and value, or null, as on_bad says.
+ */
+int pb_convert(const pbay_column *src, uint32_t n, struct pbay_builder *out, uint32_t c, enum pb_bad on_bad,
+               uint64_t first_row, struct pb_err *err);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A lane: how many batches may be at a backend at once, shared by all functions that go there, and fair turns among
+ * the calls that wait. Threads: the loop.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <patchbay/types.h>
+
+/* One who waits; embedded in a call. Zero-initialised. */
+struct pb_lane_waiter {
+    struct pb_lane_waiter *next, *prev;
+    bool waiting;
+    /* A place was taken for you; use it, or give it back with pb_lane_leave. */
+    void (*turn)(struct pb_lane_waiter *w);
+};
+
+struct pb_lane {
+    pbay_str name;
+    uint32_t limit;   /* batches at once */
+    uint32_t running;
+    uint32_t n_waiting;
+    struct pb_lane_waiter *first, *last;
+    int64_t hold_until_ns; /* throttled: nobody starts before */
+};
+
+/* Take a place. False: there is none; the waiter is in the queue and `turn` will come. */
+bool pb_lane_enter(struct pb_lane *lane, struct pb_lane_waiter *w);
+/* Give a place back; the first who waits gets its turn before this returns. */
+void pb_lane_leave(struct pb_lane *lane);
+/* Do not wait any more. */
+void pb_lane_forget(struct pb_lane *lane, struct pb_lane_waiter *w);
