@@ -38,6 +38,8 @@ struct pb_cli_verb {
     const struct pb_cli_option *options;
     size_t n_options;
     int min_args, max_args; /* max -1: any */
+    bool hidden;            /* not for people */
+    int (*run)(int argc, char **argv); /* argv[0] is the verb; returns the exit code */
 };
 
 /*
@@ -53,7 +55,6 @@ void pb_cli_help(const struct pb_cli_verb *verb, FILE *to);
 int pb_cli_usage(const struct pb_cli_verb *verb, const char *fmt, ...) PB_PRINTF(2, 3);
 /*
  * "patchbay VERB: message" to stderr; text from outside is made harmless for a terminal (control characters
- * become
- * "\xNN"). With a code: "patchbay VERB: NOT_FOUND: message". Returns the exit code it is given.
+ * become "\xNN"). With a code: "patchbay VERB: NOT_FOUND: message". Returns the exit code it is given.
  */
 int pb_cli_fail(const struct pb_cli_verb *verb, int exit_code, const struct pb_err *err, bool with_code);

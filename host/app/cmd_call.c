@@ -62,6 +62,7 @@ const struct pb_cli_verb pb_verb_call = {
     .n_options = N_OPTIONS,
     .min_args = 1,
     .max_args = 2,
+    .run = pb_cmd_call,
 };
 
 /* ---------------------------------------------------------------------------------------------- signals */

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* `patchbay check`: load everything, start nothing, say what there is or what is wrong. */
+#include <stdio.h>
+
+#include "app/verbs.h"
+#include "app/worker.h"
+#include "base/log.h"
+
+static const char *const type_names[] = {"scalar", "aggregation", "tensor"};
+
+static void print_fields(const struct pb_script_field *f, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        printf("%s%.*s%s%s", i ? ", " : "", PB_FMT(f[i].name), f[i].name.n ? ":" : "", f[i].integer ? "int" : pb_kind_name(f[i].kind));
+}
+
+static void print_catalog(const struct pb_catalog *c, pbay_str address)
+{
+    if (address.n) printf("%.*s on %.*s\n", PB_FMT(c->name), PB_FMT(address));
+    for (size_t i = 0; i < c->n; i++) {
+        const struct pb_function *f = c->functions[i];
+        if (f->id >= 0) printf("    %6d  ", f->id);
+        else printf("    (new)   ");
+        printf("%.*s(", PB_FMT(f->name));
+        print_fields(f->params, f->n_params);
+        printf(") -> ");
+        print_fields(f->returns, f->n_returns);
+        printf("  %s", type_names[f->type]);
+        if (f->refusal) printf("  cannot be called: %s", f->refusal);
+        else if (f->script) printf("  Lua");
+        else {
+            pbay_str conn = pb_connector_name(pb_op_connector(f->op));
+            printf("  through %.*s", PB_FMT(conn));
+        }
+        printf("\n");
+    }
+}
+
+static int check(int argc, char **argv)
+{
+    struct pb_args args, *a = &args;
+    int rc = pb_args_parse(a, &pb_verb_check, argc, argv);
+    if (rc >= 0) return rc;
+    struct pb_site *site = pb_args_site(a);
+    if (!site) return PB_EXIT_FAILED;
+    pb_log_level(NULL, PB_LOG_WARN);
+    char *state = pb_args_state(a);
+    char *path = pb_strdup(site->path);
+    struct pb_workshop shop;
+    struct pb_err err;
+    rc = PB_EXIT_OK;
+    if (pb_workshop_open(&shop, site, state, (pb_args_get(a, "store") != NULL), &err)) {
+        pb_site_free(site);
+        rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
+    } else {
+        const struct pb_generation_options o = {.check_only = true,
+                                                .probe = pb_config_get_int(site->plugins, "probe") != 0,
+                                                .env = shop.env};
+        struct pb_generation *g = pb_generation_build(site, &o, &err);
+        if (g && shop.store && pb_store_check(shop.store, &err)) rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
+        if (!g) rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
+        else if (!rc) {
+            size_t n = g->catalog.n;
+            print_catalog(&g->catalog, pb_str(NULL, 0));
+            for (size_t i = 0; i < g->n_qrags; i++) {
+                print_catalog(&g->qrags[i].catalog, g->qrags[i].address);
+                n += g->qrags[i].catalog.n;
+            }
+            printf("%s is sound: %zu connectors, %zu functions\n", path, pb_registry_n_connectors(g->registry), n);
+        }
+        pb_workshop_end_generation(&shop, g);
+        pb_workshop_close(&shop);
+    }
+    pb_free(path);
+    pb_free(state);
+    return rc;
+}
+
+static const struct pb_cli_option options[] = {
+    PB_OPTION_CONFIG, PB_OPTION_STATE, {"store", 0, NULL, "also open the store, check its integrity and show the ids it keeps"}};
+const struct pb_cli_verb pb_verb_check = {.name = "check",
+                                          .summary = "Load configuration, plugins and scripts; start nothing; say what is wrong.",
+                                          .options = options,
+                                          .n_options = PB_COUNTOF(options),
+                                          .run = check};

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/* [function "NAME"] -> a function that can be called. */
+#include "app/generation.h"
+
+#include "base/log.h"
+
+/* "age:num", "plan" (str), or with bare: "num" alone is a kind. */
+static int parse_field(const struct pbay_config *cfg, const char *key, pbay_str text, bool bare,
+                       struct pb_script_field *f, struct pb_err *err)
+{
+    pbay_str rest = text, name = {0}, kind;
+    pb_str_split(&rest, ':', &name);
+    *f = (struct pb_script_field){.name = pb_str_trim(name), .kind = PBAY_STR};
+    kind = pb_str_trim(rest);
+    if (!rest.p && bare) {
+        kind = f->name;
+        f->name = pb_str(NULL, 0);
+    }
+    if (kind.p && pb_str_is(kind, "int")) {
+        f->kind = PBAY_NUM;
+        f->integer = true;
+    } else if ((rest.p || bare) && !pb_kind_parse(kind, &f->kind))
+        return pb_config_fail(cfg, key, err, "\"%.*s\" is no kind of column; there are str, num, int, dual and json",
+                              PB_FMT(kind));
+    if (!bare && !f->name.n) return pb_config_fail(cfg, key, err, "a column without a name in \"%.*s\"", PB_FMT(text));
+    return 0;
+}
+
+/* A list of columns. bare: one kind alone is allowed too. */
+static int parse_fields(struct pb_generation *g, const struct pbay_config *cfg, const char *key, bool bare,
+                        const struct pb_script_field **out, uint32_t *n, struct pb_err *err)
+{
+    *n = pb_config_is_set(cfg, key) ? pb_config_count(cfg, key) : 0;
+    struct pb_script_field *f = pb_arena_zalloc(&g->mem, (*n + 1) * sizeof *f);
+    for (uint32_t i = 0; i < *n; i++) {
+        pbay_str k, text = pb_arena_str(&g->mem, pb_config_item(cfg, key, i, &k));
+        bool alone = bare && *n == 1 && pb_str_chr(text, ':') == text.n;
+        if (parse_field(cfg, key, text, alone, &f[i], err)) return -1;
+        for (uint32_t j = 0; j < i; j++)
+            if (pb_str_eq(f[i].name, f[j].name))
+                return pb_config_fail(cfg, key, err, "column \"%.*s\" stands twice", PB_FMT(f[i].name));
+    }
+    *out = f;
+    return 0;
+}
+
+static const char *path_of(struct pb_generation *g, const struct pbay_config *cfg, const char *key)
+{
+    pbay_str s = pb_config_get_str(cfg, key);
+    return s.n ? pb_arena_str(&g->mem, s).p : NULL;
+}
+
+/* Which connector and operation; its options join the host's. */
+static int find_operation(struct pb_generation *g, const struct pb_ini_section *sec, struct pb_declaration *d,
+                          const pbay_option_table **options, struct pb_err *err)
+{
+    const struct pb_ini_entry *c = pb_ini_get(sec, "connector"), *o = pb_ini_get(sec, "operation");
+    const struct pb_ini_entry *script = pb_ini_get(sec, "script");
+    if (!c && !script)
+        return pb_ini_fail(err, sec->doc->file, sec->line, sec->col,
+                           "[function \"%.*s\"] has nothing behind it: write `connector =` and `operation =`, or `script =`",
+                           PB_FMT(sec->name));
+    if (c && script)
+        return pb_ini_fail(err, sec->doc->file, script->line, script->key_col,
+                           "[function \"%.*s\"]: `script` is the whole function, so `connector` has no place beside it; for "
+                           "Lua before and after a connector write `transform`",
+                           PB_FMT(sec->name));
+    if (script) return 0;
+    d->connector = pb_registry_connector(g->registry, c->value);
+    if (!d->connector)
+        return pb_ini_fail(err, sec->doc->file, c->line, c->col, "there is no [connector \"%.*s\"]", PB_FMT(c->value));
+    struct pb_plugin *p = pb_connector_plugin(d->connector);
+    if (!p->has_functions || !p->functions.n_operations)
+        return pb_ini_fail(err, sec->doc->file, c->line, c->col, "plugin %s of connector \"%.*s\" has no operations", p->name,
+                           PB_FMT(c->value));
+    if (!o && p->functions.n_operations == 1) d->operation = pb_str_c(p->operations[0].name);
+    else if (!o)
+        return pb_ini_fail(err, sec->doc->file, sec->line, sec->col,
+                           "[function \"%.*s\"] does not say which operation of %s: `patchbay help %s` lists them",
+                           PB_FMT(sec->name), p->name, p->name);
+    else d->operation = o->value;
+    int i = pb_plugin_operation(p, d->operation);
+    if (i < 0) {
+        const char *names[64];
+        size_t n = 0;
+        for (; n < p->functions.n_operations && n < PB_COUNTOF(names); n++) names[n] = p->operations[n].name;
+        const char *near = pb_nearest(d->operation, names, n);
+        return pb_ini_fail(err, sec->doc->file, o->line, o->col, "plugin %s has no operation \"%.*s\"%s%s%s", p->name,
+                           PB_FMT(d->operation), near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    }
+    *options = &p->operations[i].options;
+    return 0;
+}
+
+int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part, struct pb_err *err)
+{
+    const struct pb_ini_section *sec = part->section;
+    struct pb_declaration d = {.scope = PB_STR("patchbay"), .name = part->name};
+    const pbay_option_table *tables[] = {&pb_function_options, NULL};
+    if (find_operation(g, sec, &d, &tables[1], err)) return -1;
+    struct pb_config_env env = pb_site_env(g->site);
+    if (pb_config_make(sec, tables, PB_COUNTOF(tables), &env, &d.cfg, err)) return -1;
+    const struct pbay_config *cfg = d.cfg;
+    d.where = pb_str_c(pb_arena_printf(&g->mem, "%s:%u", sec->doc->file, sec->line));
+    d.doc = pb_arena_str(&g->mem, pb_config_get_str(cfg, "doc"));
+    d.id = pb_config_is_given(cfg, "id") ? pb_config_get_int(cfg, "id") : -1;
+    d.transform = path_of(g, cfg, "transform");
+    d.script = path_of(g, cfg, "script");
+    d.type = pb_config_is_set(cfg, "type") ? (int)pb_config_get_int(cfg, "type") : -1;
+    d.max_rows = (uint32_t)pb_config_get_int(cfg, "max_rows");
+    d.max_bytes = (uint32_t)pb_config_get_int(cfg, "max_bytes");
+    d.in_flight = (uint32_t)pb_config_get_int(cfg, "in_flight");
+    d.attempts = (uint32_t)pb_config_get_int(cfg, "attempts");
+    d.call_timeout_ms = pb_config_get_int(cfg, "call_timeout");
+    d.empty = (enum pb_empty)pb_config_get_int(cfg, "empty");
+    d.bad_null = pb_config_get_int(cfg, "on_bad") == 1;
+    d.error_null = pb_config_get_int(cfg, "on_error") == 1;
+    d.nulls = pb_config_get_int(cfg, "nulls") != 0;
+    d.cache = pb_config_get_int(cfg, "cache") != 0;
+    const struct pb_ini_entry *body = pb_ini_get(sec, "body");
+    d.raw = body && pb_str_is(body->value, "raw");
+    if (parse_fields(g, cfg, "params", false, &d.params, &d.n_params, err) ||
+        parse_fields(g, cfg, "answer", true, &d.answers, &d.n_answers, err) ||
+        parse_fields(g, cfg, "returns", true, &d.returns, &d.n_returns, err)) {
+        pb_config_free(d.cfg);
+        return -1;
+    }
+    if (pb_declare(g, &g->catalog, &d, err)) return pb_fail_in(err, "[function \"%.*s\"]", PB_FMT(part->name));
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------ any function */
+
+static struct pb_lane *lane_of(struct pb_generation *g, const struct pb_declaration *d, struct pb_op *op)
+{
+    pbay_str own = pb_op_lane(op), conn = pb_connector_name(d->connector);
+    const char *key = own.n ? pb_arena_printf(&g->mem, "%.*s/%.*s", PB_FMT(conn), PB_FMT(own))
+                            : pb_arena_printf(&g->mem, "function/%.*s/%.*s", PB_FMT(d->scope), PB_FMT(d->name));
+    struct pb_lane *lane = pb_map_get(&g->lanes, pb_str_c(key));
+    if (!lane) {
+        lane = pb_arena_zalloc(&g->mem, sizeof *lane);
+        lane->name = pb_str_c(key);
+        lane->limit = d->in_flight;
+        pb_map_set(&g->lanes, lane->name, lane);
+    }
+    /* Functions that share a backend share what it bears: the most careful of them knows. */
+    if (d->in_flight < lane->limit) lane->limit = d->in_flight;
+    return lane;
+}
+
+static int bind(struct pb_generation *g, struct pb_declaration *d, struct pb_function *fn, struct pb_err *err)
+{
+    bool before = fn->transform && pb_transform_has_before(fn->transform);
+    const struct pb_script_field *from = d->n_answers ? d->answers : d->returns;
+    uint32_t n_answers = d->n_answers ? d->n_answers : d->n_returns;
+    pbay_field *sends = pb_arena_zalloc(&g->mem, (d->n_params + 1) * sizeof *sends);
+    pbay_field *answers = pb_arena_zalloc(&g->mem, (n_answers + 1) * sizeof *answers);
+    for (uint32_t i = 0; i < d->n_params; i++) sends[i] = pb_plain_field(&d->params[i]);
+    for (uint32_t i = 0; i < n_answers; i++) answers[i] = pb_plain_field(&from[i]);
+    const pbay_function_info info = {.struct_size = sizeof info,
+                                     .name = d->name,
+                                     .sends = sends,
+                                     .answers = answers,
+                                     .n_sends = before ? 0 : d->n_params,
+                                     .n_answers = n_answers,
+                                     .max_rows = d->max_rows,
+                                     .config = d->cfg};
+    fn->op = pb_op_bind(d->connector, d->operation, &info, err);
+    if (!fn->op) return -1;
+    fn->shape = pb_op_shape(fn->op);
+    fn->lane = lane_of(g, d, fn->op);
+    return 0;
+}
+
+static int load_scripts(struct pb_generation *g, const struct pb_declaration *d, struct pb_function *fn, struct pb_err *err)
+{
+    if (d->transform) {
+        const struct pb_transform_options o = {.path = d->transform,
+                                               .params = d->params,
+                                               .n_params = d->n_params,
+                                               .returns = d->returns,
+                                               .n_returns = d->n_returns,
+                                               .nulls = d->nulls,
+                                               .error_null = d->error_null,
+                                               .bad_null = d->bad_null,
+                                               .raw = d->raw};
+        fn->transform = pb_transform_new(g->vm, &o, err);
+        return fn->transform ? 0 : -1;
+    }
+    if (!d->script) return 0;
+    const struct pb_fn_options o = {.path = d->script,
+                                    .params = d->params,
+                                    .n_params = d->n_params,
+                                    .returns = d->returns,
+                                    .n_returns = d->n_returns,
+                                    .error_null = d->error_null,
+                                    .bad_null = d->bad_null};
+    fn->script = pb_fn_new(g->vm, &o, err);
+    if (!fn->script) return -1;
+    static const uint32_t shapes[] = {0, PBAY_SHAPE_MAP, PBAY_SHAPE_AGGREGATE, PBAY_SHAPE_TABLE};
+    fn->shape = shapes[pb_fn_shape(fn->script)];
+    if (fn->shape == PBAY_SHAPE_TABLE) fn->returns = pb_fn_columns(fn->script, &fn->n_returns);
+    return 0;
+}
+
+static int settle(const struct pb_declaration *d, struct pb_function *fn, struct pb_err *err)
+{
+    static const enum pb_function_type by_shape[] = {PB_TYPE_SCALAR, PB_TYPE_SCALAR, PB_TYPE_AGGREGATION, PB_TYPE_TENSOR};
+    fn->type = d->type >= 0 ? (enum pb_function_type)d->type : by_shape[fn->shape];
+    if (!d->refusal && (fn->type == PB_TYPE_AGGREGATION) != (fn->shape == PBAY_SHAPE_AGGREGATE))
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "%.*s: `type` does not go with what is behind the function, which %s",
+                       PB_FMT(d->where),
+                       fn->shape == PBAY_SHAPE_AGGREGATE ? "makes one row of all" : "does not make one row of all");
+    if (fn->transform && fn->shape != PBAY_SHAPE_MAP)
+        return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                       "%.*s: a transform works on rows one by one, and this operation does not answer row by row",
+                       PB_FMT(d->where));
+    return 0;
+}
+
+int pb_assign_ids(struct pb_generation *g, struct pb_err *err)
+{
+    /* Ids that operators wrote first, so that none of them is given away meanwhile. */
+    for (int written = 1; written >= 0; written--)
+        for (struct pb_declared *d = g->declared; d; d = d->next) {
+            if ((d->explicit_id >= 0) != written) continue;
+            d->fn.id = d->explicit_id;
+            if (g->env.store &&
+                pb_store_function_id(g->env.store, d->scope, d->fn.name, d->explicit_id, &d->fn.id, err))
+                return pb_fail_in(err, "%.*s", PB_FMT(d->fn.where));
+        }
+    return 0;
+}
+
+int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_declaration *d, struct pb_err *err)
+{
+    static const struct pb_script_field number = {{NULL, 0}, PBAY_NUM, false};
+    struct pb_declared *decl = pb_zalloc(sizeof *decl);
+    decl->cfg = d->cfg;
+    *g->declared_end = decl;
+    g->declared_end = &decl->next;
+    struct pb_function *fn = &decl->fn;
+    if (!d->n_returns) {
+        d->returns = &number;
+        d->n_returns = 1;
+    }
+    *fn = (struct pb_function){.magic = PB_FUNCTION_MAGIC,
+                               .name = d->name,
+                               .where = d->where,
+                               .doc = d->doc,
+                               .shape = PBAY_SHAPE_MAP,
+                               .params = d->params,
+                               .n_params = d->n_params,
+                               .answers = d->answers,
+                               .n_answers = d->n_answers,
+                               .returns = d->returns,
+                               .n_returns = d->n_returns,
+                               .max_rows = d->max_rows,
+                               .max_bytes = d->max_bytes,
+                               .attempts = d->attempts,
+                               .call_timeout_ms = d->call_timeout_ms,
+                               .empty = d->empty,
+                               .on_bad = d->bad_null ? PB_BAD_NULL : PB_BAD_ERROR,
+                               .qlik_cache = d->cache,
+                               .refusal = d->refusal,
+                               .counters = &decl->counters};
+    pb_counters_init(&decl->counters, g->env.metrics, d->name);
+    if (load_scripts(g, d, fn, err)) return -1;
+    if (!d->refusal && d->connector && bind(g, d, fn, err)) return -1;
+    decl->scope = d->scope;
+    decl->explicit_id = (int32_t)d->id;
+    if (settle(d, fn, err)) return -1;
+    pb_catalog_add(catalog, fn);
+    return 0;
+}

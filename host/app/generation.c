@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "app/generation.h"
+
+#include "app/paths.h"
+#include "base/check.h"
+#include "base/log.h"
+
+/* How long a connector may take to hand back what it still has when the gateway stops. */
+enum { CLOSE_GRACE_MS = 5000 };
+
+static int scan_plugins(struct pb_generation *g, bool probe, struct pb_err *err)
+{
+    g->registry = pb_registry_new(&g->env, probe);
+    const struct pbay_config *cfg = g->site->plugins;
+    uint32_t n = pb_config_count(cfg, "dir");
+    for (uint32_t i = 0; i < n; i++) {
+        pbay_str key, dir = pb_config_item(cfg, "dir", i, &key);
+        char *path = dir.n && dir.p[0] == '/' ? pb_strndup(dir.p, dir.n) : pb_sprintf("%s/%.*s", g->site->dir, PB_FMT(dir));
+        int rc = pb_registry_scan(g->registry, path, err);
+        pb_free(path);
+        if (rc) return -1;
+    }
+    if (n) return 0;
+    char *path = pb_path_plugins();
+    int rc = pb_registry_scan(g->registry, path, err);
+    pb_free(path);
+    return rc;
+}
+
+struct pb_connector *pb_generation_connector(struct pb_generation *g, const struct pb_ini_section *sec, pbay_str name,
+                                             pbay_str plugin, struct pb_err *err)
+{
+    struct pb_plugin *p = pb_registry_find(g->registry, plugin, err);
+    if (!p) {
+        pb_fail_in(err, "%s:%u: connector \"%.*s\"", sec->doc->file, sec->line, PB_FMT(name));
+        return NULL;
+    }
+    const pbay_option_table *tables[] = {&pb_connector_options, &p->descriptor.options};
+    struct pb_config_env env = pb_site_env(g->site);
+    struct pb_connector_spec spec = {.name = name, .plugin = p, .check_only = g->check_only};
+    if (pb_config_make(sec, tables, PB_COUNTOF(tables), &env, &spec.config, err)) return NULL;
+    return pb_connector_new(g->registry, &spec, err);
+}
+
+static int make_connectors(struct pb_generation *g, struct pb_err *err)
+{
+    const struct pb_site_parts *parts = &g->site->connectors;
+    for (size_t i = 0; i < parts->n; i++) {
+        const struct pb_ini_section *sec = parts->list[i].section;
+        const struct pb_ini_entry *plugin = pb_ini_get(sec, "plugin");
+        if (!plugin)
+            return pb_ini_fail(err, sec->doc->file, sec->line, sec->col,
+                               "[connector \"%.*s\"] does not say which plugin it is: `plugin = NAME`", PB_FMT(sec->name));
+        if (!pb_generation_connector(g, sec, parts->list[i].name, plugin->value, err)) return -1;
+    }
+    return 0;
+}
+
+static int make_vm(struct pb_generation *g, struct pb_err *err)
+{
+    const struct pbay_config *cfg = g->site->scripts;
+    struct pb_vm_options o = {.memory_cap = (size_t)pb_config_get_int(cfg, "memory"),
+                              .budget_ms = pb_config_get_int(cfg, "budget"),
+                              .dir = g->site->script_dir};
+    g->vm = pb_vm_new(&o, err);
+    return g->vm ? 0 : -1;
+}
+
+static int declare_all(struct pb_generation *g, struct pb_err *err)
+{
+    const struct pb_site_parts *functions = &g->site->functions, *qrags = &g->site->qrags;
+    g->catalog.name = PB_STR("patchbay");
+    g->catalog.identifier = PB_STR("Patchbay");
+    g->catalog.version = PB_STR(PB_VERSION);
+    g->catalog.allow_script = pb_config_get_int(g->site->scripts, "evaluate") != 0;
+    for (size_t i = 0; i < functions->n; i++)
+        if (pb_declare_section(g, &functions->list[i], err)) return -1;
+    g->qrags = pb_zalloc((qrags->n + 1) * sizeof *g->qrags);
+    for (size_t i = 0; i < qrags->n; i++) {
+        g->n_qrags = i + 1;
+        if (pb_qrag_build(g, &qrags->list[i], &g->qrags[i], err)) return -1;
+    }
+    return pb_assign_ids(g, err);
+}
+
+struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_generation_options *o, struct pb_err *err)
+{
+    struct pb_generation *g = pb_zalloc(sizeof *g);
+    g->site = site;
+    g->env = o->env;
+    g->check_only = o->check_only;
+    g->declared_end = &g->declared;
+    if (scan_plugins(g, o->probe, err) || make_vm(g, err) || make_connectors(g, err) || declare_all(g, err)) {
+        struct pb_err why = *err; /* closing has failures of its own to tell */
+        pb_generation_close(g, NULL, NULL);
+        while (g->closing) pb_loop_turn(g->env.loop, true);
+        pb_generation_free(g);
+        *err = why;
+        return NULL;
+    }
+    return g;
+}
+
+void pb_generation_start(struct pb_generation *g)
+{
+    for (size_t i = 0; i < pb_registry_n_connectors(g->registry); i++) {
+        struct pb_connector *c = pb_registry_connector_at(g->registry, i);
+        struct pb_err err;
+        if (pb_connector_start(c, &err))
+            pb_log(PB_LOG_ERROR, "app", "a connector did not start; its functions answer UNAVAILABLE",
+                   PB_V("connector", pb_connector_name(c)), PB_S("error", err.msg));
+    }
+}
+
+static void connector_closed(void *user, bool clean)
+{
+    struct pb_generation *g = user;
+    (void)clean;
+    if (--g->closing == 0 && g->closed) g->closed(g->closed_user);
+}
+
+void pb_generation_close(struct pb_generation *g, void (*closed)(void *user), void *user)
+{
+    g->closed = closed;
+    g->closed_user = user;
+    for (struct pb_declared *d = g->declared; d; d = d->next) {
+        pb_op_unbind(d->fn.op);
+        d->fn.op = NULL;
+    }
+    /* Closing takes connectors out of the registry later, so count first. */
+    size_t n = g->registry ? pb_registry_n_connectors(g->registry) : 0;
+    g->closing = (unsigned)n + 1;
+    for (size_t i = 0; i < n; i++)
+        pb_connector_close(pb_registry_connector_at(g->registry, i), CLOSE_GRACE_MS, connector_closed, g);
+    connector_closed(g, true);
+}
+
+void pb_generation_free(struct pb_generation *g)
+{
+    if (!g) return;
+    PB_REQUIRE(g->closing == 0);
+    for (struct pb_declared *d = g->declared, *next; d; d = next) {
+        next = d->next;
+        pb_transform_free(d->fn.transform);
+        pb_fn_free(d->fn.script);
+        pb_config_free(d->cfg);
+        pb_free(d);
+    }
+    pb_vm_free(g->vm);
+    pb_catalog_free(&g->catalog);
+    for (size_t i = 0; i < g->n_qrags; i++) pb_catalog_free(&g->qrags[i].catalog);
+    pb_free(g->qrags);
+    pb_map_free(&g->lanes); /* the lanes themselves are in the arena */
+    pb_registry_free(g->registry);
+    pb_arena_free(&g->mem);
+    pb_site_free(g->site);
+    pb_free(g);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Everything one configuration makes: plugins loaded, connectors created, scripts read, functions declared, catalogs
+ * filled. A worker serves one; a new configuration is a new generation in a new worker.
+ *
+ *     build -> start -> ( serve ) -> close -> free
+ *
+ * `patchbay check` builds and frees. Threads: the loop.
+ */
+#pragma once
+
+#include "app/site.h"
+#include "endpoints/catalog.h"
+#include "plugin/registry.h"
+#include "store/store.h"
+
+/* An old gateway's folder: functions and ids of its own on a listener of its own. */
+struct pb_qrag {
+    const struct pb_site_part *part;
+    struct pb_catalog catalog;
+    pbay_str address; /* HOST:PORT */
+    pbay_str tls_dir; /* empty: cleartext */
+};
+
+struct pb_declared; /* a function with what is freed with it */
+
+struct pb_generation {
+    struct pb_site *site; /* owned */
+    struct pb_plugin_env env;
+    struct pb_registry *registry;
+    struct pb_vm *vm;
+    struct pb_catalog catalog;
+    struct pb_qrag *qrags;
+    size_t n_qrags;
+    struct pb_declared *declared, **declared_end; /* in the order of the files */
+    struct pb_map lanes; /* "connector/lane" -> struct pb_lane */
+    struct pb_arena mem;
+    bool check_only;
+    bool has_scripts; /* functions with Lua */
+    unsigned closing;
+    void (*closed)(void *user);
+    void *closed_user;
+};
+
+struct pb_generation_options {
+    bool check_only; /* connectors are created, never started; ids are not assigned */
+    bool probe;      /* try plugins in a child first */
+    struct pb_plugin_env env;
+};
+
+/* Takes site. NULL with err: FILE:LINE, what, what to do. */
+struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_generation_options *o, struct pb_err *err);
+/* Start the connectors. A connector that cannot start is out, with its reason in the log; the others serve. */
+void pb_generation_start(struct pb_generation *g);
+/* No calls any more: functions unbound, connectors stopped; closed(user) on a later turn. */
+void pb_generation_close(struct pb_generation *g, void (*closed)(void *user), void *user);
+/* After closed. */
+void pb_generation_free(struct pb_generation *g);
+
+/* ------------------------------------------------------------------------------------------------ for declare.c, qrag.c */
+
+struct pb_declared {
+    struct pb_declared *next;
+    struct pb_function fn;
+    struct pb_function_counters counters;
+    struct pbay_config *cfg;
+    pbay_str scope;      /* of its id */
+    int32_t explicit_id; /* -1: assigned */
+};
+
+/* What a declaration needs beside its configuration. */
+struct pb_declaration {
+    pbay_str scope;  /* of ids: "patchbay", or the qrag section */
+    pbay_str name, where, doc;
+    int64_t id;      /* -1: assigned */
+    struct pbay_config *cfg; /* taken, also on failure */
+    struct pb_connector *connector;
+    pbay_str operation;
+    const char *transform, *script; /* paths below the script folder; NULL: none */
+    const struct pb_script_field *params, *answers, *returns;
+    uint32_t n_params, n_answers, n_returns;
+    int type; /* enum pb_function_type; -1: by shape */
+    uint32_t max_rows, max_bytes, in_flight, attempts;
+    int64_t call_timeout_ms;
+    enum pb_empty empty;
+    bool nulls, bad_null, error_null, raw, cache;
+    const char *refusal; /* not NULL: it is listed, and calls are answered UNIMPLEMENTED with this */
+};
+
+/* Bind it and put it into the catalog. Strings and arrays of d live in g->mem. */
+int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_declaration *d, struct pb_err *err);
+/* One [function "NAME"]. */
+int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part, struct pb_err *err);
+/* Every function its id, when there is a store. New functions get theirs in the order they were declared. */
+int pb_assign_ids(struct pb_generation *g, struct pb_err *err);
+/* One [qrag "NAME"]: its functions into q->catalog. */
+int pb_qrag_build(struct pb_generation *g, const struct pb_site_part *part, struct pb_qrag *q, struct pb_err *err);
+/* A connector made of a section's own keys (q: none written, all defaults). */
+struct pb_connector *pb_generation_connector(struct pb_generation *g, const struct pb_ini_section *sec, pbay_str name,
+                                             pbay_str plugin, struct pb_err *err);

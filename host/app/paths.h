@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* Where things are when nobody says. Threads: main, before others start. */
+#pragma once
+
+/* patchbay.ini: ./patchbay.ini, then /etc/patchbay/patchbay.ini. NULL: neither is there. Returns owned. */
+char *pb_path_config(void);
+/* $STATE_DIRECTORY (systemd), /var/lib/patchbay for root, $XDG_STATE_HOME/patchbay or ~/.local/state/patchbay. Owned. */
+char *pb_path_state(void);
+/* The plugins that came with this program: plugins/ beside it (a build), or the installed folder. Owned. */
+char *pb_path_plugins(void);
+/* This program. Owned. */
+char *pb_path_self(void);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * patchbay.ini, read and checked as far as it can be without plugins: which listeners, connectors and functions an
+ * operator has written down. What a connector's or a function's own keys mean is checked when the generation is built,
+ * because only the plugins know.
+ *
+ * Immutable once loaded. Threads: any.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "data/config.h"
+#include "data/ini.h"
+
+/* A section that may stand several times, with a name: [listen "sse"]. cfg NULL: checked later. */
+struct pb_site_part {
+    pbay_str name;
+    const struct pb_ini_section *section;
+    struct pbay_config *cfg;
+};
+
+struct pb_site_parts {
+    struct pb_site_part *list;
+    size_t n, cap;
+};
+
+struct pb_site {
+    char *path; /* absolute */
+    char *dir;  /* where it stands: relative paths start here */
+    struct pb_ini *ini;
+    struct pb_site_parts listens, connectors, functions, qrags, routes;
+    struct pbay_config *store, *log, *plugins, *scripts, *limits; /* with their defaults when not written */
+    char *script_dir; /* absolute */
+};
+
+/* Read the file (trusted: base/trust.h). NULL with err: FILE:LINE:COL, what is wrong, what was expected. */
+struct pb_site *pb_site_load(const char *path, struct pb_err *err);
+void pb_site_free(struct pb_site *site);
+/* For [connector] and [function] sections later: references resolved, relative paths from the file's directory. */
+struct pb_config_env pb_site_env(const struct pb_site *site);
+
+/* The host's own keys of each section; for checking, `patchbay help` and the reference. */
+struct pb_section_doc {
+    const char *kind;
+    const char *doc;
+    bool named;
+    const pbay_option_table *options;
+};
+extern const struct pb_section_doc pb_section_docs[];
+extern const size_t pb_section_docs_n;
+extern const pbay_option_table pb_function_options;

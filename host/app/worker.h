@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One worker: a loop, a generation, its listeners, from start to drained. Everything it serves is wired here, to be read
+ * from top to bottom. Threads: its own.
+ */
+#pragma once
+
+#include "app/generation.h"
+
+struct pb_worker_options {
+    struct pb_site *site;  /* taken */
+    const char *state_dir; /* for the store, unless [store] says otherwise */
+};
+
+/*
+ * Serve until told to stop by SIGTERM or SIGINT, then drain. Prints `ready NAME=ADDRESS ...` on standard output when
+ * every listener is open. Returns the exit code: 0 after a drain, 1 when it could not start or did not drain in time.
+ */
+int pb_worker_run(const struct pb_worker_options *options);
+
+/* What commands that do not serve need of it: a loop, the services of plugins, a store when one is wanted. */
+struct pb_workshop {
+    struct pb_loop *loop;
+    struct pb_metrics *metrics;
+    struct pb_http_client *http;
+    struct pb_store *store; /* NULL: not opened */
+    struct pb_flow *flow;
+    struct pb_plugin_env env;
+    struct pb_turn_hook log_hook;
+};
+int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const char *state_dir, bool store,
+                     struct pb_err *err);
+/* Everything made with it is gone. */
+void pb_workshop_close(struct pb_workshop *w);
+/* Close and free a generation, turning the loop until it is done. NULL is fine. */
+void pb_workshop_end_generation(struct pb_workshop *w, struct pb_generation *g);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "app/worker.h"
+#include "base/log.h"
+#include "flow/call.h"
+#include "net/http_client.h"
+
+static void flush_log(void *user)
+{
+    (void)user;
+    pb_log_flush();
+}
+
+/* The folder and those above it, 0700. */
+static int make_dirs(const char *path, struct pb_err *err)
+{
+    char *p = pb_strdup(path);
+    int rc = 0;
+    for (char *s = p + 1; !rc && *s; s++) {
+        if (*s != '/') continue;
+        *s = 0;
+        if (mkdir(p, 0755) && errno != EEXIST) rc = -1;
+        *s = '/';
+    }
+    if (!rc && mkdir(p, 0700) && errno != EEXIST) rc = -1;
+    if (rc) pb_fail(err, PBAY_FAILED_PRECONDITION, "the state directory %s cannot be made: %s", p, strerror(errno));
+    pb_free(p);
+    return rc;
+}
+
+static int open_store(struct pb_workshop *w, const struct pb_site *site, const char *state_dir, struct pb_err *err)
+{
+    pbay_str url = pb_config_get_str(site->store, "url");
+    char *u;
+    if (url.n) u = pb_strndup(url.p, url.n);
+    else {
+        if (make_dirs(state_dir, err)) return -1;
+        u = pb_sprintf("sqlite:%s/state.db", state_dir);
+    }
+    int rc = pb_store_open(u, &w->store, err);
+    pb_free(u);
+    return rc;
+}
+
+int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const char *state_dir, bool store,
+                     struct pb_err *err)
+{
+    *w = (struct pb_workshop){0};
+    w->loop = pb_loop_new(err);
+    if (!w->loop) return -1;
+    w->log_hook.fn = flush_log;
+    pb_loop_hook_add(w->loop, &w->log_hook);
+    w->metrics = pb_metrics_new();
+    w->flow = pb_flow_new(w->loop);
+    const struct pb_http_client_conf http = {0};
+    w->http = pb_http_client_new(w->loop, &http, err);
+    if (!w->http || (store && open_store(w, site, state_dir, err))) {
+        pb_workshop_close(w);
+        return -1;
+    }
+    w->env = (struct pb_plugin_env){.loop = w->loop, .metrics = w->metrics, .http = w->http, .store = w->store};
+    return 0;
+}
+
+static void set(void *user)
+{
+    *(bool *)user = true;
+}
+
+void pb_workshop_end_generation(struct pb_workshop *w, struct pb_generation *g)
+{
+    if (!g) return;
+    bool done = false;
+    pb_generation_close(g, set, &done);
+    while (!done) pb_loop_turn(w->loop, true);
+    pb_generation_free(g);
+}
+
+void pb_workshop_close(struct pb_workshop *w)
+{
+    if (!w->loop) return;
+    if (w->http) {
+        bool done = false;
+        pb_http_client_close(w->http, set, &done);
+        while (!done) pb_loop_turn(w->loop, true);
+    }
+    pb_flow_free(w->flow);
+    pb_store_close(w->store);
+    pb_loop_hook_remove(w->loop, &w->log_hook);
+    pb_loop_free(w->loop);
+    pb_metrics_free(w->metrics);
+    pb_builder_pool_free();
+    pb_log_flush();
+    *w = (struct pb_workshop){0};
+}
