@@ -82,7 +82,7 @@ static void echo(const struct rows *r, const pbay_column *in, uint32_t n, pbay_b
         at += (uint32_t)cell.n;
         off[i + 1] = at;
     }
-    r->batch->texts_done(out, 0);
+    r->batch->texts_done(out, 0, n);
 }
 
 static void sum(const struct rows *r, const pbay_batch *in, pbay_builder *out)
