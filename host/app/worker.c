@@ -4,123 +4,34 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "app/serve.h"
 #include "base/log.h"
-#include "endpoints/health.h"
 #include "endpoints/qlik_script.h"
-#include "endpoints/qlik_sse.h"
-#include "endpoints/reflection.h"
-#include "net/grpc_server.h"
-#include "net/listener.h"
-#include "net/tls.h"
-
-/* A listener that Qlik connects to: the gRPC server, what it serves, and the socket. */
-struct sse_site {
-    struct pb_worker *worker;
-    const char *name; /* "sse", "qrag.NAME" */
-    struct pb_grpc_server *server;
-    struct pb_sse *sse;
-    struct pb_health *health;
-    struct pb_listener *listener;
-    bool drained;
-};
+#include "endpoints/routes.h"
 
 struct pb_worker {
     struct pb_workshop shop;
     struct pb_generation *generation;
     struct pb_evaluator *evaluator;
-    struct sse_site *sites;
-    size_t n_sites;
+    struct pb_routes *routes;
+    struct pb_serving *serving;
     struct pb_signal *signals[2];
     struct pb_timer drain_limit;
     bool stopping;
     int exit_code;
 };
 
-/* ------------------------------------------------------------------------------------------------ listeners */
-
-static bool loopback(pbay_str address)
+static void say_listener(void *user, const char *name, pbay_str address)
 {
-    static const char *const own[] = {"127.", "localhost:", "[::1]:"};
-    for (size_t i = 0; i < PB_COUNTOF(own); i++)
-        if (pb_str_starts(address, pb_str_c(own[i]))) return true;
-    return false;
-}
-
-static int check_public(const struct pbay_config *cfg, pbay_str address, pbay_str tls_dir, struct pb_err *err)
-{
-    if (tls_dir.n || loopback(address) || pb_config_get_int(cfg, "insecure")) return 0;
-    return pb_config_fail(cfg, "address", err,
-                          "anybody who reaches %.*s could call functions: set tls_dir for mutual TLS, listen on 127.0.0.1, or "
-                          "write `insecure = yes` when the network itself keeps others out",
-                          PB_FMT(address));
-}
-
-static void take(void *user, struct pb_conn *conn)
-{
-    struct sse_site *s = user;
-    pb_grpc_server_take(s->server, conn);
-}
-
-static int open_sse(struct pb_worker *w, struct sse_site *s, const char *name, const struct pbay_config *cfg, pbay_str address,
-                    pbay_str tls_dir, const struct pb_catalog *catalog, struct pb_err *err)
-{
-    const struct pbay_config *limits = w->generation->site->limits;
-    s->worker = w;
-    s->name = name;
-    if (check_public(cfg, address, tls_dir, err)) return -1;
-    struct pb_tls *tls = NULL;
-    if (tls_dir.n) {
-        char *dir = pb_strndup(tls_dir.p, tls_dir.n);
-        tls = pb_tls_server_from_dir(dir, PB_ALPN_H2, err);
-        pb_free(dir);
-        if (!tls) return pb_fail_in(err, "%.*s", PB_FMT(pb_config_where(cfg, "tls_dir")));
-    }
-    const struct pb_grpc_options options = {.max_message = (size_t)pb_config_get_int(limits, "max_message"),
-                                            .max_streams = (uint32_t)pb_config_get_int(limits, "max_streams"),
-                                            .max_header = (uint32_t)pb_config_get_int(limits, "max_header")};
-    s->server = pb_grpc_server_new(w->shop.loop, name, &options);
-    s->sse = pb_sse_new(w->shop.loop, s->server, catalog, w->shop.flow, w->evaluator);
-    s->health = pb_health_new(s->server);
-    pb_reflection_register(s->server);
-    char *where = pb_strndup(address.p, address.n);
-    const struct pb_listener_options listen = {
-        .name = name, .address = where, .protocol = "gRPC (HTTP/2)", .tls = tls, .take = take, .user = s};
-    s->listener = pb_listener_open(w->shop.loop, &listen, err);
-    pb_free(where);
-    pb_tls_unref(tls);
-    return s->listener ? 0 : pb_fail_in(err, "%.*s", PB_FMT(pb_config_where(cfg, "address")));
-}
-
-static int open_listeners(struct pb_worker *w, struct pb_err *err)
-{
-    struct pb_generation *g = w->generation;
-    const struct pb_site_parts *listens = &g->site->listens;
-    w->sites = pb_zalloc((listens->n + g->n_qrags + 1) * sizeof *w->sites);
-    for (size_t i = 0; i < listens->n; i++) {
-        const struct pbay_config *cfg = listens->list[i].cfg;
-        if (!pb_str_is(listens->list[i].name, "sse")) continue;
-        if (open_sse(w, &w->sites[w->n_sites++], "sse", cfg, pb_config_get_str(cfg, "address"),
-                     pb_config_get_str(cfg, "tls_dir"), &g->catalog, err))
-            return -1;
-    }
-    for (size_t i = 0; i < g->n_qrags; i++) {
-        struct pb_qrag *q = &g->qrags[i];
-        const char *name = pb_arena_printf(&g->mem, "qrag.%.*s", PB_FMT(q->part->name));
-        if (open_sse(w, &w->sites[w->n_sites++], name, q->part->cfg, q->address, q->tls_dir, &q->catalog, err)) return -1;
-    }
-    if (w->n_sites) return 0;
-    return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: nothing to listen on: write a [listen \"sse\"] with an address",
-                   g->site->path);
+    (void)user;
+    printf(" %s=%.*s", name, PB_FMT(address));
+    pb_log(PB_LOG_INFO, "app", "listening", PB_S("listener", name), PB_V("address", address));
 }
 
 static void say_ready(const struct pb_worker *w)
 {
     printf("ready");
-    for (size_t i = 0; i < w->n_sites; i++) {
-        pbay_str a = pb_listener_address(w->sites[i].listener);
-        printf(" %s=%.*s", w->sites[i].name, PB_FMT(a));
-        pb_log(PB_LOG_INFO, "app", "listening", PB_S("listener", w->sites[i].name), PB_V("address", a));
-    }
+    pb_serving_each(w->serving, say_listener, NULL);
     printf("\n");
     fflush(stdout);
     pb_log(PB_LOG_INFO, "app", "ready", PB_S("version", PB_VERSION), PB_I("functions", w->generation->catalog.n),
@@ -135,19 +46,11 @@ static void generation_closed(void *user)
     pb_loop_stop(w->shop.loop);
 }
 
-static void all_drained(struct pb_worker *w)
+static void drained(void *user)
 {
-    for (size_t i = 0; i < w->n_sites; i++)
-        if (w->sites[i].server && !w->sites[i].drained) return;
+    struct pb_worker *w = user;
     pb_timer_cancel(&w->drain_limit);
     pb_generation_close(w->generation, generation_closed, w);
-}
-
-static void site_drained(void *user)
-{
-    struct sse_site *s = user;
-    s->drained = true;
-    all_drained(s->worker);
 }
 
 /* Calls are lost from here on. */
@@ -156,13 +59,7 @@ static void give_up(struct pb_worker *w, const char *why)
     pb_log(PB_LOG_WARN, "app", "stopping without waiting any longer", PB_S("why", why),
            PB_I("calls", pb_flow_live(w->shop.flow)));
     if (pb_flow_live(w->shop.flow)) w->exit_code = 1;
-    for (size_t i = 0; i < w->n_sites; i++) {
-        struct sse_site *s = &w->sites[i];
-        if (s->drained || !s->server) continue;
-        pb_grpc_server_free(s->server);
-        s->server = NULL;
-    }
-    all_drained(w);
+    pb_serving_abandon(w->serving);
 }
 
 static void drain_over(void *user)
@@ -186,28 +83,30 @@ static void on_signal(void *user, int signum)
     w->drain_limit.fn = drain_over;
     w->drain_limit.user = w;
     pb_timer_set(w->shop.loop, &w->drain_limit, pb_config_get_int(w->generation->site->limits, "drain"));
-    for (size_t i = 0; i < w->n_sites; i++) {
-        pb_listener_close(w->sites[i].listener);
-        w->sites[i].listener = NULL;
-    }
-    for (size_t i = 0; i < w->n_sites; i++) pb_health_drain(w->sites[i].health);
-    for (size_t i = 0; i < w->n_sites; i++) pb_grpc_server_drain(w->sites[i].server, site_drained, &w->sites[i]);
-    if (!w->n_sites) all_drained(w);
+    pb_serving_drain(w->serving, drained, w);
 }
 
 static void close_worker(struct pb_worker *w)
 {
-    for (size_t i = 0; i < w->n_sites; i++) {
-        struct sse_site *s = &w->sites[i];
-        pb_listener_close(s->listener);
-        if (s->server) pb_grpc_server_free(s->server);
-        pb_sse_free(s->sse);
-        pb_health_free(s->health);
-    }
-    pb_free(w->sites);
+    pb_serving_free(w->serving);
     for (size_t i = 0; i < PB_COUNTOF(w->signals); i++) pb_signal_close(w->signals[i]);
     pb_evaluator_free(w->evaluator);
     pb_timer_cancel(&w->drain_limit);
+}
+
+/* [route "/path"]: other paths for the routes that connectors have. */
+static int add_routes(struct pb_worker *w, struct pb_err *err)
+{
+    const struct pb_site_parts *parts = &w->generation->site->routes;
+    if (pb_routes_add_all(w->routes, w->generation->registry, err)) return -1;
+    for (size_t i = 0; i < parts->n; i++) {
+        const struct pbay_config *cfg = parts->list[i].cfg;
+        pbay_str name = pb_config_get_str(cfg, "connector");
+        struct pb_connector *c = pb_registry_connector(w->generation->registry, name);
+        if (!c) return pb_config_fail(cfg, "connector", err, "there is no [connector \"%.*s\"]", PB_FMT(name));
+        if (pb_routes_add(w->routes, parts->list[i].name, c, pb_config_get_str(cfg, "suffix"), err)) return -1;
+    }
+    return 0;
 }
 
 /* ------------------------------------------------------------------------------------------------ the life of a worker */
@@ -263,19 +162,23 @@ int pb_worker_run(const struct pb_worker_options *options)
         pb_site_free(site);
         goto failed;
     }
+    w->routes = pb_routes_new(w->shop.loop, NULL);
+    w->shop.env.requests = pb_routes_service();
     const struct pb_generation_options go = {.probe = pb_config_get_int(site->plugins, "probe") != 0, .env = w->shop.env};
     w->generation = pb_generation_build(site, &go, &err);
     if (!w->generation) goto failed;
     static const int signums[] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < PB_COUNTOF(signums); i++)
         if (!(w->signals[i] = pb_signal_open(w->shop.loop, signums[i], on_signal, w, &err))) goto failed;
-    if (make_evaluator(w, &err)) goto failed;
+    if (make_evaluator(w, &err) || add_routes(w, &err)) goto failed;
     pb_generation_start(w->generation);
-    if (open_listeners(w, &err)) goto failed;
+    const struct pb_serving_options so = {w->shop.loop, w->shop.flow, w->generation, w->evaluator, w->routes};
+    if (!(w->serving = pb_serving_open(&so, &err))) goto failed;
     say_ready(w);
     pb_loop_run(w->shop.loop);
     close_worker(w);
     pb_generation_free(w->generation);
+    pb_routes_free(w->routes);
     pb_log(PB_LOG_INFO, "app", "stopped", PB_I("exit", w->exit_code));
     pb_workshop_close(&w->shop);
     return w->exit_code;
@@ -283,6 +186,7 @@ int pb_worker_run(const struct pb_worker_options *options)
 failed:
     close_worker(w);
     pb_workshop_end_generation(&w->shop, w->generation);
+    pb_routes_free(w->routes);
     pb_workshop_close(&w->shop);
     fprintf(stderr, "patchbay: %s\n", err.msg);
     return 1;

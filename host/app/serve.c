@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+#include "app/serve.h"
+
+#include "endpoints/health.h"
+#include "endpoints/http_door.h"
+#include "endpoints/qlik_sse.h"
+#include "endpoints/reflection.h"
+#include "net/grpc_server.h"
+#include "net/http_server.h"
+#include "net/listener.h"
+#include "net/tls.h"
+
+/* One listener with everything behind it: gRPC or HTTP. */
+struct door {
+    struct pb_serving *serving;
+    const char *name; /* "sse", "http", "qrag.NAME" */
+    struct pb_listener *listener;
+    bool drained;
+
+    struct pb_grpc_server *grpc;
+    struct pb_sse *sse;
+    struct pb_health *health;
+
+    struct pb_http_server *http;
+    struct pb_http_door *endpoints;
+};
+
+struct pb_serving {
+    struct pb_serving_options o;
+    struct door *doors;
+    size_t n;
+    void (*drained)(void *user);
+    void *drained_user;
+};
+
+/* What the sections [listen "..."] and [qrag "..."] have in common. */
+struct place {
+    const char *name;
+    const struct pbay_config *cfg;
+    pbay_str address, tls_dir;
+};
+
+/* ------------------------------------------------------------------------------------------------ open */
+
+static bool loopback(pbay_str address)
+{
+    static const char *const own[] = {"127.", "localhost:", "[::1]:"};
+    for (size_t i = 0; i < PB_COUNTOF(own); i++)
+        if (pb_str_starts(address, pb_str_c(own[i]))) return true;
+    return false;
+}
+
+static int check_public(const struct place *p, struct pb_err *err)
+{
+    if (p->tls_dir.n || loopback(p->address) || pb_config_get_int(p->cfg, "insecure")) return 0;
+    return pb_config_fail(p->cfg, "address", err,
+                          "anybody who reaches %.*s could call functions: set tls_dir for mutual TLS, listen on 127.0.0.1, or "
+                          "write `insecure = yes` when the network itself keeps others out",
+                          PB_FMT(p->address));
+}
+
+static int listen_at(struct door *d, const struct place *p, const char *protocol, enum pb_tls_alpn alpn,
+                     void (*take)(void *user, struct pb_conn *conn), struct pb_err *err)
+{
+    if (check_public(p, err)) return -1;
+    struct pb_tls *tls = NULL;
+    if (p->tls_dir.n) {
+        char *dir = pb_strndup(p->tls_dir.p, p->tls_dir.n);
+        tls = pb_tls_server_from_dir(dir, alpn, err);
+        pb_free(dir);
+        if (!tls) return pb_fail_in(err, "%.*s", PB_FMT(pb_config_where(p->cfg, "tls_dir")));
+    }
+    char *address = pb_strndup(p->address.p, p->address.n);
+    const struct pb_listener_options o = {
+        .name = p->name, .address = address, .protocol = protocol, .tls = tls, .take = take, .user = d};
+    d->listener = pb_listener_open(d->serving->o.loop, &o, err);
+    pb_free(address);
+    pb_tls_unref(tls);
+    return d->listener ? 0 : pb_fail_in(err, "%.*s", PB_FMT(pb_config_where(p->cfg, "address")));
+}
+
+static void take_grpc(void *user, struct pb_conn *conn)
+{
+    struct door *d = user;
+    pb_grpc_server_take(d->grpc, conn);
+}
+
+static void take_http(void *user, struct pb_conn *conn)
+{
+    struct door *d = user;
+    pb_http_server_take(d->http, conn);
+}
+
+static struct door *add(struct pb_serving *s, const char *name)
+{
+    struct door *d = &s->doors[s->n++];
+    d->serving = s;
+    d->name = name;
+    return d;
+}
+
+static int open_sse(struct pb_serving *s, const struct place *p, const struct pb_catalog *catalog, struct pb_err *err)
+{
+    const struct pbay_config *limits = s->o.generation->site->limits;
+    const struct pb_grpc_options o = {.max_message = (size_t)pb_config_get_int(limits, "max_message"),
+                                      .max_streams = (uint32_t)pb_config_get_int(limits, "max_streams"),
+                                      .max_header = (uint32_t)pb_config_get_int(limits, "max_header")};
+    struct door *d = add(s, p->name);
+    d->grpc = pb_grpc_server_new(s->o.loop, p->name, &o);
+    d->sse = pb_sse_new(s->o.loop, d->grpc, catalog, s->o.flow, s->o.evaluator);
+    d->health = pb_health_new(d->grpc);
+    pb_reflection_register(d->grpc);
+    return listen_at(d, p, "gRPC (HTTP/2)", PB_ALPN_H2, take_grpc, err);
+}
+
+static int open_http(struct pb_serving *s, const struct place *p, struct pb_err *err)
+{
+    const struct pb_http_options o = {
+        .max_body = (size_t)pb_config_get_int(s->o.generation->site->limits, "max_body")};
+    struct door *d = add(s, p->name);
+    d->endpoints = pb_http_door_new(s->o.loop, &s->o.generation->catalog, s->o.flow, s->o.routes);
+    d->http = pb_http_server_new(s->o.loop, p->name, &o, &pb_http_door_ops, d->endpoints);
+    return listen_at(d, p, "HTTP/1.1", PB_ALPN_HTTP1, take_http, err);
+}
+
+static int open_all(struct pb_serving *s, struct pb_err *err)
+{
+    struct pb_generation *g = s->o.generation;
+    const struct pb_site_parts *listens = &g->site->listens;
+    s->doors = pb_zalloc((listens->n + g->n_qrags + 1) * sizeof *s->doors);
+    for (size_t i = 0; i < listens->n; i++) {
+        const struct pbay_config *cfg = listens->list[i].cfg;
+        struct place p = {.cfg = cfg,
+                          .address = pb_config_get_str(cfg, "address"),
+                          .tls_dir = pb_config_get_str(cfg, "tls_dir")};
+        bool sse = pb_str_is(listens->list[i].name, "sse");
+        p.name = sse ? "sse" : "http";
+        if (sse ? open_sse(s, &p, &g->catalog, err) : open_http(s, &p, err)) return -1;
+    }
+    for (size_t i = 0; i < g->n_qrags; i++) {
+        const struct pb_qrag *q = &g->qrags[i];
+        const struct place p = {.name = pb_arena_printf(&g->mem, "qrag.%.*s", PB_FMT(q->part->name)),
+                                .cfg = q->part->cfg,
+                                .address = q->address,
+                                .tls_dir = q->tls_dir};
+        if (open_sse(s, &p, &q->catalog, err)) return -1;
+    }
+    if (s->n) return 0;
+    return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: nothing to listen on: write a [listen \"sse\"] with an address",
+                   g->site->path);
+}
+
+struct pb_serving *pb_serving_open(const struct pb_serving_options *options, struct pb_err *err)
+{
+    struct pb_serving *s = pb_zalloc(sizeof *s);
+    s->o = *options;
+    if (open_all(s, err) == 0) return s;
+    pb_serving_free(s);
+    return NULL;
+}
+
+void pb_serving_each(const struct pb_serving *s, void (*fn)(void *user, const char *name, pbay_str address), void *user)
+{
+    for (size_t i = 0; i < s->n; i++) fn(user, s->doors[i].name, pb_listener_address(s->doors[i].listener));
+}
+
+/* ------------------------------------------------------------------------------------------------ the end */
+
+static void maybe_drained(struct pb_serving *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (!s->doors[i].drained) return;
+    void (*drained)(void *) = s->drained;
+    s->drained = NULL;
+    if (drained) drained(s->drained_user);
+}
+
+static void door_drained(void *user)
+{
+    struct door *d = user;
+    d->drained = true;
+    maybe_drained(d->serving);
+}
+
+void pb_serving_drain(struct pb_serving *s, void (*drained)(void *user), void *user)
+{
+    s->drained = drained;
+    s->drained_user = user;
+    for (size_t i = 0; i < s->n; i++) {
+        struct door *d = &s->doors[i];
+        pb_listener_close(d->listener);
+        d->listener = NULL;
+        if (d->health) pb_health_drain(d->health);
+        if (d->grpc) pb_grpc_server_drain(d->grpc, door_drained, d);
+        else pb_http_server_drain(d->http, door_drained, d);
+    }
+}
+
+/* Servers first: their calls end, and with them what the endpoints keep. */
+static void close_door(struct door *d)
+{
+    pb_listener_close(d->listener);
+    if (d->grpc) pb_grpc_server_free(d->grpc);
+    if (d->http) pb_http_server_free(d->http);
+    d->listener = NULL;
+    d->grpc = NULL;
+    d->http = NULL;
+    d->drained = true;
+}
+
+void pb_serving_abandon(struct pb_serving *s)
+{
+    for (size_t i = 0; i < s->n; i++) close_door(&s->doors[i]);
+    maybe_drained(s);
+}
+
+void pb_serving_free(struct pb_serving *s)
+{
+    if (!s) return;
+    for (size_t i = 0; i < s->n; i++) {
+        struct door *d = &s->doors[i];
+        close_door(d);
+        pb_sse_free(d->sse);
+        pb_health_free(d->health);
+        pb_http_door_free(d->endpoints);
+    }
+    pb_free(s->doors);
+    pb_free(s);
+}

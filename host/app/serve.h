@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The listeners of a worker and what answers behind each: Qlik's protocol ("sse", one per [qrag]), plain HTTP.
+ * Threads: the loop.
+ */
+#pragma once
+
+#include "app/generation.h"
+#include "flow/call.h"
+
+struct pb_evaluator;
+struct pb_routes;
+struct pb_serving;
+
+struct pb_serving_options {
+    struct pb_loop *loop;
+    struct pb_flow *flow;
+    struct pb_generation *generation;
+    struct pb_evaluator *evaluator; /* NULL: scripts are refused */
+    struct pb_routes *routes;       /* of plugins */
+};
+
+/* Open every listener that the configuration names. Returns owned; NULL with err: which, and why. */
+struct pb_serving *pb_serving_open(const struct pb_serving_options *options, struct pb_err *err);
+/* Walk the listeners: "sse", "127.0.0.1:50058". */
+void pb_serving_each(const struct pb_serving *s, void (*fn)(void *user, const char *name, pbay_str address), void *user);
+/* Take no more connections, let calls end; drained(user) when all have. */
+void pb_serving_drain(struct pb_serving *s, void (*drained)(void *user), void *user);
+/* What has not ended is lost. drained() of a drain under way comes from inside this. */
+void pb_serving_abandon(struct pb_serving *s);
+/* After it was drained or abandoned, or when the start failed. NULL is fine. */
+void pb_serving_free(struct pb_serving *s);
