@@ -7,7 +7,7 @@ file == 1 {
     rows++
     plan = $4 == "" ? "(unknown)" : $4
     seen[plan]++
-    if ($NF == "leaves") leaves[plan]++, total++
+    if ($NF == "leaves") { leaves[plan]++; total++ }
     else if ($NF == "") unanswered++
 }
 file == 2 && $NF != "" {
