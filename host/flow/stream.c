@@ -62,10 +62,10 @@ static int put(struct pb_stream *s, struct pbay_builder *out, struct pb_err *err
                      b->n_cols, fn->n_returns);
     else if (b && !s->columns_own) {
         converted = pb_builder_get();
-        for (uint32_t c = 0; c < b->n_cols && !rc; c++) {
+        for (uint32_t c = 0; c < b->n_cols; c++)
             pb_builder_column(converted, fn->returns[c].name, fn->returns[c].kind);
+        for (uint32_t c = 0; c < b->n_cols && !rc; c++)
             rc = pb_convert(pbay_batch_col(b, c), b->n_rows, converted, c, fn->on_bad, s->call->stats.rows_out, err);
-        }
         if (!rc) b = pb_builder_seal(converted, err);
         if (!b) rc = -1;
     }

@@ -128,9 +128,10 @@ static void gather(struct pb_unit *u)
     const pbay_batch *b = &u->rows.batch;
     struct pb_sent *s = &u->sent;
     s->rows = pb_builder_get();
+    for (uint32_t c = 0; c < b->n_cols; c++)
+        pb_builder_column(s->rows, pbay_batch_col(b, c)->name, pbay_batch_col(b, c)->kind);
     for (uint32_t c = 0; c < b->n_cols; c++) {
         const pbay_column *col = pbay_batch_col(b, c);
-        pb_builder_column(s->rows, col->name, col->kind);
         for (uint32_t k = 0; k < s->n_kept;) {
             uint32_t run = 1;
             while (k + run < s->n_kept && s->kept[k + run] == s->kept[k] + run) run++;
@@ -342,8 +343,10 @@ static struct pbay_builder *convert_all(struct pb_unit *u, struct pbay_builder *
     struct pbay_builder *out = pb_builder_get();
     for (uint32_t c = 0; c < in->n_cols; c++) {
         const struct pb_script_field *p = &want[c < n ? c : n - 1];
-        uint32_t oc = pb_builder_column(out, p->name.n && c < n ? p->name : pbay_batch_col(in, c)->name, p->kind);
-        if (pb_convert(pbay_batch_col(in, c), in->n_rows, out, oc, u->fn->on_bad, u->first_row, err)) {
+        pb_builder_column(out, p->name.n && c < n ? p->name : pbay_batch_col(in, c)->name, p->kind);
+    }
+    for (uint32_t c = 0; c < in->n_cols; c++) {
+        if (pb_convert(pbay_batch_col(in, c), in->n_rows, out, c, u->fn->on_bad, u->first_row, err)) {
             pb_builder_unref(out);
             pb_builder_unref(b);
             return NULL;
@@ -361,10 +364,9 @@ static struct pbay_builder *spread(struct pb_unit *u, struct pbay_builder *b, st
     const pbay_batch *in = pb_builder_seal(b, err);
     if (!in) return NULL;
     struct pbay_builder *out = pb_builder_get();
-    for (uint32_t c = 0; c < in->n_cols; c++) {
-        const pbay_column *col = pbay_batch_col(in, c);
-        scatter(u, col, out, pb_builder_column(out, col->name, col->kind));
-    }
+    for (uint32_t c = 0; c < in->n_cols; c++)
+        pb_builder_column(out, pbay_batch_col(in, c)->name, pbay_batch_col(in, c)->kind);
+    for (uint32_t c = 0; c < in->n_cols; c++) scatter(u, pbay_batch_col(in, c), out, c);
     spread_errors(u, in, out);
     pb_builder_unref(b);
     return out;
@@ -374,8 +376,9 @@ static struct pbay_builder *spread(struct pb_unit *u, struct pbay_builder *b, st
 static struct pbay_builder *all_null(struct pb_unit *u)
 {
     struct pbay_builder *out = pb_builder_get();
-    for (uint32_t c = 0; c < u->fn->n_returns; c++)
-        pb_builder_nulls(out, pb_builder_column(out, u->fn->returns[c].name, u->fn->returns[c].kind), u->rows.batch.n_rows);
+    const struct pb_script_field *returns = u->fn->returns;
+    for (uint32_t c = 0; c < u->fn->n_returns; c++) pb_builder_column(out, returns[c].name, returns[c].kind);
+    for (uint32_t c = 0; c < u->fn->n_returns; c++) pb_builder_nulls(out, c, u->rows.batch.n_rows);
     spread_errors(u, NULL, out);
     return out;
 }
