@@ -3,6 +3,9 @@
 #include "store/sqlite.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -11,25 +14,6 @@
 #include "base/mem.h"
 
 enum { BUSY_MS = 2000 }; /* for programs that do not know our lock, such as sqlite3's shell */
-
-static const char *const sql[PB_SQ_N_STMTS] = {
-    [PB_SQ_ID_OF_NAME] = "SELECT id FROM function_id WHERE scope = ?1 AND name = ?2 AND current = 1",
-    [PB_SQ_NAME_OF_ID] = "SELECT name FROM function_id WHERE scope = ?1 AND id = ?2",
-    [PB_SQ_ID_RETIRE] = "UPDATE function_id SET current = 0 WHERE scope = ?1 AND name = ?2 AND current = 1",
-    [PB_SQ_ID_PUT] = ("INSERT INTO function_id (scope, id, name, current, given, created_ms) VALUES (?1, ?2, "
-                      "?3, 1, ?4, ?5)"
-                      " ON CONFLICT (scope, id) DO UPDATE SET current = 1, given = excluded.given"),
-    [PB_SQ_SCOPE_ADD] = "INSERT INTO function_scope (scope, next_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-    [PB_SQ_SCOPE_NEXT] = "SELECT next_id FROM function_scope WHERE scope = ?1",
-    [PB_SQ_SCOPE_SET] = "UPDATE function_scope SET next_id = ?2 WHERE scope = ?1",
-    [PB_SQ_KV_GET] =
-        "SELECT value FROM kv WHERE space = ?1 AND key = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)",
-    [PB_SQ_KV_PUT] =
-        ("INSERT INTO kv (space, key, value, expires_ms) VALUES (?1, ?2, ?3, ?4)"
-         " ON CONFLICT (space, key) DO UPDATE SET value = excluded.value, expires_ms = excluded.expires_ms"),
-    [PB_SQ_KV_DELETE] = "DELETE FROM kv WHERE space = ?1 AND key = ?2",
-    [PB_SQ_KV_PRUNE] = "DELETE FROM kv WHERE rowid IN (SELECT rowid FROM kv WHERE expires_ms <= ?1 LIMIT 16)",
-};
 
 int pb_sq_fail(struct pb_sq *s, int rc, const char *doing, struct pb_err *err)
 {
@@ -76,7 +60,8 @@ int pb_sq_fail(struct pb_sq *s, int rc, const char *doing, struct pb_err *err)
 sqlite3_stmt *pb_sq_get(struct pb_sq *s, enum pb_sq_stmt which, struct pb_err *err)
 {
     if (s->stmts[which]) return s->stmts[which];
-    int rc = sqlite3_prepare_v3(s->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, &s->stmts[which], NULL);
+    int rc =
+        sqlite3_prepare_v3(s->db, pb_sq_sql[which], -1, SQLITE_PREPARE_PERSISTENT, &s->stmts[which], NULL);
     if (rc == SQLITE_OK) return s->stmts[which];
     pb_sq_fail(s, rc, "prepare", err);
     return NULL;
@@ -109,14 +94,75 @@ int pb_sq_run(struct pb_sq *s, sqlite3_stmt *st, struct pb_err *err)
     return rc < 0 ? -1 : 0;
 }
 
+static void bind_all(sqlite3_stmt *st, const char *types, va_list ap)
+{
+    for (int at = 1; *types; types++, at++) {
+        if (*types == 'i' || *types == 'z') {
+            int64_t v = va_arg(ap, int64_t);
+            if (v || *types == 'i') sqlite3_bind_int64(st, at, v);
+        } else if (*types != 'n') {
+            pbay_str v = va_arg(ap, pbay_str);
+            if (*types == 'b')
+                sqlite3_bind_blob64(st, at, v.n ? v.p : "", v.n, SQLITE_STATIC);
+            else if (*types == 't' || (*types == 'T' ? v.n != 0 : v.p != NULL))
+                pb_sq_text(st, at, v);
+        }
+    }
+}
+
+int pb_sq_find(struct pb_sq *s, enum pb_sq_stmt which, sqlite3_stmt **out, struct pb_err *err,
+               const char *types, ...)
+{
+    sqlite3_stmt *st = *out = pb_sq_get(s, which, err);
+    if (!st) return -1;
+    va_list ap;
+    va_start(ap, types);
+    bind_all(st, types, ap);
+    va_end(ap);
+    int rc = pb_sq_step(s, st, "read", err);
+    if (rc != 1) pb_sq_done(st);
+    return rc;
+}
+
+int pb_sq_write(struct pb_sq *s, enum pb_sq_stmt which, struct pb_err *err, const char *types, ...)
+{
+    sqlite3_stmt *st = pb_sq_get(s, which, err);
+    if (!st) return -1;
+    va_list ap;
+    va_start(ap, types);
+    bind_all(st, types, ap);
+    va_end(ap);
+    return pb_sq_run(s, st, err);
+}
+
+pbay_str pb_sq_col(sqlite3_stmt *st, int at)
+{
+    const char *p = sqlite3_column_blob(st, at);
+    return pb_str(p ? p : "", (size_t)sqlite3_column_bytes(st, at));
+}
+
 /* ------------------------------------------------------------------------ transactions */
+
+/*
+ * Two locks, for fairness: who waits for the turn stands at the gate, alone, and the one who just had the
+ * turn must pass the gate again behind him. With one lock the last holder is back before the others have
+ * woken up.
+ */
+static int lock_gate(struct pb_sq *s, short type)
+{
+    struct flock gate = {.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+    return fcntl(s->lock_fd, F_OFD_SETLKW, &gate);
+}
 
 int pb_sq_lock(struct pb_sq *s, struct pb_err *err)
 {
-    while (flock(s->lock_fd, LOCK_EX) != 0)
-        if (errno != EINTR)
-            return pb_fail(err, PBAY_UNAVAILABLE, "store lock %s.lock: %s", s->path, strerror(errno));
-    return 0;
+    int rc;
+    while ((rc = lock_gate(s, F_WRLCK)) != 0 && errno == EINTR) continue;
+    while (rc == 0 && (rc = flock(s->lock_fd, LOCK_EX)) != 0 && errno == EINTR) rc = 0;
+    int why = errno;
+    lock_gate(s, F_UNLCK);
+    if (rc == 0) return 0;
+    return pb_fail(err, PBAY_UNAVAILABLE, "store lock %s.lock: %s", s->path, strerror(why));
 }
 
 void pb_sq_unlock(struct pb_sq *s)
@@ -124,28 +170,64 @@ void pb_sq_unlock(struct pb_sq *s)
     flock(s->lock_fd, LOCK_UN);
 }
 
+static int command(struct pb_sq *s, const char *text, struct pb_err *err)
+{
+    errno = 0;
+    int rc = sqlite3_exec(s->db, text, NULL, NULL, NULL);
+    return rc == SQLITE_OK ? 0 : pb_sq_fail(s, rc, "write", err);
+}
+
 int pb_sq_begin(struct pb_sq *s, struct pb_err *err)
 {
+    if (s->depth) {
+        /* SQLite may have rolled back by itself, for instance when the disk is full. */
+        if (sqlite3_get_autocommit(s->db))
+            return pb_fail(err, PBAY_ABORTED, "store %s: the transaction was rolled back", s->path);
+        sqlite3_stmt *st = pb_sq_get(s, PB_SQ_SAVE, err);
+        if (!st || pb_sq_run(s, st, err) != 0) return -1;
+        s->depth++;
+        return 0;
+    }
     if (pb_sq_lock(s, err) != 0) return -1;
-    errno = 0;
-    int rc = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-    if (rc == SQLITE_OK) return 0;
-    pb_sq_fail(s, rc, "write", err);
+    if (command(s, "BEGIN IMMEDIATE", err) == 0) {
+        s->depth = 1;
+        return 0;
+    }
     pb_sq_unlock(s);
     return -1;
 }
 
+static int end_part(struct pb_sq *s, int rc, struct pb_err *err)
+{
+    if (sqlite3_get_autocommit(s->db))
+        return rc ? rc : pb_fail(err, PBAY_ABORTED, "store %s: the transaction was rolled back", s->path);
+    struct pb_err *why = rc ? NULL : err;
+    sqlite3_stmt *st;
+    if (rc != 0 && (!(st = pb_sq_get(s, PB_SQ_UNDO, why)) || pb_sq_run(s, st, why) != 0)) return -1;
+    if (!(st = pb_sq_get(s, PB_SQ_RELEASE, why)) || pb_sq_run(s, st, why) != 0) return -1;
+    return rc;
+}
+
 int pb_sq_end(struct pb_sq *s, int rc, struct pb_err *err)
 {
-    if (rc == 0) {
-        errno = 0;
-        int sq = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
-        if (sq != SQLITE_OK) rc = pb_sq_fail(s, sq, "write", err);
-    }
-    /* SQLite may have rolled back by itself, for instance when the disk is full. */
+    if (--s->depth) return end_part(s, rc, err);
+    if (rc == 0 && sqlite3_get_autocommit(s->db))
+        rc = pb_fail(err, PBAY_ABORTED, "store %s: the transaction was rolled back", s->path);
+    if (rc == 0) rc = command(s, "COMMIT", err);
     if (rc != 0 && !sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     pb_sq_unlock(s);
+    pb__store_ended(&s->head, rc == 0);
     return rc;
+}
+
+static int begin_sq(struct pb_store *store, struct pb_err *err)
+{
+    return pb_sq_begin(PB_CONTAINER(store, struct pb_sq, head), err);
+}
+
+static int end_sq(struct pb_store *store, int rc, struct pb_err *err)
+{
+    return pb_sq_end(PB_CONTAINER(store, struct pb_sq, head), rc, err);
 }
 
 /* ------------------------------------------------------------------------ open and close */
@@ -251,7 +333,33 @@ const struct pb_store_engine pb_store_sqlite = {
     .open = open_sq,
     .close = close_sq,
     .check = check_sq,
+    .begin = begin_sq,
+    .end = end_sq,
     .function_id = pb_sq_function_id,
     .kv_get = pb_sq_kv_get,
     .kv_put = pb_sq_kv_put,
+    .event_put = pb_sq_event_put,
+    .event_get = pb_sq_event_get,
+    .event_list = pb_sq_event_list,
+    .cursor_get = pb_sq_cursor_get,
+    .cursor_put = pb_sq_cursor_put,
+    .job_put = pb_sq_job_put,
+    .job_claim = pb_sq_job_claim,
+    .job_due = pb_sq_job_due,
+    .job_renew = pb_sq_job_renew,
+    .job_settle = pb_sq_job_settle,
+    .job_cancel = pb_sq_job_cancel,
+    .job_retry = pb_sq_job_retry,
+    .job_get = pb_sq_job_get,
+    .job_blob = pb_sq_job_blob,
+    .job_list = pb_sq_job_list,
+    .job_counts = pb_sq_job_counts,
+    .lease_take = pb_sq_lease_take,
+    .lease_renew = pb_sq_lease_renew,
+    .window_take = pb_sq_window_take,
+    .pause_set = pb_sq_pause_set,
+    .pause_list = pb_sq_pause_list,
+    .audit_put = pb_sq_audit_put,
+    .audit_list = pb_sq_audit_list,
+    .prune = pb_sq_prune,
 };

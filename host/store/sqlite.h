@@ -11,8 +11,11 @@
 
 #include "store/engine.h"
 
-/* Statements that are prepared once; the texts are in sqlite.c. */
+/* Statements that are prepared once; the texts are in sqlite_sql.c. */
 enum pb_sq_stmt {
+    PB_SQ_SAVE,
+    PB_SQ_UNDO,
+    PB_SQ_RELEASE,
     PB_SQ_ID_OF_NAME,
     PB_SQ_NAME_OF_ID,
     PB_SQ_ID_RETIRE,
@@ -24,14 +27,68 @@ enum pb_sq_stmt {
     PB_SQ_KV_PUT,
     PB_SQ_KV_DELETE,
     PB_SQ_KV_PRUNE,
+    PB_SQ_EVENT_KEY,
+    PB_SQ_EVENT_PUT,
+    PB_SQ_EVENT_KEY_PUT,
+    PB_SQ_EVENT_GET,
+    PB_SQ_EVENT_SEQ,
+    PB_SQ_EVENT_LIST,
+    PB_SQ_CURSOR_GET,
+    PB_SQ_CURSOR_PUT,
+    PB_SQ_JOB_OF_KEY,
+    PB_SQ_LANE_GET,
+    PB_SQ_LANE_PUT,
+    PB_SQ_LANE_SET,
+    PB_SQ_JOB_PUT,
+    PB_SQ_BLOB_PUT,
+    PB_SQ_BLOB_DROP,
+    PB_SQ_BLOB_GET,
+    PB_SQ_JOB_EXPIRED,
+    PB_SQ_JOB_LANES,
+    PB_SQ_JOB_CLAIM,
+    PB_SQ_JOB_LEASE_END,
+    PB_SQ_JOB_RENEW,
+    PB_SQ_JOB_SETTLE,
+    PB_SQ_JOB_STATE,
+    PB_SQ_JOB_CANCEL,
+    PB_SQ_JOB_RETRY,
+    PB_SQ_JOB_BY_SEQ,
+    PB_SQ_JOB_BY_ID,
+    PB_SQ_JOB_BY_KEY,
+    PB_SQ_JOB_LIST,
+    PB_SQ_JOB_BLOB,
+    PB_SQ_JOB_COUNTS,
+    PB_SQ_LEASE_GET,
+    PB_SQ_LEASE_PUT,
+    PB_SQ_LEASE_SET,
+    PB_SQ_WINDOW_USED,
+    PB_SQ_WINDOW_ROWS,
+    PB_SQ_WINDOW_ADD,
+    PB_SQ_WINDOW_DROP,
+    PB_SQ_PAUSE_PUT,
+    PB_SQ_PAUSE_DROP,
+    PB_SQ_PAUSE_LIST,
+    PB_SQ_AUDIT_PUT,
+    PB_SQ_AUDIT_LIST,
+    PB_SQ_PRUNE_EVENTS,
+    PB_SQ_PRUNE_BLOBS,
+    PB_SQ_PRUNE_JOBS,
+    PB_SQ_PRUNE_RESULTS,
+    PB_SQ_PRUNE_EXPIRY,
+    PB_SQ_PRUNE_STARTS,
+    PB_SQ_PRUNE_AUDIT,
+    PB_SQ_PRUNE_LANES,
     PB_SQ_N_STMTS
 };
+
+extern const char *const pb_sq_sql[PB_SQ_N_STMTS];
 
 struct pb_sq {
     struct pb_store head;
     sqlite3 *db;
     char *path;
     int lock_fd; /* PATH.lock */
+    int depth;   /* of transactions: the first is one, the others are savepoints in it */
     sqlite3_stmt *stmts[PB_SQ_N_STMTS];
 };
 
@@ -46,9 +103,25 @@ void pb_sq_done(sqlite3_stmt *st);
 /* Step to the end and reset: for statements that answer nothing. */
 int pb_sq_run(struct pb_sq *s, sqlite3_stmt *st, struct pb_err *err);
 
-/* Wait for the turn to write and begin. */
+/*
+ * Prepare, bind and step. types, one letter per parameter: t text, T text or NULL when empty, h text or NULL
+ * when its p is, b blob (pbay_str); i int64_t, z int64_t or NULL when 0, n NULL (nothing is passed). Texts
+ * are borrowed until the statement is done.
+ */
+/* 1 with a row in *out (pb_sq_done it), 0 none, -1. Further rows: pb_sq_step. */
+int pb_sq_find(struct pb_sq *s, enum pb_sq_stmt which, sqlite3_stmt **out, struct pb_err *err,
+               const char *types, ...);
+/* To the end. 0 or -1. */
+int pb_sq_write(struct pb_sq *s, enum pb_sq_stmt which, struct pb_err *err, const char *types, ...);
+/* Borrowed until the statement's next step. */
+pbay_str pb_sq_col(sqlite3_stmt *st, int at);
+
+/* Wait for the turn to write and begin; inside a transaction: a part that can be undone alone. */
 int pb_sq_begin(struct pb_sq *s, struct pb_err *err);
-/* rc 0: commit; else roll back, err stays. Gives up the turn either way. Returns 0 when it was committed. */
+/*
+ * rc 0: keep what was done since the begin that belongs to it; else undo it, err stays. The outermost commits
+ * and gives up the turn either way. Returns 0 when it was kept.
+ */
 int pb_sq_end(struct pb_sq *s, int rc, struct pb_err *err);
 int pb_sq_lock(struct pb_sq *s, struct pb_err *err);
 void pb_sq_unlock(struct pb_sq *s);
@@ -59,6 +132,54 @@ int pb_sq_function_id(struct pb_store *s, pbay_str scope, pbay_str name, int32_t
 int pb_sq_kv_get(struct pb_store *s, pbay_str space, pbay_str key, struct pb_buf *out, struct pb_err *err);
 int pb_sq_kv_put(struct pb_store *s, pbay_str space, pbay_str key, pbay_str value, const pbay_str *expected,
                  int64_t ttl_ms, struct pb_err *err);
+int pb_sq_event_put(struct pb_store *s, const struct pb_event_put *in, char id[PB_ID_SIZE], bool *known,
+                    struct pb_err *err);
+int pb_sq_event_get(struct pb_store *s, pbay_str id, struct pb_event **out, struct pb_err *err);
+int pb_sq_event_list(struct pb_store *s, const struct pb_event_filter *f, struct pb_events *out,
+                     struct pb_err *err);
+int pb_sq_cursor_get(struct pb_store *s, pbay_str connector, pbay_str source, struct pb_buf *out,
+                     struct pb_err *err);
+int pb_sq_cursor_put(struct pb_store *s, pbay_str connector, pbay_str source, pbay_str cursor,
+                     struct pb_err *err);
+int pb_sq_job_put(struct pb_store *s, const struct pb_job_put *in, char id[PB_ID_SIZE], bool *known,
+                  struct pb_err *err);
+int pb_sq_job_claim(struct pb_store *s, const struct pb_claim *c, struct pb_jobs *out, struct pb_err *err);
+int pb_sq_job_due(struct pb_store *s, const pbay_str *queues, size_t n_queues, int64_t *due_ms,
+                  struct pb_err *err);
+int pb_sq_job_renew(struct pb_store *s, pbay_str id, int64_t fence, int64_t lease_ms, bool *cancel,
+                    struct pb_err *err);
+int pb_sq_job_settle(struct pb_store *s, const struct pb_settle *in, enum pb_job_state *state,
+                     struct pb_err *err);
+int pb_sq_job_cancel(struct pb_store *s, pbay_str id, struct pb_err *err);
+int pb_sq_job_retry(struct pb_store *s, pbay_str id, struct pb_err *err);
+int pb_sq_job_get(struct pb_store *s, pbay_str id, pbay_str key, struct pb_job **out, struct pb_err *err);
+int pb_sq_job_blob(struct pb_store *s, pbay_str id, bool result, struct pb_buf *out, struct pb_err *err);
+int pb_sq_job_list(struct pb_store *s, const struct pb_job_filter *f, struct pb_jobs *out,
+                   struct pb_err *err);
+int pb_sq_job_counts(struct pb_store *s,
+                     void (*each)(void *user, pbay_str queue, enum pb_job_state state, uint64_t n),
+                     void *user, struct pb_err *err);
+int pb_sq_lease_take(struct pb_store *s, pbay_str name, pbay_str owner, int64_t ttl_ms, int64_t *fence,
+                     struct pb_err *err);
+int pb_sq_lease_renew(struct pb_store *s, pbay_str name, int64_t fence, int64_t ttl_ms, struct pb_err *err);
+int pb_sq_window_take(struct pb_store *s, pbay_str key, uint32_t n, int64_t window_ms, uint32_t want,
+                      int64_t *after_ms, struct pb_err *err);
+int pb_sq_pause_set(struct pb_store *s, const struct pb_pause *p, bool on, bool *changed, struct pb_err *err);
+int pb_sq_pause_list(struct pb_store *s, struct pb_pauses *out, struct pb_err *err);
+int pb_sq_audit_put(struct pb_store *s, const struct pb_audit *a, struct pb_err *err);
+int pb_sq_audit_list(struct pb_store *s, int64_t before_seq, uint32_t limit, struct pb_audits *out,
+                     struct pb_err *err);
+int pb_sq_prune(struct pb_store *s, const struct pb_retention *keep, bool *more, struct pb_err *err);
+/*
+ * How many more starts a window allows at `now`; with none, *free_ms is when there will be one. For the
+ * transaction that then adds them.
+ */
+int pb_sq_window_room(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_ms, int64_t want, int64_t now,
+                      int64_t *room, int64_t *free_ms, struct pb_err *err);
+int pb_sq_window_add(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_ms, int64_t now,
+                     struct pb_err *err);
+/* The job in the statement's row. Returned owned. */
+struct pb_job *pb_sq_job_row(sqlite3_stmt *st, pbay_str input);
 /* Create what is missing and check whose it is; the lock file stays open in s->lock_fd. */
 int pb_sq_files(struct pb_sq *s, struct pb_err *err);
 /* Bring the schema up to date, each step in a transaction of its own. Call under the lock. */

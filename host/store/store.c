@@ -5,6 +5,7 @@
 
 #include "base/attr.h"
 #include "base/check.h"
+#include "base/mem.h"
 #include "store/engine.h"
 
 static const struct pb_store_engine *const engines[] = {&pb_store_sqlite};
@@ -37,7 +38,52 @@ int pb_store_check(struct pb_store *s, struct pb_err *err)
     return s->engine->check(s, err);
 }
 
-static int check_name(const char *what, pbay_str s, size_t least, struct pb_err *err)
+int pb_store_atomic(struct pb_store *s, int (*fn)(struct pb_store *s, void *user, struct pb_err *err),
+                    void *user, struct pb_err *err)
+{
+    PB_MAGIC_CHECK(s, PB_STORE_MAGIC);
+    if (s->engine->begin(s, err) != 0) return -1;
+    return s->engine->end(s, fn(s, user, err), err);
+}
+
+void pb_store_on_work(struct pb_store *s, void (*fn)(void *user), void *user)
+{
+    PB_MAGIC_CHECK(s, PB_STORE_MAGIC);
+    s->on_work = fn;
+    s->on_work_user = user;
+}
+
+void pb__store_ended(struct pb_store *s, bool committed)
+{
+    bool work = s->work && committed;
+    s->work = false;
+    if (work && s->on_work) s->on_work(s->on_work_user);
+}
+
+void *pb__store_pack(const void *src, size_t size, const size_t *strs, size_t n)
+{
+    size_t all = size;
+    for (size_t i = 0; i < n; i++)
+        all += ((const pbay_str *)(const void *)((const char *)src + strs[i]))->n + 1;
+    char *out = pb_alloc(all), *at = out + size;
+    memcpy(out, src, size);
+    for (size_t i = 0; i < n; i++) {
+        pbay_str *s = (pbay_str *)(void *)(out + strs[i]);
+        if (s->n) memcpy(at, s->p, s->n);
+        s->p = at;
+        at[s->n] = 0;
+        at += s->n + 1;
+    }
+    return out;
+}
+
+int pb__check_size(const char *what, pbay_str s, size_t most, struct pb_err *err)
+{
+    if (s.n <= most) return 0;
+    return pb_fail(err, PBAY_INVALID_ARGUMENT, "a %s of %zu bytes; expected at most %zu", what, s.n, most);
+}
+
+int pb__check_name(const char *what, pbay_str s, size_t least, struct pb_err *err)
 {
     if (s.n < least || s.n > PB_STORE_NAME_MAX)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "a %s of %zu bytes; expected %zu to %d", what, s.n, least,
@@ -51,7 +97,8 @@ int pb_store_function_id(struct pb_store *s, pbay_str scope, pbay_str name, int3
                          struct pb_err *err)
 {
     PB_MAGIC_CHECK(s, PB_STORE_MAGIC);
-    if (check_name("scope", scope, 0, err) != 0 || check_name("function name", name, 1, err) != 0) return -1;
+    if (pb__check_name("scope", scope, 0, err) != 0 || pb__check_name("function name", name, 1, err) != 0)
+        return -1;
     if (explicit_id < -1)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "function id %d; expected 0 to 2147483647", explicit_id);
     return s->engine->function_id(s, scope, name, explicit_id, id, err);
@@ -59,7 +106,7 @@ int pb_store_function_id(struct pb_store *s, pbay_str scope, pbay_str name, int3
 
 static int check_key(pbay_str space, pbay_str key, struct pb_err *err)
 {
-    if (check_name("space", space, 1, err) != 0) return -1;
+    if (pb__check_name("space", space, 1, err) != 0) return -1;
     if (!key.n || key.n > PB_STORE_KEY_MAX)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "a key of %zu bytes; expected 1 to %d", key.n,
                        PB_STORE_KEY_MAX);

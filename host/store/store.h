@@ -31,6 +31,7 @@ enum {
     PB_STORE_NAME_MAX = 256,      /* bytes of a scope, a space or a function's name */
     PB_STORE_KEY_MAX = 512,       /* bytes of a key */
     PB_STORE_VALUE_MAX = 1 << 20, /* bytes of a value */
+    PB_LIST_MAX = 1000,           /* rows of one list */
 };
 
 /*
@@ -48,6 +49,19 @@ void pb_store_close(struct pb_store *s);
  * wrong.
  */
 int pb_store_check(struct pb_store *s, struct pb_err *err);
+
+/*
+ * Several verbs as one: all that fn does with s is kept when it returns 0 and undone when it returns -1. May
+ * be nested; an inner one that fails is undone alone. Returns what fn returned, or -1 with err when it could
+ * not be kept.
+ */
+int pb_store_atomic(struct pb_store *s, int (*fn)(struct pb_store *s, void *user, struct pb_err *err),
+                    void *user, struct pb_err *err);
+/*
+ * fn(user) after each commit with which a job became due, or will be: whoever runs jobs looks again. Called
+ * on the thread that uses s; one fn, NULL for none.
+ */
+void pb_store_on_work(struct pb_store *s, void (*fn)(void *user), void *user);
 
 /*
  * The id of a function, the same in every process and for ever, also when the function goes and comes back.

@@ -17,16 +17,18 @@
 #include "store_suite.h"
 
 static const struct store_factory *factory;
-static char *url;
+char *suite_url;
+#define url    suite_url
+#define opened suite_open
 
-static int setup(void **state)
+int suite_setup(void **state)
 {
     (void)state;
     url = factory->make();
     return 0;
 }
 
-static int teardown(void **state)
+int suite_teardown(void **state)
 {
     (void)state;
     pb_clock_fake(-1);
@@ -35,7 +37,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct pb_store *opened(void)
+struct pb_store *suite_open(void)
 {
     struct pb_err err = {0};
     struct pb_store *s = NULL;
@@ -381,11 +383,12 @@ static void test_check(void **state)
 int store_suite_run(const struct store_factory *f)
 {
     factory = f;
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, suite_setup, suite_teardown)
     const struct CMUnitTest tests[] = {
         T(test_ids_stay), T(test_explicit_ids), T(test_moved_ids), T(test_processes), T(test_killed),
         T(test_kv),       T(test_kv_expected),  T(test_kv_ttl),    T(test_kv_sizes),  T(test_check),
     };
     print_message("engine %s\n", f->name);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL) + suite_events() + suite_jobs() + suite_control() +
+           suite_async();
 }

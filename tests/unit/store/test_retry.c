@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* What comes after a failure: every rule of effect and repeat. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "store/retry.h"
+
+struct row {
+    enum pb_job_phase phase;
+    enum pb_job_repeat repeat;
+    uint32_t before, effect, n; /* effect so far; of this failure; attempts or tries of 3 */
+    int32_t code;
+    enum pb_job_state state;
+    enum pb_job_phase next;
+};
+
+#define NONE  PBAY_EFFECT_NONE
+#define MAYBE PBAY_EFFECT_MAYBE
+#define SOFT  PBAY_UNAVAILABLE
+#define HARD  PBAY_INVALID_ARGUMENT
+
+static void test_rules(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {PB_JOB_RUN, PB_REPEAT_SAFE, NONE, MAYBE, 1, SOFT, PB_JOB_WAITING, PB_JOB_RUN},
+        {PB_JOB_RUN, PB_REPEAT_SAFE, NONE, MAYBE, 3, SOFT, PB_JOB_DEAD, PB_JOB_RUN},
+        {PB_JOB_RUN, PB_REPEAT_SAFE, NONE, MAYBE, 1, HARD, PB_JOB_DEAD, PB_JOB_RUN},
+        {PB_JOB_RUN, PB_REPEAT_KEYED, MAYBE, MAYBE, 2, SOFT, PB_JOB_WAITING, PB_JOB_RUN},
+        {PB_JOB_RUN, PB_REPEAT_CHECK, NONE, NONE, 1, SOFT, PB_JOB_WAITING, PB_JOB_RUN},
+        {PB_JOB_RUN, PB_REPEAT_CHECK, NONE, NONE, 1, HARD, PB_JOB_DEAD, PB_JOB_RUN},
+        {PB_JOB_RUN, PB_REPEAT_CHECK, NONE, MAYBE, 1, SOFT, PB_JOB_WAITING, PB_JOB_CHECK},
+        {PB_JOB_RUN, PB_REPEAT_CHECK, NONE, MAYBE, 1, HARD, PB_JOB_WAITING, PB_JOB_CHECK},
+        {PB_JOB_RUN, PB_REPEAT_CHECK, NONE, MAYBE, 3, SOFT, PB_JOB_WAITING, PB_JOB_CHECK},
+        {PB_JOB_CHECK, PB_REPEAT_CHECK, MAYBE, NONE, 1, SOFT, PB_JOB_WAITING, PB_JOB_CHECK},
+        {PB_JOB_CHECK, PB_REPEAT_CHECK, MAYBE, NONE, 3, SOFT, PB_JOB_PARKED, PB_JOB_CHECK},
+        {PB_JOB_CHECK, PB_REPEAT_CHECK, MAYBE, NONE, 1, HARD, PB_JOB_PARKED, PB_JOB_CHECK},
+        {PB_JOB_POLL, PB_REPEAT_CHECK, MAYBE, NONE, 1, SOFT, PB_JOB_WAITING, PB_JOB_POLL},
+        {PB_JOB_POLL, PB_REPEAT_SAFE, MAYBE, NONE, 3, SOFT, PB_JOB_DEAD, PB_JOB_POLL},
+        {PB_JOB_POLL, PB_REPEAT_SAFE, MAYBE, NONE, 1, HARD, PB_JOB_DEAD, PB_JOB_POLL},
+    };
+    for (size_t i = 0; i < PB_COUNTOF(rows); i++) {
+        const struct row *r = &rows[i];
+        struct pb_err why = {.code = r->code, .effect = r->effect};
+        struct pb_job job = {.phase = r->phase, .repeat = r->repeat, .effect = r->before, .max_attempts = 3};
+        job.attempt = r->phase == PB_JOB_RUN ? r->n : 1;
+        job.tries = r->phase == PB_JOB_RUN ? 0 : r->n;
+        struct pb_verdict v = pb_job_verdict(&job, &why, 7);
+        if (v.state != r->state || v.phase != r->next)
+            fail_msg("row %zu: %s, phase %d", i, pb_job_state_name(v.state), v.phase);
+        assert_int_equal(v.effect, r->before > r->effect ? r->before : r->effect);
+    }
+}
+
+static void test_advice(void **state)
+{
+    (void)state;
+    struct pb_err e = {.code = PBAY_INTERNAL};
+    assert_false(pb_err_transient(&e));
+    e.advice = PBAY_ADVICE_RETRY;
+    assert_true(pb_err_transient(&e));
+    e = (struct pb_err){.code = PBAY_RESOURCE_EXHAUSTED, .advice = PBAY_ADVICE_SPLIT};
+    assert_true(pb_err_transient(&e));
+    /* A cancelled job is not tried again. */
+    struct pb_job job = {.attempt = 1, .max_attempts = 9, .cancel = true};
+    assert_int_equal(pb_job_verdict(&job, &e, 0).state, PB_JOB_CANCELLED);
+}
+
+static void test_delay(void **state)
+{
+    (void)state;
+    for (uint64_t r = 0; r < 100000; r += 777) {
+        assert_in_range(pb_backoff_ms(1, false, r), 500, 1000);
+        assert_in_range(pb_backoff_ms(4, false, r), 4000, 8000);
+        assert_in_range(pb_backoff_ms(1, true, r), 2500, 5000);
+        assert_in_range(pb_backoff_ms(1000, true, r), 150000, 300000);
+    }
+    struct pb_job job = {.attempt = 1, .max_attempts = 9};
+    struct pb_err e = {.code = PBAY_UNAVAILABLE, .retry_after_ms = 60000};
+    for (uint64_t r = 0; r < 100000; r += 777)
+        assert_in_range(pb_job_verdict(&job, &e, r).after_ms, 60000, 66000);
+    e.retry_after_ms = INT64_MAX;
+    assert_in_range(pb_job_verdict(&job, &e, 1).after_ms, 24 * 3600 * 1000, 27 * 3600 * 1000);
+    e.retry_after_ms = -5;
+    assert_in_range(pb_job_verdict(&job, &e, 1).after_ms, 500, 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_advice),
+        cmocka_unit_test(test_delay),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
