@@ -21,7 +21,7 @@ bool pb_err_transient(const struct pb_err *err)
     }
 }
 
-int64_t pb_backoff_ms(uint32_t n, bool slow, uint64_t random)
+int64_t pb_job_delay_ms(uint32_t n, bool slow, uint64_t random)
 {
     int64_t ms = slow ? SLOW_FIRST_MS : FIRST_MS;
     for (uint32_t i = 1; i < n && ms < MOST_MS; i++) ms *= 2;
@@ -31,7 +31,7 @@ int64_t pb_backoff_ms(uint32_t n, bool slow, uint64_t random)
 
 static int64_t delay(uint32_t n, const struct pb_err *why, uint64_t random)
 {
-    int64_t ms = pb_backoff_ms(n, why->advice == PBAY_ADVICE_SLOW, random);
+    int64_t ms = pb_job_delay_ms(n, why->advice == PBAY_ADVICE_SLOW, random);
     int64_t least = why->retry_after_ms < RETRY_AFTER_MOST_MS ? why->retry_after_ms : RETRY_AFTER_MOST_MS;
     if (least <= 0) return ms;
     /* Not all at the very moment the other side named. */

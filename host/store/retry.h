@@ -22,4 +22,4 @@ struct pb_verdict pb_job_verdict(const struct pb_job *job, const struct pb_err *
 /* Would the same again, later, possibly succeed? By the error's advice, else by its code. */
 bool pb_err_transient(const struct pb_err *err);
 /* The delay after the n-th failure (from 1) in ms, without retry_after. */
-int64_t pb_backoff_ms(uint32_t n, bool slow, uint64_t random);
+int64_t pb_job_delay_ms(uint32_t n, bool slow, uint64_t random);

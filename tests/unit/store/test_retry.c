@@ -73,10 +73,10 @@ static void test_delay(void **state)
 {
     (void)state;
     for (uint64_t r = 0; r < 100000; r += 777) {
-        assert_in_range(pb_backoff_ms(1, false, r), 500, 1000);
-        assert_in_range(pb_backoff_ms(4, false, r), 4000, 8000);
-        assert_in_range(pb_backoff_ms(1, true, r), 2500, 5000);
-        assert_in_range(pb_backoff_ms(1000, true, r), 150000, 300000);
+        assert_in_range(pb_job_delay_ms(1, false, r), 500, 1000);
+        assert_in_range(pb_job_delay_ms(4, false, r), 4000, 8000);
+        assert_in_range(pb_job_delay_ms(1, true, r), 2500, 5000);
+        assert_in_range(pb_job_delay_ms(1000, true, r), 150000, 300000);
     }
     struct pb_job job = {.attempt = 1, .max_attempts = 9};
     struct pb_err e = {.code = PBAY_UNAVAILABLE, .retry_after_ms = 60000};
