@@ -193,7 +193,7 @@ static int find_end(struct pb_csv_file *f, size_t *n, size_t *whole, struct pb_e
 
 int pb_csv_next(struct pb_csv_file *f, pbay_str *raw, struct pb_err *err)
 {
-    size_t n, whole;
+    size_t n = 0, whole = 0;
     if (!f->started) {
         while (f->buf.n < 3) {
             int rc = more(f, err);

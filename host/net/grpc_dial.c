@@ -130,7 +130,7 @@ static int connect_unix(struct pb_dial *d, const char *path, int64_t deadline, s
 
 static int connect_tcp(struct pb_dial *d, int64_t deadline, struct pb_err *err)
 {
-    const char *port;
+    const char *port = NULL;
     if (split_address(d->address, &d->host, &port, err)) return -1;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV}, *list;
     int rc = getaddrinfo(d->host, port, &hints, &list);

@@ -129,7 +129,7 @@ void pb_h2_respond(struct pb_h2_stream *s, const pbay_header *fields, size_t n, 
     if (s->responded || s->reset || !s->h2) return;
     s->responded = true;
     if (no_body) s->finished = true;
-    nghttp2_nv stack[16], *nv = stack;
+    nghttp2_nv stack[16] = {0}, *nv = stack;
     if (n > PB_COUNTOF(stack)) nv = pb_array(n, sizeof *nv);
     for (size_t i = 0; i < n; i++)
         nv[i] = (nghttp2_nv){(uint8_t *)(uintptr_t)fields[i].name.p, (uint8_t *)(uintptr_t)fields[i].value.p,

@@ -72,8 +72,8 @@ static int finish(struct pb_plugin *p, entry_fn get_entry, struct pb_plugin **ou
 
 int pb_plugin_load_fd(int fd, const char *path, struct pb_plugin **out, struct pb_err *err)
 {
-    void *dl;
-    entry_fn get_entry;
+    void *dl = NULL;
+    entry_fn get_entry = NULL;
     if (pb_image_check(fd, path, err) || open_library(fd, path, &dl, &get_entry, err)) return -1;
     struct pb_plugin *p = pb_zalloc(sizeof *p);
     p->path = pb_strdup(path);

@@ -135,7 +135,7 @@ static int find_and_settle(struct pb_sq *s, const struct pb_settle *in, int64_t 
 
 static int settle(struct pb_sq *s, const struct pb_settle *in, enum pb_job_state *state, struct pb_err *err)
 {
-    int64_t seq;
+    int64_t seq = 0;
     int rc = find_and_settle(s, in, &seq, state, err);
     if (rc < 0) return -1;
     if (rc == 0) return not_yours(s, in->id, in->fence, err);

@@ -355,7 +355,9 @@ static pbay_str authorization(pbay_sigv4 *s, pbay_str key_id, pbay_str region, p
 /* `names` and the texts of *out move with s->text. */
 static int32_t room_for_authorization(pbay_sigv4 *s, size_t n, pbay_sigv4_signed *out, pbay_str *names)
 {
-    size_t names_at = (size_t)(names->p - s->text), sts_at = (size_t)(out->string_to_sign.p - s->text);
+    /* As numbers: s->text may move, and pointers into it are not to be touched then. */
+    uintptr_t old = (uintptr_t)s->text;
+    size_t names_at = (uintptr_t)names->p - old, sts_at = (uintptr_t)out->string_to_sign.p - old;
     if (pbay__sigv4_room(s, n)) return PBAY_RESOURCE_EXHAUSTED;
     names->p = s->text + names_at;
     out->canonical_request.p = s->text;
