@@ -34,12 +34,11 @@ static void sock_freed(uv_handle_t *h)
 
 static void on_socket_event(uv_poll_t *poll, int status, int events);
 
-static struct pb_fetch_sock *sock_new(struct pb_http_client *c, curl_socket_t fd, bool ours)
+static struct pb_fetch_sock *sock_new(struct pb_http_client *c, curl_socket_t fd)
 {
     struct pb_fetch_sock *s = pb_zalloc(sizeof *s);
     s->client = c;
     s->fd = fd;
-    s->ours = ours;
     int rc = uv_poll_init(pb_loop_uv(c->loop), &s->poll, fd);
     if (rc) {
         pb_free(s);
@@ -94,10 +93,9 @@ curl_socket_t pb__fetch_open_socket(void *user, curlsocktype purpose, struct cur
     }
     int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, addr->protocol);
     if (fd < 0) return CURL_SOCKET_BAD;
-    if (!sock_new(ex->client, fd, true)) {
-        close(fd);
-        return CURL_SOCKET_BAD;
-    }
+    /* Should another socket of this number have been closed behind our back, its handle watches nothing. */
+    struct pb_fetch_sock *stale = sock_of(ex->client, fd);
+    if (stale) sock_drop(stale);
     return fd;
 }
 
@@ -111,19 +109,22 @@ int pb__fetch_close_socket(void *user, curl_socket_t fd)
 static int on_watch(CURL *easy, curl_socket_t fd, int what, void *user, void *sockp)
 {
     struct pb_http_client *c = user;
-    (void)easy, (void)sockp;
+    struct pb_fetch_exchange *ex = NULL;
+    (void)sockp;
     struct pb_fetch_sock *s = sock_of(c, fd);
     if (what == CURL_POLL_REMOVE) {
         if (!s) return 0;
         s->want = 0;
-        if (!s->ours)
+        if (!s->served)
             sock_drop(s);
         else if (s->polling != UV_READABLE) /* at rest, only its closing is of interest */
             sock_watch(s, 0);
         return 0;
     }
-    if (!s) s = sock_new(c, fd, false);
+    if (!s) s = sock_new(c, fd);
     if (!s) return -1;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&ex);
+    if (ex && ex->sent) s->served = true;
     s->want = what;
     sock_watch(s, events_of(what));
     return 0;
@@ -451,6 +452,8 @@ static void maybe_finish_closing(struct pb_http_client *c)
         curl_multi_cleanup(multi);
         pb_timer_cancel(&c->timer);
         pb_defer_cancel(&c->kick);
+        for (uint32_t i = 0; i < c->n_socks; i++)
+            if (c->socks[i]) sock_drop(c->socks[i]);
     }
     if (c->open_polls) return;
     pb_defer_cancel(&c->reap);

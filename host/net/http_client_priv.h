@@ -15,8 +15,9 @@
 enum { PB_FETCH_IDLE_MAX = 256, PB_FETCH_KEEP = 64 * 1024 };
 
 /*
- * A socket that curl watches. One that we opened keeps its poll handle while its connection rests in the pool, so
- * that a request on it costs no epoll_ctl; curl's own (the resolver's) is forgotten with POLL_REMOVE.
+ * A socket that curl watches. Once a request has gone out on it, it keeps its poll handle while its connection rests
+ * in the pool, so that the next request costs no epoll_ctl; we learn of its end by pb__fetch_close_socket. Others (of
+ * the resolver, or of attempts to connect, which curl closes without a word) are forgotten with CURL_POLL_REMOVE.
  */
 struct pb_fetch_sock {
     uv_poll_t poll;
@@ -24,7 +25,7 @@ struct pb_fetch_sock {
     curl_socket_t fd;
     int want;    /* what curl asked for: CURL_POLL_IN, OUT, INOUT; 0: the connection rests */
     int polling; /* what uv watches: UV_READABLE | UV_WRITABLE; 0: nothing */
-    bool ours;
+    bool served;
 };
 
 struct pb_fetch_line {

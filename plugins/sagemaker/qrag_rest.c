@@ -311,10 +311,9 @@ static int32_t submit_echo(struct sagemaker *sm, void *bound, pbay_call call, co
 {
     (void)bound, (void)why;
     pbay_builder *out = sm->batch->create(sm->host);
-    for (uint32_t i = 0; i < in->n_cols; i++) {
-        const pbay_column *col = pbay_batch_col(in, i);
-        sm->batch->copy(out, sm->batch->add_column(out, col->name, col->kind), col, 0, in->n_rows);
-    }
+    for (uint32_t i = 0; i < in->n_cols; i++)
+        sm->batch->add_column(out, pbay_batch_col(in, i)->name, pbay_batch_col(in, i)->kind);
+    for (uint32_t i = 0; i < in->n_cols; i++) sm->batch->copy(out, i, pbay_batch_col(in, i), 0, in->n_rows);
     pbay_result ok = PBAY_RESULT_OK;
     sm->call->complete(call, &ok, out);
     return PBAY_OK;
