@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "plugin/flatten.h"
 #include "plugin/operation_priv.h"
 
 static size_t batch_bytes(const struct pbay_builder *b)
