@@ -29,3 +29,4 @@ int suite_events(void);
 int suite_jobs(void);
 int suite_control(void);
 int suite_async(void);
+int suite_runner(void);
