@@ -152,7 +152,6 @@ static void stop(struct pb_connector *c)
         c->plugin->entry.stop(c->self);
         pb_visit_leave(&v);
     }
-    pb_service_timer_stop(c);
     pb_service_work_stop(c);
 }
 
@@ -160,6 +159,7 @@ static void close_now(struct pb_connector *c, bool clean)
 {
     pb_timer_cancel(&c->close_limit);
     pb_defer_cancel(&c->close_step);
+    pb_service_timer_stop(c);
     pb_registry_unlink(c->registry, c);
     c->plugin->n_connectors--;
     void (*closed)(void *, bool) = c->closed;

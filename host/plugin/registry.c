@@ -213,3 +213,38 @@ void pb_registry_unlink(struct pb_registry *r, struct pb_connector *c)
 {
     pb_map_remove(&r->connectors, pb_str_c(c->name));
 }
+
+void pb_registry_publish(struct pb_registry *r)
+{
+    struct pb_metrics *m = r->env->metrics;
+    if (!m) return;
+    for (size_t i = 0; i < r->connectors.n; i++) {
+        struct pb_connector *c = r->connectors.entries[i].value;
+        const struct pb_connector_stats *s = &c->stats;
+        const struct {
+            const char *name, *help;
+            enum pb_metric_type type;
+            uint64_t value;
+        } all[] = {
+            {"connector_calls_total", "Batches and streams that the plugin took.", PB_METRIC_COUNTER,
+             s->calls},
+            {"connector_refused_total", "Batches and streams that it refused.", PB_METRIC_COUNTER,
+             s->refused},
+            {"connector_failed_total", "Those it took and that failed.", PB_METRIC_COUNTER, s->failed},
+            {"connector_rows_total", "Rows sent.", PB_METRIC_COUNTER, s->rows},
+            {"connector_late_total", "Calls answered in the plugin's place.", PB_METRIC_COUNTER, s->late},
+            {"connector_faults_total", "Breaches of the rules by the plugin.", PB_METRIC_COUNTER, s->faults},
+            {"connector_in_flight", "What the plugin has not finished.", PB_METRIC_GAUGE, s->in_flight},
+            {"connector_state", "1 up, 2 degraded, 3 out.", PB_METRIC_GAUGE,
+             (uint64_t)pb_connector_state(c, NULL)},
+        };
+        struct pb_buf labels = {0};
+        pb_metric_label(&labels, "connector", pb_str_c(c->name));
+        pb_metric_label(&labels, "plugin", pb_str_c(c->plugin->name));
+        pb_buf_ch(&labels, 0);
+        for (size_t k = 0; k < PB_COUNTOF(all); k++)
+            pb_metric_set(m, pb_metric(m, all[k].type, all[k].name, labels.p, all[k].help),
+                          (int64_t)all[k].value);
+        pb_buf_free(&labels);
+    }
+}

@@ -49,3 +49,6 @@ struct pb_connector *pb_registry_connector(const struct pb_registry *r, pbay_str
 size_t pb_registry_n_connectors(const struct pb_registry *r);
 struct pb_connector *pb_registry_connector_at(const struct pb_registry *r, size_t i);
 const struct pb_plugin_env *pb_registry_env(const struct pb_registry *r);
+
+/* Write the connectors' counts into env.metrics: before they are shown. */
+void pb_registry_publish(struct pb_registry *r);

@@ -170,6 +170,7 @@ const pbay_batch_1 pb_service_batch = {
     .copy = batch_copy,
     .row_error = pb_builder_row_error,
     .seal = batch_seal,
+    .clear_rows = pb_builder_clear_rows,
     .reset = pb_builder_reset,
     .to_num = batch_to_num,
     .json_text = batch_json_text,

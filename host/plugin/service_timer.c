@@ -55,7 +55,7 @@ static pbay_timer timer_start(const pbay_host *host, int64_t delay_ms, int64_t p
                               void (*fn)(void *user), void *user)
 {
     struct pb_connector *c = pb_connector_of(host);
-    if (c->stopped || pb_connector_locked(c, PBAY_SVC_TIMER)) return 0;
+    if (pb_connector_locked(c, PBAY_SVC_TIMER)) return 0;
     if (!c->timers) c->timers = pb_zalloc(sizeof *c->timers);
     struct plugin_timer *t = pb_zalloc(sizeof *t);
     t->timer.fn = fire;

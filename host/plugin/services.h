@@ -21,8 +21,9 @@ extern const struct pbay_secret_1 pb_service_secret;
 extern const struct pbay_timer_1 pb_service_timer;
 extern const struct pbay_work_1 pb_service_work;
 
-/* A connector stops: what it left running ends, and each ends its share of stats.in_flight. */
+/* Before an instance is destroyed. */
 void pb_service_timer_stop(struct pb_connector *c);
+/* When it stops: what waits is cancelled; holds stats.in_flight until the threads have ended. */
 void pb_service_work_stop(struct pb_connector *c);
 /* Are all its threads stuck? Then the connector is out. */
 void pb_service_work_check(struct pb_connector *c);

@@ -59,6 +59,8 @@ typedef struct pbay_batch_1 {
      * equally long or a column has passed 1 GiB of text.
      */
     const pbay_batch *(*seal)(pbay_builder *b, pbay_result *why);
+    /* Forget rows, keep columns and memory: also between two pieces of a reader that fills it. */
+    void (*clear_rows)(pbay_builder *b);
     /* Forget rows and columns, keep memory. */
     void (*reset)(pbay_builder *b);
 
@@ -77,7 +79,10 @@ typedef struct pbay_batch_1 {
     int32_t (*feed)(pbay_reader *r, pbay_str piece, pbay_result *why);
     /* There is no more text. */
     int32_t (*finish)(pbay_reader *r, pbay_result *why);
-    /* The row numbers of `row_numbers`, as JSON numbers verbatim: a column of one JSON cell per row. */
+    /*
+     * The row numbers of `row_numbers`, as JSON numbers verbatim: a column of one JSON cell per row that the builder
+     * holds now. Borrowed until the next feed.
+     */
     const pbay_column *(*numbers)(pbay_reader *r);
     void (*reader_free)(pbay_reader *r);
 

@@ -23,7 +23,7 @@ typedef struct pbay_timer_1 {
     /* Call fn(user) after delay_ms (at least one turn of the loop), then every period_ms unless that is 0. */
     pbay_timer (*start)(const pbay_host *host, int64_t delay_ms, int64_t period_ms, void (*fn)(void *user),
                         void *user);
-    /* fn will not be called any more. Stale handles are ignored. All timers end with `stop` of the instance. */
+    /* fn will not be called any more. Stale handles are ignored. Those that are left end before `destroy`. */
     void (*cancel)(pbay_timer timer);
 } pbay_timer_1;
 

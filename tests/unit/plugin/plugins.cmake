@@ -26,7 +26,7 @@ add_executable(pb_test_probe plugin/probe_main.c)
 target_link_libraries(pb_test_probe PRIVATE pb_flags pb_plugin)
 
 function(pb_plugin_test name)
-  pbay_unit_test(plugin/${name} ROOMS plugin)
+  pbay_unit_test(plugin/${name} ROOMS plugin ${ARGN})
   set_property(TARGET unit_plugin_${name} APPEND PROPERTY COMPILE_DEFINITIONS
     PB_TEST_PLUGINS="${PB_TEST_PLUGIN_DIR}" PB_TEST_PROBE="$<TARGET_FILE:pb_test_probe>")
   add_dependencies(unit_plugin_${name} test_plugin_good test_plugin_newer pb_test_probe)
@@ -36,4 +36,20 @@ function(pb_plugin_test name)
 endfunction()
 
 pb_plugin_test(test_loader)
-pb_plugin_test(test_operation)
+pb_plugin_test(test_operation SOURCES plugin/harness.c)
+pb_plugin_test(test_services SOURCES plugin/harness.c)
+pbay_unit_test(plugin/test_layout)
+
+# The plugins that the ABI has to carry, as far as they can be written down: compiled, with all warnings, never run.
+file(GLOB sketches CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/sketches/*.c)
+add_library(test_sketches OBJECT ${sketches})
+target_link_libraries(test_sketches PRIVATE pb_flags pbay_sdk)
+
+# The guide shows the example as it is.
+pb_check(sdk/guide ${PB_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/check_guide.py ${PROJECT_SOURCE_DIR})
+
+# Every plugin of the tree passes the checks of loading.
+get_property(plugins GLOBAL PROPERTY PBAY_PLUGINS)
+foreach(plugin IN LISTS plugins)
+  pb_check(plugin/loads_${plugin} $<TARGET_FILE:pb_test_probe> plugin-probe $<TARGET_FILE:${plugin}>)
+endforeach()

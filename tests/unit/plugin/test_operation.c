@@ -11,72 +11,16 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/str.h"
-#include "loop/loop.h"
-#include "loop/pool.h"
+#include "plugin/harness.h"
 #include "plugin/operation.h"
-#include "plugin/registry.h"
-#include "store/store.h"
 
-static struct pb_loop *loop;
-static struct pb_plugin_env env;
-static struct pb_registry *registry;
 static struct pb_connector *connector;
-static bool closed, closed_clean;
-
-/* What is due now may be all there is to wait for, so a turn does not block. */
-static void turn(void)
-{
-    pb_loop_turn(loop, false);
-    usleep(200);
-}
-
-static void on_closed(void *user, bool clean)
-{
-    (void)user;
-    closed = true;
-    closed_clean = clean;
-}
-
-static struct pb_connector *make_connector(const char *name, const char *const *pairs)
-{
-    struct pb_err err;
-    struct pb_connector_spec spec = {.name = pb_str_c(name),
-                                     .plugin = pb_registry_find(registry, PB_STR("good"), &err)};
-    if (!spec.plugin) fail_msg("%s", err.msg);
-    struct pb_buf text = {0};
-    pb_buf_printf(&text, "[connector \"%s\"]\nplugin = good\n", name);
-    for (; pairs && *pairs; pairs++) pb_buf_printf(&text, "%s\n", *pairs);
-    struct pb_ini *ini;
-    if (pb_ini_parse("test.ini", pb_buf_view(&text), PB_INI_OURS, &ini, &err)) fail_msg("%s", err.msg);
-    const pbay_option_table *tables[] = {&pb_connector_options, &spec.plugin->descriptor.options};
-    const struct pb_config_env cenv = {"/", NULL, NULL};
-    if (pb_config_make(ini->sections[0], tables, 2, &cenv, &spec.config, &err)) fail_msg("%s", err.msg);
-    pb_ini_free(ini);
-    pb_buf_free(&text);
-    struct pb_connector *c = pb_connector_new(registry, &spec, &err);
-    if (!c) fail_msg("%s", err.msg);
-    if (pb_connector_start(c, &err)) fail_msg("%s", err.msg);
-    return c;
-}
-
-static void close_connector(struct pb_connector *c, int64_t grace)
-{
-    closed = false;
-    pb_connector_close(c, grace, on_closed, NULL);
-    assert_false(closed);
-    while (!closed) turn();
-}
 
 static int setup(void **state)
 {
-    struct pb_err err;
     (void)state;
-    loop = pb_loop_new(&err);
-    env = (struct pb_plugin_env){.loop = loop, .metrics = pb_metrics_new()};
-    registry = pb_registry_new(&env, false);
-    if (pb_registry_add(registry, PB_TEST_PLUGINS "/good.so", &err)) return -1;
+    harness_open();
     connector = make_connector("c", NULL);
     return 0;
 }
@@ -84,13 +28,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    close_connector(connector, 1000);
-    if (!closed_clean) return -1;
-    pb_registry_free(registry);
-    pb_metrics_free(env.metrics);
-    pb_loop_free(loop);
-    pb_op_pool_free();
-    pb_builder_pool_free();
+    if (!close_connector(connector, 1000)) return -1;
+    harness_close();
     return 0;
 }
 
@@ -296,8 +235,7 @@ static void test_deadline(void **state)
     assert_int_equal(s.err.code, PBAY_DEADLINE_EXCEEDED);
     assert_non_null(strstr(s.err.msg, "timeout of 20 ms"));
     pb_op_unbind(op);
-    close_connector(c, 1000);
-    assert_true(closed_clean);
+    assert_true(close_connector(c, 1000));
 }
 
 static void test_cancel(void **state)
@@ -507,8 +445,7 @@ static void test_stream_timeout(void **state)
     wait_for(&s);
     assert_int_equal(s.err.code, PBAY_DEADLINE_EXCEEDED);
     pb_op_unbind(op);
-    close_connector(connector, 1000);
-    assert_true(closed_clean);
+    assert_true(close_connector(connector, 1000));
     connector = all;
 }
 
