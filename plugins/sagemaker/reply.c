@@ -127,6 +127,8 @@ static int parse_csv(struct parse *p, pbay_str body)
     struct csv c = {body.p, body.p + body.n, 0, 0};
     if (path && (path->n != 1 || path->steps[0].kind != PATH_INDEX))
         return fail(p, PBAY_INTERNAL, "the answer is CSV: a path into it is the number of a field, like [0]");
+    if (path && s->n_cols != 1)
+        return fail(p, PBAY_INTERNAL, "a path to a field of CSV gives one value and the function takes %u", (unsigned)s->n_cols);
     p->scratch = malloc(body.n + 1);
     if (!p->scratch) return fail(p, PBAY_RESOURCE_EXHAUSTED, "out of memory");
     int alone = 0;

@@ -43,10 +43,10 @@ static int number(pbay_str f, double *out)
 
 static double field(pbay_str f, size_t i)
 {
-    static const double w[] = {1.5, -2, 1, -0.5};
+    static const double w[] = {1.2, -1.5, 1, -0.8}, c[] = {1.6, 4.5, 1, 1.6};
     double x;
     if (f.n == 0) return 0;
-    if (number(f, &x)) return w[i % 4] * x / (50 + fabs(x));
+    if (number(f, &x)) return w[i % 4] * (log10(1 + fabs(x)) - c[i % 4]);
     uint64_t h = 0;
     for (size_t k = 0; k < f.n; k++) h += (uint64_t)(unsigned char)f.p[k] * (k + 1);
     return ((double)(h % 201) - 100) / 125;
@@ -98,7 +98,7 @@ size_t score_csv(pbay_str body, int json, struct out *out)
     if (!scratch) abort();
     if (json) add(out, "{\"predictions\":[");
     while (at < end) {
-        double z = -0.25;
+        double z = -0.2;
         pbay_str f;
         int more = 1;
         for (size_t i = 0; more; i++) {
