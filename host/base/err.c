@@ -67,7 +67,9 @@ void pb_err_from_result(struct pb_err *err, const pbay_result *r)
     err->advice = r->advice;
     err->retry_after_ms = r->retry_after_ms;
     err->vendor_status = r->vendor_status;
-    snprintf(err->vendor_code, sizeof err->vendor_code, "%.*s", (int)(r->vendor_code.n & 0xff), r->vendor_code.p ? r->vendor_code.p : "");
+    size_t m = pb_utf8_floor(r->vendor_code, r->vendor_code.n < PB_ERR_VENDOR ? r->vendor_code.n : PB_ERR_VENDOR - 1);
+    if (m) memcpy(err->vendor_code, r->vendor_code.p, m);
+    err->vendor_code[m] = 0;
     size_t n = pb_utf8_floor(r->message, sizeof err->msg - 1);
     if (n) memcpy(err->msg, r->message.p, n);
     err->msg[n] = 0;

@@ -174,7 +174,7 @@ static void close_now(struct pb_connector *c, bool clean)
         /* The plugin still holds what it was given: taking it away would be worse than losing it. */
         pb_log(PB_LOG_WARN, "plugin", "a connector did not finish its calls and is abandoned",
                PB_S("plugin", c->plugin->name), PB_S("connector", c->name),
-               PB_I("in_flight", c->stats.in_flight));
+               PB_I("calls", c->stats.in_flight));
     }
     if (closed) closed(user, clean);
 }
@@ -182,7 +182,7 @@ static void close_now(struct pb_connector *c, bool clean)
 static void close_step(void *user)
 {
     struct pb_connector *c = user;
-    if (!c->stats.in_flight) close_now(c, true);
+    if (!c->holds) close_now(c, true);
 }
 
 static void close_limit(void *user)
@@ -192,7 +192,7 @@ static void close_limit(void *user)
 
 void pb_connector_settle(struct pb_connector *c)
 {
-    if (!c->stats.in_flight && !pb_defer_queued(&c->close_step)) pb_loop_defer(c->env->loop, &c->close_step);
+    if (!c->holds && !pb_defer_queued(&c->close_step)) pb_loop_defer(c->env->loop, &c->close_step);
 }
 
 void pb_connector_close(struct pb_connector *c, int64_t grace_ms, void (*closed)(void *user, bool clean),

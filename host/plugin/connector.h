@@ -41,7 +41,7 @@ struct pb_connector_stats {
     uint64_t rows;      /* sent */
     uint64_t late;      /* answered by the host in the plugin's place */
     uint64_t faults;    /* breaches of the rules */
-    uint32_t in_flight; /* calls and work the plugin has not completed */
+    uint32_t in_flight; /* calls the plugin has not completed */
 };
 
 /*

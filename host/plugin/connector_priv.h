@@ -28,7 +28,7 @@ struct pb_connector {
     enum pb_connector_state state;
     char sentence[PB_STATE_TEXT];
     struct pb_connector_stats stats;
-    uint32_t n_ops; /* bound */
+    uint32_t holds; /* ops, calls, requests, work: what keeps the instance from being destroyed */
 
     int64_t slow_logged_ns; /* when a slow callback was last logged; 0: never */
     int64_t fault_minute;   /* the minute that fault_lines counts */
@@ -56,14 +56,14 @@ static inline struct pb_connector *pb_connector_of(const pbay_host *host)
 /* Something the connector waits for before it is destroyed has ended. */
 void pb_connector_settle(struct pb_connector *c);
 
-/* Work of any kind that the plugin has not finished. */
+/* Something that the instance must not be destroyed under. */
 static inline void pb_connector_began(struct pb_connector *c)
 {
-    c->stats.in_flight++;
+    c->holds++;
 }
 static inline void pb_connector_ended(struct pb_connector *c)
 {
-    c->stats.in_flight--;
+    c->holds--;
     if (PB_UNLIKELY(c->closing)) pb_connector_settle(c);
 }
 

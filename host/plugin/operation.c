@@ -68,7 +68,6 @@ struct pb_op *pb_op_bind(struct pb_connector *c, pbay_str operation, const pbay_
         pb_free(op);
         return NULL;
     }
-    c->n_ops++;
     pb_connector_began(c);
     return op;
 }
@@ -85,7 +84,6 @@ static void unbound(struct pb_op *op)
     op->magic = 0;
     pb_free(op->function);
     pb_free(op);
-    c->n_ops--;
     pb_connector_ended(c);
 }
 
@@ -243,6 +241,7 @@ struct pb_op_call *pb_op_call_new(struct pb_op *op, struct pb_op_context *ctx, u
     call->out_batch = NULL;
     call->fns = NULL;
     op->in_flight++;
+    op->connector->stats.in_flight++;
     pb_connector_began(op->connector);
     return call;
 }
@@ -279,6 +278,7 @@ void pb_op_call_free(struct pb_op_call *call)
         pb_free(call);
     }
     struct pb_connector *c = op->connector;
+    c->stats.in_flight--;
     if (!--op->in_flight && op->unbinding) unbound(op);
     pb_connector_ended(c);
 }

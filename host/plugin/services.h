@@ -23,7 +23,7 @@ extern const struct pbay_work_1 pb_service_work;
 
 /* Before an instance is destroyed. */
 void pb_service_timer_stop(struct pb_connector *c);
-/* When it stops: what waits is cancelled; holds stats.in_flight until the threads have ended. */
+/* When it stops: what waits is cancelled; holds the instance until the threads have ended. */
 void pb_service_work_stop(struct pb_connector *c);
 /* Are all its threads stuck? Then the connector is out. */
 void pb_service_work_check(struct pb_connector *c);

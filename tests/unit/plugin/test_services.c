@@ -114,7 +114,9 @@ static void test_close(void **state)
     struct pb_connector *c = make_connector("a", NULL);
     struct pb_op *op = bind_to(c, "later");
     completed = 0;
+    assert_int_equal(pb_connector_stats(c)->in_flight, 0);
     assert_int_equal(submit(op, NULL, NULL), 0);
+    assert_int_equal(pb_connector_stats(c)->in_flight, 1);
     pb_op_unbind(op);
     assert_true(close_connector(c, 10000));
     assert_int_equal(completed, 1);
