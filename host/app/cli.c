@@ -72,7 +72,7 @@ int pb_cli_parse(const struct pb_cli_verb *verb, int argc, char **argv, const ch
     if (args < verb->min_args) return pb_cli_usage(verb, "too few arguments: %s is expected", verb->args);
     if (verb->max_args >= 0 && args > verb->max_args)
         return pb_cli_usage(verb, "too many arguments from \"%s\" on: %s is expected",
-                            argv[optind + verb->max_args], verb->args);
+                            argv[optind + verb->max_args], verb->args ? verb->args : "nothing more");
     return -1;
 }
 
@@ -80,7 +80,7 @@ void pb_cli_help(const struct pb_cli_verb *verb, FILE *to)
 {
     enum { COLUMN = 30 };
     fprintf(to, "usage: patchbay %s%s%s%s\n\n%s\n", verb->name, verb->n_options ? " [OPTION...]" : "",
-            *verb->args ? " " : "", verb->args, verb->summary);
+            verb->args ? " " : "", verb->args ? verb->args : "", verb->summary);
     if (verb->text) fprintf(to, "\n%s\n", verb->text);
     if (verb->n_options) fputs("\nOptions\n", to);
     for (size_t i = 0; i < verb->n_options; i++) {

@@ -32,7 +32,7 @@ struct pb_cli_option {
 
 struct pb_cli_verb {
     const char *name;    /* "call" */
-    const char *args;    /* "FUNCTION [FILE.csv|-]" */
+    const char *args;    /* "FUNCTION [FILE.csv|-]"; NULL: none */
     const char *summary; /* one line: `patchbay help` */
     const char *text;    /* paragraphs below it: `patchbay help VERB`; NULL: none */
     const struct pb_cli_option *options;

@@ -13,7 +13,6 @@ struct pb_worker {
     struct pb_workshop shop;
     struct pb_generation *generation;
     struct pb_evaluator *evaluator;
-    struct pb_routes *routes;
     struct pb_serving *serving;
     struct pb_signal *signals[2];
     struct pb_timer drain_limit;
@@ -98,13 +97,13 @@ static void close_worker(struct pb_worker *w)
 static int add_routes(struct pb_worker *w, struct pb_err *err)
 {
     const struct pb_site_parts *parts = &w->generation->site->routes;
-    if (pb_routes_add_all(w->routes, w->generation->registry, err)) return -1;
+    if (pb_routes_add_all(w->shop.routes, w->generation->registry, err)) return -1;
     for (size_t i = 0; i < parts->n; i++) {
         const struct pbay_config *cfg = parts->list[i].cfg;
         pbay_str name = pb_config_get_str(cfg, "connector");
         struct pb_connector *c = pb_registry_connector(w->generation->registry, name);
         if (!c) return pb_config_fail(cfg, "connector", err, "there is no [connector \"%.*s\"]", PB_FMT(name));
-        if (pb_routes_add(w->routes, parts->list[i].name, c, pb_config_get_str(cfg, "suffix"), err)) return -1;
+        if (pb_routes_add(w->shop.routes, parts->list[i].name, c, pb_config_get_str(cfg, "suffix"), err)) return -1;
     }
     return 0;
 }
@@ -162,8 +161,6 @@ int pb_worker_run(const struct pb_worker_options *options)
         pb_site_free(site);
         goto failed;
     }
-    w->routes = pb_routes_new(w->shop.loop, NULL);
-    w->shop.env.requests = pb_routes_service();
     const struct pb_generation_options go = {.probe = pb_config_get_int(site->plugins, "probe") != 0, .env = w->shop.env};
     w->generation = pb_generation_build(site, &go, &err);
     if (!w->generation) goto failed;
@@ -172,13 +169,12 @@ int pb_worker_run(const struct pb_worker_options *options)
         if (!(w->signals[i] = pb_signal_open(w->shop.loop, signums[i], on_signal, w, &err))) goto failed;
     if (make_evaluator(w, &err) || add_routes(w, &err)) goto failed;
     pb_generation_start(w->generation);
-    const struct pb_serving_options so = {w->shop.loop, w->shop.flow, w->generation, w->evaluator, w->routes};
+    const struct pb_serving_options so = {w->shop.loop, w->shop.flow, w->generation, w->evaluator, w->shop.routes};
     if (!(w->serving = pb_serving_open(&so, &err))) goto failed;
     say_ready(w);
     pb_loop_run(w->shop.loop);
     close_worker(w);
     pb_generation_free(w->generation);
-    pb_routes_free(w->routes);
     pb_log(PB_LOG_INFO, "app", "stopped", PB_I("exit", w->exit_code));
     pb_workshop_close(&w->shop);
     return w->exit_code;
@@ -186,7 +182,6 @@ int pb_worker_run(const struct pb_worker_options *options)
 failed:
     close_worker(w);
     pb_workshop_end_generation(&w->shop, w->generation);
-    pb_routes_free(w->routes);
     pb_workshop_close(&w->shop);
     fprintf(stderr, "patchbay: %s\n", err.msg);
     return 1;

@@ -18,13 +18,16 @@ struct pb_worker_options {
  */
 int pb_worker_run(const struct pb_worker_options *options);
 
-/* What commands that do not serve need of it: a loop, the services of plugins, a store when one is wanted. */
+/* What commands that do not serve need of it too: a loop, the services of plugins, a store when one is wanted. */
+struct pb_routes;
+
 struct pb_workshop {
     struct pb_loop *loop;
     struct pb_metrics *metrics;
     struct pb_http_client *http;
     struct pb_store *store; /* NULL: not opened */
     struct pb_flow *flow;
+    struct pb_routes *routes;
     struct pb_plugin_env env;
     struct pb_turn_hook log_hook;
 };

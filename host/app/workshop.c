@@ -4,6 +4,7 @@
 
 #include "app/worker.h"
 #include "base/log.h"
+#include "endpoints/routes.h"
 #include "flow/call.h"
 #include "net/http_client.h"
 
@@ -54,13 +55,18 @@ int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const ch
     pb_loop_hook_add(w->loop, &w->log_hook);
     w->metrics = pb_metrics_new();
     w->flow = pb_flow_new(w->loop);
+    w->routes = pb_routes_new(w->loop, NULL);
     const struct pb_http_client_conf http = {0};
     w->http = pb_http_client_new(w->loop, &http, err);
     if (!w->http || (store && open_store(w, site, state_dir, err))) {
         pb_workshop_close(w);
         return -1;
     }
-    w->env = (struct pb_plugin_env){.loop = w->loop, .metrics = w->metrics, .http = w->http, .store = w->store};
+    w->env = (struct pb_plugin_env){.loop = w->loop,
+                                    .metrics = w->metrics,
+                                    .http = w->http,
+                                    .store = w->store,
+                                    .requests = pb_routes_service()};
     return 0;
 }
 
@@ -86,6 +92,7 @@ void pb_workshop_close(struct pb_workshop *w)
         pb_http_client_close(w->http, set, &done);
         while (!done) pb_loop_turn(w->loop, true);
     }
+    pb_routes_free(w->routes);
     pb_flow_free(w->flow);
     pb_store_close(w->store);
     pb_loop_hook_remove(w->loop, &w->log_hook);
