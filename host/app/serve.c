@@ -59,6 +59,15 @@ static int check_public(const struct place *p, struct pb_err *err)
                           PB_FMT(p->address));
 }
 
+static void allow_clients(struct pb_tls *tls, const struct pbay_config *cfg)
+{
+    uint32_t n = pb_config_count(cfg, "clients");
+    pbay_str *subjects = pb_array(n ? n : 1, sizeof *subjects), key;
+    for (uint32_t i = 0; i < n; i++) subjects[i] = pb_config_item(cfg, "clients", i, &key);
+    pb_tls_allow(tls, subjects, n);
+    pb_free(subjects);
+}
+
 static int listen_at(struct door *d, const struct place *p, const char *protocol, enum pb_tls_alpn alpn,
                      void (*take)(void *user, struct pb_conn *conn), struct pb_err *err)
 {
@@ -69,6 +78,7 @@ static int listen_at(struct door *d, const struct place *p, const char *protocol
         tls = pb_tls_server_from_dir(dir, alpn, err);
         pb_free(dir);
         if (!tls) return pb_fail_in(err, "%.*s", PB_FMT(pb_config_where(p->cfg, "tls_dir")));
+        allow_clients(tls, p->cfg);
     }
     char *address = pb_strndup(p->address.p, p->address.n);
     const struct pb_listener_options o = {

@@ -55,6 +55,7 @@ static const pbay_option qrag_list[] = {
     {"ini", PBAY_OPT_FILE, PBAY_OPTF_REQUIRED, NULL, NULL, "Its config/qrag.ini, as it is."},
     {"address", PBAY_OPT_STR, 0, NULL, NULL, "HOST:PORT to serve on; by default every address and the port of its [base]."},
     {"tls_dir", PBAY_OPT_FILE, 0, NULL, NULL, "Its --pem_dir: mutual TLS."},
+    {"clients", PBAY_OPT_LIST, 0, NULL, NULL, "As in [listen]: subjects of client certificates that may connect."},
     {"insecure", PBAY_OPT_BOOL, 0, "no", NULL, "yes: serve beyond loopback without TLS, as the old gateway did."},
     {"order", PBAY_OPT_ENUM, 0, "name", "name|file",
      "Order of parameters: name as the old gateway advertised them, whatever the file's order; file as they stand."},

@@ -133,6 +133,30 @@ static int fail(struct pb_tls_session *s, int rc, struct pb_err *err)
     return -1;
 }
 
+/* Is one of its parts, or the whole, the listed subject? */
+static bool subject_is(pbay_str subject, pbay_str listed)
+{
+    if (pb_str_eq(subject, listed)) return true;
+    pbay_str part;
+    while (pb_str_split(&subject, ',', &part))
+        if (pb_str_eq(pb_str_trim(part), listed)) return true;
+    return false;
+}
+
+static int admit(struct pb_tls_session *s, struct pb_err *err)
+{
+    const struct pb_tls *tls = s->tls;
+    pbay_str subject = pb_tls_peer_subject(s);
+    bool in = tls->n_subjects == 0;
+    for (size_t i = 0; !in && i < tls->n_subjects; i++) in = subject_is(subject, pb_str_c(tls->subjects[i]));
+    if (in) return 0;
+    s->failed = true;
+    return pb_fail(err, PBAY_PERMISSION_DENIED,
+                   "the client's certificate is genuine, but its subject \"%.*s\" is not among those that may connect "
+                   "(patchbay.ini: clients)",
+                   PB_FMT(subject));
+}
+
 int pb_tls_feed(struct pb_tls_session *s, const char *p, size_t n, struct pb_buf *out,
                 bool (*plain)(void *user, const char *p, size_t n), void *user, struct pb_err *err)
 {
@@ -144,9 +168,10 @@ int pb_tls_feed(struct pb_tls_session *s, const char *p, size_t n, struct pb_buf
     int result = 0;
     if (!s->ready) {
         int rc = SSL_do_handshake(s->ssl);
-        if (rc == 1)
+        if (rc == 1) {
             on_ready(s);
-        else if (SSL_get_error(s->ssl, rc) != SSL_ERROR_WANT_READ)
+            result = admit(s, err);
+        } else if (SSL_get_error(s->ssl, rc) != SSL_ERROR_WANT_READ)
             result = fail(s, rc, err);
     }
     char buf[16 * 1024]; /* a record */

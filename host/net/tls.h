@@ -36,6 +36,11 @@ struct pb_tls *pb_tls_server_new(const struct pb_tls_files *files, enum pb_tls_a
 /* From a folder with Qlik's file names: sse_server_cert.pem, sse_server_key.pem, root_cert.pem. Mutual TLS.
  */
 struct pb_tls *pb_tls_server_from_dir(const char *dir, enum pb_tls_alpn alpn, struct pb_err *err);
+/*
+ * Take only clients whose certificate's subject is listed: the whole RFC 2253 subject ("CN=sse_client,O=Example"), or one
+ * of its parts ("CN=sse_client"). n 0: every certificate that the ca signed. Copies. Before the first session.
+ */
+void pb_tls_allow(struct pb_tls *tls, const pbay_str *subjects, size_t n);
 struct pb_tls *pb_tls_ref(struct pb_tls *tls);
 void pb_tls_unref(struct pb_tls *tls); /* NULL is fine */
 

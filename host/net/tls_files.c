@@ -140,5 +140,14 @@ void pb_tls_unref(struct pb_tls *tls)
     if (!tls || --tls->refs) return;
     SSL_CTX_free(tls->ctx);
     BIO_meth_free(tls->bio);
+    for (size_t i = 0; i < tls->n_subjects; i++) pb_free(tls->subjects[i]);
+    pb_free(tls->subjects);
     pb_free(tls);
+}
+
+void pb_tls_allow(struct pb_tls *tls, const pbay_str *subjects, size_t n)
+{
+    tls->subjects = pb_array(n ? n : 1, sizeof *tls->subjects);
+    tls->n_subjects = n;
+    for (size_t i = 0; i < n; i++) tls->subjects[i] = pb_strndup(subjects[i].p, subjects[i].n);
 }

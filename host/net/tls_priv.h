@@ -12,6 +12,8 @@ struct pb_tls {
     SSL_CTX *ctx;
     BIO_METHOD *bio;
     enum pb_tls_alpn alpn;
+    char **subjects; /* that may connect; n 0: all */
+    size_t n_subjects;
 };
 
 BIO_METHOD *pb__tls_bio_method(void);
