@@ -87,7 +87,8 @@ static EVP_MD_CTX *context(uint32_t alg)
 
 static void must(int ok)
 {
-    if (PB_UNLIKELY(ok != 1)) pb_fatal("a digest failed in OpenSSL: %s", ERR_reason_error_string(ERR_peek_last_error()));
+    if (PB_UNLIKELY(ok != 1))
+        pb_fatal("a digest failed in OpenSSL: %s", ERR_reason_error_string(ERR_peek_last_error()));
 }
 
 /* first (may be empty) and then the parts. */
@@ -225,7 +226,8 @@ static uint32_t alg_of(EVP_PKEY *pkey, struct pb_err *err)
 struct pbay_key *pb_key_load(pbay_str pem, pbay_str passphrase, struct pb_err *err)
 {
     if (pem.n == 0 || pem.n > PB_PEM_MAX) {
-        pb_fail(err, PBAY_INVALID_ARGUMENT, "a key in PEM has 1 to %d bytes, this has %zu", PB_PEM_MAX, pem.n);
+        pb_fail(err, PBAY_INVALID_ARGUMENT, "a key in PEM has 1 to %d bytes, this has %zu", PB_PEM_MAX,
+                pem.n);
         return NULL;
     }
     struct phrase phrase = {passphrase, false};
@@ -318,7 +320,8 @@ int32_t pb_key_sign(const struct pbay_key *key, uint32_t alg, const pbay_str *pa
     return PBAY_OK;
 }
 
-int32_t pb_key_verify(const struct pbay_key *key, uint32_t alg, const pbay_str *parts, uint32_t n, pbay_str sig)
+int32_t pb_key_verify(const struct pbay_key *key, uint32_t alg, const pbay_str *parts, uint32_t n,
+                      pbay_str sig)
 {
     if (alg != key->alg) return PBAY_INVALID_ARGUMENT;
     uint8_t *der = NULL;

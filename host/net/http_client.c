@@ -2,8 +2,9 @@
 /*
  * curl's multi interface on the loop: its sockets, its timer, and the ends of its transfers.
  *
- * Two rules keep it simple. curl is entered from the loop alone, never from one of its own callbacks: its "now" timer
- * and the reading of ended transfers are nodes of the run queue. And what users are told is told from there too.
+ * Two rules keep it simple. curl is entered from the loop alone, never from one of its own callbacks: its
+ * "now" timer and the reading of ended transfers are nodes of the run queue. And what users are told is told
+ * from there too.
  */
 #include "net/http_client.h"
 
@@ -61,7 +62,8 @@ static struct pb_fetch_sock *sock_of(struct pb_http_client *c, curl_socket_t fd)
     return fd >= 0 && (uint32_t)fd < c->n_socks ? c->socks[fd] : NULL;
 }
 
-/* The descriptor's number may be another socket's before the poll handle has closed: the table forgets it at once. */
+/* The descriptor's number may be another socket's before the poll handle has closed: the table forgets it at
+ * once. */
 static void sock_drop(struct pb_fetch_sock *s)
 {
     s->client->socks[s->fd] = NULL;
@@ -87,7 +89,8 @@ static void sock_watch(struct pb_fetch_sock *s, int events)
 curl_socket_t pb__fetch_open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *addr)
 {
     struct pb_fetch_exchange *ex = user;
-    if (purpose == CURLSOCKTYPE_IPCXN && !(ex->flags & PB_FETCH_METADATA) && !pb_http_address_allowed(&addr->addr)) {
+    if (purpose == CURLSOCKTYPE_IPCXN && !(ex->flags & PB_FETCH_METADATA) &&
+        !pb_http_address_allowed(&addr->addr)) {
         ex->refused = true;
         return CURL_SOCKET_BAD;
     }
@@ -140,7 +143,8 @@ static void on_socket_event(uv_poll_t *poll, int status, int events)
         return;
     }
     if (status < 0) {
-        /* uv has stopped watching. Reading and writing give curl the reason, which CURL_CSELECT_ERR would hide. */
+        /* uv has stopped watching. Reading and writing give curl the reason, which CURL_CSELECT_ERR would
+         * hide. */
         s->polling = 0;
         events = events_of(s->want);
     }
@@ -306,7 +310,8 @@ static void on_reap(void *user)
     maybe_finish_closing(c);
 }
 
-/* ------------------------------------------------------------------------------------------------ exchanges */
+/* ------------------------------------------------------------------------------------------------ exchanges
+ */
 
 static struct pb_fetch_exchange *exchange_get(struct pb_http_client *c)
 {
@@ -330,7 +335,7 @@ static struct pb_fetch_exchange *exchange_get(struct pb_http_client *c)
 }
 
 uint64_t pb_fetch_send(struct pb_http_client *c, const struct pb_fetch_request *request,
-                      const struct pb_fetch_events *events, void *user, struct pb_err *err)
+                       const struct pb_fetch_events *events, void *user, struct pb_err *err)
 {
     PB_MAGIC_CHECK(c, MAGIC);
     if (c->closing) {

@@ -2,8 +2,8 @@
 /*
  * HTTP client: libcurl's multi interface on the loop, over pooled and kept-alive connections.
  *
- * Nobody is called from inside curl or from inside his own call: what curl says is noted, and delivered from the run
- * queue. So a callback may send, cancel and credit as it likes. Threads: the loop's.
+ * Nobody is called from inside curl or from inside his own call: what curl says is noted, and delivered from
+ * the run queue. So a callback may send, cancel and credit as it likes. Threads: the loop's.
  *
  *   exchange   one request and its reply; a generation-checked number, 0 is never one
  *   credit     how much of a streamed reply its reader has used up; without it the exchange stops
@@ -34,8 +34,8 @@ struct pb_http_client_conf {
 struct pb_http_client *pb_http_client_new(struct pb_loop *loop, const struct pb_http_client_conf *conf,
                                           struct pb_err *err);
 /*
- * Every exchange ends with PBAY_CANCELLED; then connections close, the client frees itself and closed(user) is called
- * (NULL is fine). Nothing may be sent from now on.
+ * Every exchange ends with PBAY_CANCELLED; then connections close, the client frees itself and closed(user)
+ * is called (NULL is fine). Nothing may be sent from now on.
  */
 void pb_http_client_close(struct pb_http_client *c, void (*closed)(void *user), void *user);
 
@@ -69,20 +69,22 @@ struct pb_fetch_reply {
     const pbay_header *headers; /* names in lower case */
     bool connection_reused;
     pbay_str body;
-    /* How the exchange went: PBAY_OK whenever a whole reply came. effect: NONE when the request was not sent. */
+    /* How the exchange went: PBAY_OK whenever a whole reply came. effect: NONE when the request was not sent.
+     */
     pbay_result result;
 };
 
 struct pb_fetch_events {
-    void (*on_head)(void *user, uint64_t exchange, const struct pb_fetch_reply *reply);  /* may be NULL */
-    void (*on_data)(void *user, uint64_t exchange, pbay_str piece);                     /* with STREAM_REPLY */
-    void (*on_writable)(void *user, uint64_t exchange);                                 /* may be NULL */
+    void (*on_head)(void *user, uint64_t exchange, const struct pb_fetch_reply *reply); /* may be NULL */
+    void (*on_data)(void *user, uint64_t exchange, pbay_str piece); /* with STREAM_REPLY */
+    void (*on_writable)(void *user, uint64_t exchange);             /* may be NULL */
     void (*on_done)(void *user, uint64_t exchange, const struct pb_fetch_reply *reply); /* exactly once */
 };
 
-/* Begin. 0 with err when it is not allowed or malformed: then no callback comes. `request` is borrowed until return. */
+/* Begin. 0 with err when it is not allowed or malformed: then no callback comes. `request` is borrowed until
+ * return. */
 uint64_t pb_fetch_send(struct pb_http_client *c, const struct pb_fetch_request *request,
-                      const struct pb_fetch_events *events, void *user, struct pb_err *err);
+                       const struct pb_fetch_events *events, void *user, struct pb_err *err);
 /*
  * STREAM_BODY: copies. PBAY_OK; PBAY_LATER: taken, but wait for on_writable; PBAY_CANCELLED: stale.
  * PBAY_OUT_OF_RANGE: more than body_length said; the exchange is cancelled.

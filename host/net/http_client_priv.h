@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside of the HTTP client: http_client.c (sockets, timers, ends) and http_exchange.c (one request and its reply). */
+/* Inside of the HTTP client: http_client.c (sockets, timers, ends) and http_exchange.c (one request and its
+ * reply). */
 #pragma once
 
 #include <curl/curl.h>
@@ -15,9 +16,10 @@
 enum { PB_FETCH_IDLE_MAX = 256, PB_FETCH_KEEP = 64 * 1024 };
 
 /*
- * A socket that curl watches. Once a request has gone out on it, it keeps its poll handle while its connection rests
- * in the pool, so that the next request costs no epoll_ctl; we learn of its end by pb__fetch_close_socket. Others (of
- * the resolver, or of attempts to connect, which curl closes without a word) are forgotten with CURL_POLL_REMOVE.
+ * A socket that curl watches. Once a request has gone out on it, it keeps its poll handle while its
+ * connection rests in the pool, so that the next request costs no epoll_ctl; we learn of its end by
+ * pb__fetch_close_socket. Others (of the resolver, or of attempts to connect, which curl closes without a
+ * word) are forgotten with CURL_POLL_REMOVE.
  */
 struct pb_fetch_sock {
     uv_poll_t poll;
@@ -34,7 +36,7 @@ struct pb_fetch_line {
 
 struct pb_fetch_exchange {
     struct pb_http_client *client;
-    struct pb_fetch_exchange *next;                /* in the list of idle or of finished ones */
+    struct pb_fetch_exchange *next; /* in the list of idle or of finished ones */
     struct pb_fetch_exchange *live_prev, *live_next;
     CURL *easy; /* kept from one use to the next */
     uint64_t handle;
@@ -44,8 +46,8 @@ struct pb_fetch_exchange {
     struct pb_defer deliver; /* head, pieces, room: to be told from the run queue */
     bool in_multi, over;
     bool head_ready, head_told, tell_writable;
-    bool sent;      /* the request has begun to go out */
-    bool resent;    /* curl wanted to send it again on another connection */
+    bool sent;   /* the request has begun to go out */
+    bool resent; /* curl wanted to send it again on another connection */
     bool too_large, refused, paused_in, paused_out, unpause;
     bool body_finished, idempotent;
 
@@ -79,8 +81,8 @@ struct pb_http_client {
     struct pb_loop *loop;
     CURLM *multi;
     struct pb_timer timer;
-    struct pb_defer kick; /* curl's timeout is now */
-    struct pb_defer reap; /* see which transfers ended, and tell */
+    struct pb_defer kick;         /* curl's timeout is now */
+    struct pb_defer reap;         /* see which transfers ended, and tell */
     struct pb_fetch_sock **socks; /* by descriptor */
     uint32_t n_socks;
     uint32_t open_polls;
@@ -97,7 +99,8 @@ struct pb_http_client {
 };
 
 /* Make the easy handle say what the request says. 0, or -1 with err. */
-int pb__fetch_prepare(struct pb_fetch_exchange *ex, const struct pb_fetch_request *request, struct pb_err *err);
+int pb__fetch_prepare(struct pb_fetch_exchange *ex, const struct pb_fetch_request *request,
+                      struct pb_err *err);
 /* Fill ex->err from how curl ended; PBAY_OK when a whole reply came. */
 void pb__fetch_outcome(struct pb_fetch_exchange *ex, CURLcode rc);
 /* The reply as collected so far; borrowed until the exchange changes. */

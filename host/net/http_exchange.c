@@ -17,7 +17,8 @@ void pb__fetch_tell(struct pb_fetch_exchange *ex)
     if (!ex->over) pb_loop_defer(ex->client->loop, &ex->deliver);
 }
 
-/* ------------------------------------------------------------------------------------------------ callbacks */
+/* ------------------------------------------------------------------------------------------------ callbacks
+ */
 
 /* Before each sending, also when curl found a kept connection dead and takes another. */
 static int on_sending(void *user, char *remote, char *local, int remote_port, int local_port)
@@ -122,7 +123,8 @@ static bool has_header(const struct pb_fetch_request *r, const char *name)
     return false;
 }
 
-static void add_line(struct pb_fetch_exchange *ex, uint32_t *n, pbay_str name, pbay_str value, const char *between)
+static void add_line(struct pb_fetch_exchange *ex, uint32_t *n, pbay_str name, pbay_str value,
+                     const char *between)
 {
     struct curl_slist *node = &ex->slots[*n];
     node->data = ex->lines.p + ex->lines.n;
@@ -151,7 +153,8 @@ static void set_headers(struct pb_fetch_exchange *ex, const struct pb_fetch_requ
     }
     /* What curl would add of its own: "Name:" takes it away. */
     for (size_t i = 0; i < PB_COUNTOF(UNASKED); i++)
-        if ((i < 2 || has_body) && !has_header(r, UNASKED[i])) add_line(ex, &n, pb_str_c(UNASKED[i]), PB_STR(""), ":");
+        if ((i < 2 || has_body) && !has_header(r, UNASKED[i]))
+            add_line(ex, &n, pb_str_c(UNASKED[i]), PB_STR(""), ":");
     ex->headers = ex->slots;
     SET(ex->easy, CURLOPT_HTTPHEADER, ex->headers);
 }
@@ -188,9 +191,10 @@ static int allowed(struct pb_fetch_exchange *ex, const struct pb_fetch_request *
     if (pb_http_url_parse(r->url, &ex->parts, err) < 0) return -1;
     pbay_str host = ex->parts.host;
     if (!ex->parts.tls && !(r->flags & (PB_FETCH_CONFIGURED | PB_FETCH_METADATA)))
-        return pb_fail(err, PBAY_PERMISSION_DENIED,
-                       "http://%.*s: only https is used, unless the configuration itself names an http:// URL",
-                       PB_FMT(ex->parts.authority));
+        return pb_fail(
+            err, PBAY_PERMISSION_DENIED,
+            "http://%.*s: only https is used, unless the configuration itself names an http:// URL",
+            PB_FMT(ex->parts.authority));
     if (!(r->flags & PB_FETCH_METADATA) && !pb_http_host_allowed(host))
         return pb_fail(err, PBAY_PERMISSION_DENIED,
                        "%.*s is a link-local or metadata address: no requests are sent there", PB_FMT(host));
@@ -234,8 +238,9 @@ int pb__fetch_prepare(struct pb_fetch_exchange *ex, const struct pb_fetch_reques
     ex->up_left = r->body_length;
 
     curl_easy_reset(e);
-    bool has_body = !(r->flags & PB_FETCH_STREAM_BODY) &&
-                    (r->body.n || pb_str_is(r->method, "POST") || pb_str_is(r->method, "PUT") || pb_str_is(r->method, "PATCH"));
+    bool has_body =
+        !(r->flags & PB_FETCH_STREAM_BODY) && (r->body.n || pb_str_is(r->method, "POST") ||
+                                               pb_str_is(r->method, "PUT") || pb_str_is(r->method, "PATCH"));
     SET(e, CURLOPT_PRIVATE, ex);
     SET(e, CURLOPT_URL, ex->url.p);
     SET(e, CURLOPT_PROTOCOLS_STR, ex->parts.tls ? "https" : "http");
@@ -336,7 +341,9 @@ static const char *os_reason(struct pb_fetch_exchange *ex, char *out, size_t cap
     long no = 0;
     curl_easy_getinfo(ex->easy, CURLINFO_OS_ERRNO, &no);
     char text[128];
-    const char *s = no ? strerror_r((int)no, text, sizeof text) : ex->curl_err[0] ? ex->curl_err : "no reason given";
+    const char *s = no                ? strerror_r((int)no, text, sizeof text)
+                    : ex->curl_err[0] ? ex->curl_err
+                                      : "no reason given";
     snprintf(out, cap, "%s", s);
     if (no && out[0]) out[0] = (char)tolower((unsigned char)out[0]);
     return out;
@@ -352,10 +359,11 @@ static void timed_out(struct pb_fetch_exchange *ex, struct pb_err *err, const ch
         pb_fail(err, PBAY_DEADLINE_EXCEEDED, "%s did not %s within %lld ms", peer,
                 ex->head_ready ? "finish its answer" : "answer", (long long)ex->timeout_ms);
     else if (lookup <= 0 && connect <= 0)
-        pb_fail(err, PBAY_DEADLINE_EXCEEDED, "looking up %.*s: no answer within %lld ms", PB_FMT(ex->parts.host),
-                (long long)limit);
+        pb_fail(err, PBAY_DEADLINE_EXCEEDED, "looking up %.*s: no answer within %lld ms",
+                PB_FMT(ex->parts.host), (long long)limit);
     else
-        pb_fail(err, PBAY_DEADLINE_EXCEEDED, "connecting to %s: no answer within %lld ms", peer, (long long)limit);
+        pb_fail(err, PBAY_DEADLINE_EXCEEDED, "connecting to %s: no answer within %lld ms", peer,
+                (long long)limit);
 }
 
 void pb__fetch_outcome(struct pb_fetch_exchange *ex, CURLcode rc)
@@ -365,10 +373,12 @@ void pb__fetch_outcome(struct pb_fetch_exchange *ex, CURLcode rc)
     bool v6 = ex->parts.host.n && memchr(ex->parts.host.p, ':', ex->parts.host.n);
     pb_err_clear(err);
     if (rc == CURLE_OK) return;
-    snprintf(peer, sizeof peer, v6 ? "[%.*s]:%u" : "%.*s:%u", PB_FMT(ex->parts.host), (unsigned)ex->parts.port);
+    snprintf(peer, sizeof peer, v6 ? "[%.*s]:%u" : "%.*s:%u", PB_FMT(ex->parts.host),
+             (unsigned)ex->parts.port);
     uint32_t advice = PBAY_ADVICE_RETRY;
     if (ex->refused && !ex->sent) {
-        pb_fail(err, PBAY_PERMISSION_DENIED, "%.*s has a link-local or metadata address: no requests are sent there",
+        pb_fail(err, PBAY_PERMISSION_DENIED,
+                "%.*s has a link-local or metadata address: no requests are sent there",
                 PB_FMT(ex->parts.host));
         advice = PBAY_ADVICE_NONE;
     } else if (ex->too_large) {
@@ -376,7 +386,8 @@ void pb__fetch_outcome(struct pb_fetch_exchange *ex, CURLcode rc)
             pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "the answer of %s has more than %llu bytes", peer,
                     (unsigned long long)ex->max_reply);
         else
-            pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "the head of the answer of %s has more than %d bytes", peer, HEAD_MAX);
+            pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "the head of the answer of %s has more than %d bytes", peer,
+                    HEAD_MAX);
         advice = PBAY_ADVICE_NONE;
     } else if (ex->resent) {
         pb_fail(err, PBAY_UNAVAILABLE, "%s closed the connection before it answered", peer);
@@ -388,19 +399,23 @@ void pb__fetch_outcome(struct pb_fetch_exchange *ex, CURLcode rc)
             break;
         case CURLE_COULDNT_RESOLVE_PROXY:
         case CURLE_PROXY:
-            pb_fail(err, PBAY_UNAVAILABLE, "the proxy on the way to %s: %s", peer, os_reason(ex, reason, sizeof reason));
+            pb_fail(err, PBAY_UNAVAILABLE, "the proxy on the way to %s: %s", peer,
+                    os_reason(ex, reason, sizeof reason));
             break;
         case CURLE_COULDNT_CONNECT:
-            pb_fail(err, PBAY_UNAVAILABLE, "connecting to %s: %s", peer, os_reason(ex, reason, sizeof reason));
+            pb_fail(err, PBAY_UNAVAILABLE, "connecting to %s: %s", peer,
+                    os_reason(ex, reason, sizeof reason));
             break;
         case CURLE_OPERATION_TIMEDOUT: timed_out(ex, err, peer); break;
         case CURLE_SSL_CONNECT_ERROR:
-            pb_fail(err, PBAY_UNAVAILABLE, "TLS with %s: %s", peer, ex->curl_err[0] ? ex->curl_err : "the handshake failed");
+            pb_fail(err, PBAY_UNAVAILABLE, "TLS with %s: %s", peer,
+                    ex->curl_err[0] ? ex->curl_err : "the handshake failed");
             break;
         case CURLE_PEER_FAILED_VERIFICATION:
         case CURLE_SSL_CACERT_BADFILE:
         case CURLE_SSL_CERTPROBLEM:
-            pb_fail(err, PBAY_UNAVAILABLE, "TLS with %s: %s", peer, ex->curl_err[0] ? ex->curl_err : "its certificate is not trusted");
+            pb_fail(err, PBAY_UNAVAILABLE, "TLS with %s: %s", peer,
+                    ex->curl_err[0] ? ex->curl_err : "its certificate is not trusted");
             advice = PBAY_ADVICE_NONE;
             break;
         case CURLE_GOT_NOTHING:
@@ -413,7 +428,8 @@ void pb__fetch_outcome(struct pb_fetch_exchange *ex, CURLcode rc)
         case CURLE_RECV_ERROR:
         case CURLE_HTTP2:
         case CURLE_HTTP2_STREAM:
-            pb_fail(err, PBAY_UNAVAILABLE, "the connection to %s broke: %s", peer, os_reason(ex, reason, sizeof reason));
+            pb_fail(err, PBAY_UNAVAILABLE, "the connection to %s broke: %s", peer,
+                    os_reason(ex, reason, sizeof reason));
             break;
         case CURLE_BAD_CONTENT_ENCODING:
         case CURLE_WRITE_ERROR:

@@ -32,7 +32,8 @@ static int host_check(pbay_str host, bool bracketed, struct pb_err *err)
     char text[INET6_ADDRSTRLEN];
     unsigned char addr[16];
     if (host.n == 0) return pb_fail(err, PBAY_INVALID_ARGUMENT, "a URL without a host");
-    if (host.n > 253) return pb_fail(err, PBAY_INVALID_ARGUMENT, "a URL whose host has %zu bytes; 253 are allowed", host.n);
+    if (host.n > 253)
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "a URL whose host has %zu bytes; 253 are allowed", host.n);
     bool fits = host.n < sizeof text;
     if (fits) {
         memcpy(text, host.p, host.n);
@@ -44,17 +45,18 @@ static int host_check(pbay_str host, bool bracketed, struct pb_err *err)
         return 0;
     }
     if (looks_numeric(host) && (!fits || inet_pton(AF_INET, text, addr) != 1))
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "the host \"%.*s\" is neither a name nor four decimal numbers",
-                       PB_FMT(host));
+        return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                       "the host \"%.*s\" is neither a name nor four decimal numbers", PB_FMT(host));
     for (size_t i = 0; i < host.n; i++) {
         unsigned char c = (unsigned char)host.p[i];
-        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-                  c == '_';
+        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                  c == '.' || c == '_';
         if (!ok)
-            return pb_fail(err, PBAY_INVALID_ARGUMENT,
-                           "the host \"%.*s\" has a character that names do not have (international names are written "
-                           "as xn--...)",
-                           PB_FMT(host));
+            return pb_fail(
+                err, PBAY_INVALID_ARGUMENT,
+                "the host \"%.*s\" has a character that names do not have (international names are written "
+                "as xn--...)",
+                PB_FMT(host));
     }
     return 0;
 }
@@ -79,7 +81,8 @@ int pb_http_url_parse(pbay_str url, struct pb_http_url *out, struct pb_err *err)
     }
     pbay_str a = pb_str(url.p + skip, 0);
     while (skip + a.n < url.n && a.p[a.n] != '/' && a.p[a.n] != '?') a.n++;
-    if (memchr(a.p, '@', a.n)) return pb_fail(err, PBAY_INVALID_ARGUMENT, "a URL with a user name: use a header");
+    if (memchr(a.p, '@', a.n))
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "a URL with a user name: use a header");
     out->authority = a;
     pbay_str port = {NULL, 0};
     bool bracketed = a.n && a.p[0] == '[';
@@ -98,13 +101,15 @@ int pb_http_url_parse(pbay_str url, struct pb_http_url *out, struct pb_err *err)
         uint64_t v = 0;
         if (port.p[0] != ':' || !digits_only(pb_str(port.p + 1, port.n - 1)) ||
             !pb_parse_u64(pb_str(port.p + 1, port.n - 1), &v) || v == 0 || v > 65535)
-            return pb_fail(err, PBAY_INVALID_ARGUMENT, "\"%.*s\" does not end in a port from 1 to 65535", PB_FMT(a));
+            return pb_fail(err, PBAY_INVALID_ARGUMENT, "\"%.*s\" does not end in a port from 1 to 65535",
+                           PB_FMT(a));
         out->port = (uint16_t)v;
     }
     return host_check(out->host, bracketed, err);
 }
 
-/* ------------------------------------------------------------------------------------------------ addresses */
+/* ------------------------------------------------------------------------------------------------ addresses
+ */
 
 static bool v4_allowed(const uint8_t a[4])
 {
@@ -176,23 +181,26 @@ static bool token(pbay_str s)
 
 int pb_http_head_check(pbay_str method, const pbay_header *headers, uint32_t n, struct pb_err *err)
 {
-    static const char *const OURS[] = {"host", "content-length", "transfer-encoding", "connection", "expect",
-                                       "upgrade", "te", "trailer", "keep-alive", "proxy-connection"};
+    static const char *const OURS[] = {
+        "host", "content-length", "transfer-encoding", "connection",      "expect", "upgrade",
+        "te",   "trailer",        "keep-alive",        "proxy-connection"};
     if (!token(method) || method.n > 32)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "\"%.*s\" is not an HTTP method", PB_FMT(method));
     for (uint32_t i = 0; i < n; i++) {
         pbay_str name = headers[i].name, value = headers[i].value;
-        if (!token(name)) return pb_fail(err, PBAY_INVALID_ARGUMENT, "\"%.*s\" is not a header's name", PB_FMT(name));
+        if (!token(name))
+            return pb_fail(err, PBAY_INVALID_ARGUMENT, "\"%.*s\" is not a header's name", PB_FMT(name));
         for (size_t k = 0; k < PB_COUNTOF(OURS); k++)
             if (pb_str_ieq(name, pb_str_c(OURS[k])))
-                return pb_fail(err, PBAY_INVALID_ARGUMENT, "the header \"%.*s\" is written by the gateway itself",
-                               PB_FMT(name));
+                return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                               "the header \"%.*s\" is written by the gateway itself", PB_FMT(name));
         for (size_t k = 0; k < value.n; k++) {
             unsigned char c = (unsigned char)value.p[k];
             if ((c < ' ' && c != '\t') || c == 0x7f)
-                return pb_fail(err, PBAY_INVALID_ARGUMENT,
-                               "the value of the header \"%.*s\" has the control character 0x%02x at offset %zu",
-                               PB_FMT(name), c, k);
+                return pb_fail(
+                    err, PBAY_INVALID_ARGUMENT,
+                    "the value of the header \"%.*s\" has the control character 0x%02x at offset %zu",
+                    PB_FMT(name), c, k);
         }
     }
     return 0;

@@ -58,7 +58,8 @@ static uint32_t sniff(pbay_str in)
     const uint8_t *p = (const uint8_t *)in.p;
     if (in.n >= 2 && p[0] == 0x1f && p[1] == 0x8b) return PB_ZIP_GZIP;
     /* zlib's header at the levels that exist; text seldom begins like this. */
-    if (in.n >= 2 && p[0] == 0x78 && (p[1] == 0x01 || p[1] == 0x5e || p[1] == 0x9c || p[1] == 0xda)) return PB_ZIP_ZLIB;
+    if (in.n >= 2 && p[0] == 0x78 && (p[1] == 0x01 || p[1] == 0x5e || p[1] == 0x9c || p[1] == 0xda))
+        return PB_ZIP_ZLIB;
     return PB_ZIP_SNIFF;
 }
 
@@ -89,7 +90,8 @@ static int run(z_stream *z, uint32_t zip, size_t left, size_t max, struct pb_buf
             left += z->avail_in;
             if (left == 0) return 0;
             if (zip != PB_ZIP_GZIP)
-                return pb_fail(err, PBAY_INVALID_ARGUMENT, "%zu bytes after the end of the compressed data", left);
+                return pb_fail(err, PBAY_INVALID_ARGUMENT, "%zu bytes after the end of the compressed data",
+                               left);
             z->avail_in = 0;
             if (inflateReset(z) != Z_OK) pb_fatal("zlib cannot start again");
             continue;
@@ -108,13 +110,15 @@ int pb_inflate(uint32_t zip, pbay_str in, size_t max, struct pb_buf *out, struct
     if (zip == PB_ZIP_SNIFF) {
         zip = sniff(in);
         if (zip == PB_ZIP_SNIFF) {
-            if (in.n > max) return pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "more than the limit of %zu bytes", max);
+            if (in.n > max)
+                return pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "more than the limit of %zu bytes", max);
             pb_buf_str(out, in);
             return 0;
         }
     }
     int bits = 0;
-    if (!window_bits(zip, &bits)) return pb_fail(err, PBAY_INVALID_ARGUMENT, "no compression %u", (unsigned)zip);
+    if (!window_bits(zip, &bits))
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "no compression %u", (unsigned)zip);
     z_stream z = {0};
     if (inflateInit2(&z, bits) != Z_OK) pb_fatal("out of memory: a decompressor");
     z.next_in = (Bytef *)(uintptr_t)in.p;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gzip (RFC 1952), zlib (RFC 1950) and raw deflate (RFC 1951) of whole buffers, with a limit on what comes out.
- * Threads: any.
+ * gzip (RFC 1952), zlib (RFC 1950) and raw deflate (RFC 1951) of whole buffers, with a limit on what comes
+ * out. Threads: any.
  */
 #pragma once
 
@@ -14,12 +14,13 @@
 /* The values of PBAY_ZIP_* (patchbay/host_crypto.h). */
 enum pb_zip { PB_ZIP_GZIP = 1, PB_ZIP_ZLIB, PB_ZIP_DEFLATE, PB_ZIP_SNIFF };
 
-/* Append `in` compressed to *out. level 0..9, or -1: zlib's choice. 0, or -1 with err (no such zip or level). */
+/* Append `in` compressed to *out. level 0..9, or -1: zlib's choice. 0, or -1 with err (no such zip or level).
+ */
 int pb_deflate(uint32_t zip, int level, pbay_str in, struct pb_buf *out, struct pb_err *err);
 /*
- * Append `in` inflated to *out, at most max bytes. gzip: members one after another are one text. PB_ZIP_SNIFF: gzip or
- * zlib by the first bytes, anything else is copied as it is (and held to the same limit).
- * 0, or -1 with err and *out as it was: PBAY_RESOURCE_EXHAUSTED beyond max, PBAY_INVALID_ARGUMENT for damage, for an
- * end that is missing and for bytes after it.
+ * Append `in` inflated to *out, at most max bytes. gzip: members one after another are one text.
+ * PB_ZIP_SNIFF: gzip or zlib by the first bytes, anything else is copied as it is (and held to the same
+ * limit). 0, or -1 with err and *out as it was: PBAY_RESOURCE_EXHAUSTED beyond max, PBAY_INVALID_ARGUMENT for
+ * damage, for an end that is missing and for bytes after it.
  */
 int pb_inflate(uint32_t zip, pbay_str in, size_t max, struct pb_buf *out, struct pb_err *err);

@@ -8,9 +8,9 @@ static const struct {
     const char *key;
     size_t at, room;
 } KEYS[] = {
-#define KEY(name, member)                                                                                     \
-    {                                                                                                         \
-        name, offsetof(struct aws_profile, member), sizeof((struct aws_profile *)0)->member                   \
+#define KEY(name, member)                                                                                    \
+    {                                                                                                        \
+        name, offsetof(struct aws_profile, member), sizeof((struct aws_profile *)0)->member                  \
     }
     KEY("aws_access_key_id", access_key_id),
     KEY("aws_secret_access_key", secret_access_key),
@@ -82,7 +82,8 @@ void aws_profile_read(pbay_str text, pbay_str profile, int is_config, struct aws
         if (line.n == 0 || blank(line.p[0]) || line.p[0] == '#' || line.p[0] == ';') continue;
         if (line.p[0] == '[') {
             const char *close = memchr(line.p, ']', line.n);
-            ours = close && section_is((pbay_str){line.p + 1, (size_t)(close - line.p - 1)}, profile, is_config);
+            ours =
+                close && section_is((pbay_str){line.p + 1, (size_t)(close - line.p - 1)}, profile, is_config);
             out->found |= ours;
             continue;
         }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shared files of AWS's tools, ~/.aws/credentials and ~/.aws/config. Sans I/O: texts in, values of a profile out.
+ * The shared files of AWS's tools, ~/.aws/credentials and ~/.aws/config. Sans I/O: texts in, values of a
+ * profile out.
  *
  * https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html: sections `[name]` (credentials) or
- * `[profile name]` and `[default]` (config), `key = value`, comments from `#` or `;` at the start of a line or after a
- * blank; indented lines belong to the key before and are skipped.
+ * `[profile name]` and `[default]` (config), `key = value`, comments from `#` or `;` at the start of a line
+ * or after a blank; indented lines belong to the key before and are skipped.
  */
 #pragma once
 
@@ -18,10 +19,10 @@ struct aws_profile {
     char session_token[8192];
     char region[64];
     char endpoint_url[512];
-    char role_arn[2048];       /* asked for but not yet understood: named in the message */
+    char role_arn[2048]; /* asked for but not yet understood: named in the message */
     char source_profile[256];
     char credential_process[AWS_VALUE];
-    char sso[256];             /* sso_session or sso_start_url */
+    char sso[256]; /* sso_session or sso_start_url */
     char web_identity[1024];
     int found; /* the section was there */
 };

@@ -42,7 +42,8 @@ static void secret_option(const pbay_host *host, const pbay_config *config, cons
         option(host, config, name, to, room);
 }
 
-static void read_file(const char *variable, const char *in_home, pbay_str profile, int is_config, struct aws_profile *out)
+static void read_file(const char *variable, const char *in_home, pbay_str profile, int is_config,
+                      struct aws_profile *out)
 {
     char path[4096];
     const char *given = env(variable), *home = env("HOME");
@@ -94,8 +95,8 @@ static void find_endpoint(const pbay_host *host, const pbay_config *config, cons
     else if (look && p->endpoint_url[0])
         set_endpoint(out, p->endpoint_url);
     else
-        snprintf(out->endpoint, sizeof out->endpoint, "https://runtime.sagemaker.%s.amazonaws.com%s", out->region,
-                 strncmp(out->region, "cn-", 3) == 0 ? ".cn" : "");
+        snprintf(out->endpoint, sizeof out->endpoint, "https://runtime.sagemaker.%s.amazonaws.com%s",
+                 out->region, strncmp(out->region, "cn-", 3) == 0 ? ".cn" : "");
 }
 
 /* What a profile asks for that is not understood, or NULL. */
@@ -133,8 +134,9 @@ int32_t credentials_load(const pbay_host *host, const pbay_config *config, const
         snprintf(out->region, sizeof out->region, "%s", r ? r : p->region);
     }
     if (!region_valid((pbay_str){out->region, strlen(out->region)})) {
-        snprintf(why, CREDENTIALS_WHY, "%s", out->region[0] ? "the region is not one of a-z, 0-9 and -"
-                                                            : "no region: set region =, AWS_REGION or the profile's region");
+        snprintf(why, CREDENTIALS_WHY, "%s",
+                 out->region[0] ? "the region is not one of a-z, 0-9 and -"
+                                : "no region: set region =, AWS_REGION or the profile's region");
         rc = PBAY_FAILED_PRECONDITION;
     }
     if (rc == PBAY_OK) find_endpoint(host, config, p, out);
@@ -147,7 +149,8 @@ int32_t credentials_load(const pbay_host *host, const pbay_config *config, const
     } else if (!named && env("AWS_ACCESS_KEY_ID") && env("AWS_SECRET_ACCESS_KEY")) {
         snprintf(out->id, sizeof out->id, "%s", env("AWS_ACCESS_KEY_ID"));
         snprintf(out->secret, sizeof out->secret, "%s", env("AWS_SECRET_ACCESS_KEY"));
-        snprintf(out->token, sizeof out->token, "%s", env("AWS_SESSION_TOKEN") ? env("AWS_SESSION_TOKEN") : "");
+        snprintf(out->token, sizeof out->token, "%s",
+                 env("AWS_SESSION_TOKEN") ? env("AWS_SESSION_TOKEN") : "");
         out->source = "the environment";
     } else {
         snprintf(out->id, sizeof out->id, "%s", p->access_key_id);
@@ -160,8 +163,9 @@ int32_t credentials_load(const pbay_host *host, const pbay_config *config, const
         if (named && !p->found)
             snprintf(why, CREDENTIALS_WHY, "the profile \"%s\" is in neither of the shared files", profile);
         else if (not_understood(p))
-            snprintf(why, CREDENTIALS_WHY, "the profile \"%s\" uses %s, which this version does not: give it keys",
-                     profile, not_understood(p));
+            snprintf(why, CREDENTIALS_WHY,
+                     "the profile \"%s\" uses %s, which this version does not: give it keys", profile,
+                     not_understood(p));
         else
             snprintf(why, CREDENTIALS_WHY,
                      "no AWS credentials: set access_key_id = and secret_access_key =, AWS_ACCESS_KEY_ID and "

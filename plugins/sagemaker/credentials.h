@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where requests go and who signs them: region, endpoint and keys, from the connector's options, the environment and
- * the shared files, in the order that AWS's own tools use.
+ * Where requests go and who signs them: region, endpoint and keys, from the connector's options, the
+ * environment and the shared files, in the order that AWS's own tools use.
  *
- *   keys      access_key_id and secret_access_key of the connector; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, unless
- *             a profile is named; the profile in the shared files
- *   region    region of the connector; AWS_REGION; AWS_DEFAULT_REGION; the profile's
- *   endpoint  endpoint_url of the connector; AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME; AWS_ENDPOINT_URL; the profile's;
- *             else AWS's own for the region
+ *   keys      access_key_id and secret_access_key of the connector; AWS_ACCESS_KEY_ID and
+ * AWS_SECRET_ACCESS_KEY, unless a profile is named; the profile in the shared files region    region of the
+ * connector; AWS_REGION; AWS_DEFAULT_REGION; the profile's endpoint  endpoint_url of the connector;
+ * AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME; AWS_ENDPOINT_URL; the profile's; else AWS's own for the region
  *
  * Read at start, and again when the keys are refused. All functions: [loop].
  */

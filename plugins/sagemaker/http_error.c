@@ -63,7 +63,8 @@ pbay_result http_error_aws(const pbay_http_reply *reply, const char *who, struct
 {
     pbay_result r = PBAY_RESULT_OK;
     json_t *body = json_loadb(reply->body.n ? reply->body.p : "", reply->body.n, JSON_ALLOW_NUL, NULL);
-    pbay_str code = pbay_aws_error_code(http_header(reply, "x-amzn-errortype"), member(body, "__type"), member(body, "code"));
+    pbay_str code = pbay_aws_error_code(http_header(reply, "x-amzn-errortype"), member(body, "__type"),
+                                        member(body, "code"));
     pbay_str message = member(body, "message");
     if (!message.n) message = member(body, "Message");
     const json_t *original = json_object_get(body, "OriginalStatusCode");
@@ -87,8 +88,9 @@ pbay_result http_error_aws(const pbay_http_reply *reply, const char *who, struct
     } else {
         pbay_str id = http_header(reply, "x-amzn-requestid");
         if (!message.n && !body) message = reply->body;
-        snprintf(e->text, sizeof e->text, "%s: %s%s%.*s (HTTP %d%s%.*s)", who, e->code, e->code[0] && message.n ? ": " : "",
-                 FMT(message), (int)reply->status, id.n ? ", request " : "", id.n < 64 ? (int)id.n : 64, id.n ? id.p : "");
+        snprintf(e->text, sizeof e->text, "%s: %s%s%.*s (HTTP %d%s%.*s)", who, e->code,
+                 e->code[0] && message.n ? ": " : "", FMT(message), (int)reply->status,
+                 id.n ? ", request " : "", id.n < 64 ? (int)id.n : 64, id.n ? id.p : "");
     }
     json_decref(body);
     r.retry_after_ms = retry_after(reply);
@@ -108,11 +110,12 @@ pbay_result http_error_plain(const pbay_http_reply *reply, const char *who, stru
     if (r.advice == PBAY_ADVICE_SPLIT) r.advice = PBAY_ADVICE_NONE; /* one row per request */
     if (reply->status >= 300 && reply->status < 400) {
         r.code = PBAY_FAILED_PRECONDITION;
-        snprintf(e->text, sizeof e->text, "%s answered HTTP %d: redirects are not followed, configure where it leads to", who,
+        snprintf(e->text, sizeof e->text,
+                 "%s answered HTTP %d: redirects are not followed, configure where it leads to", who,
                  (int)reply->status);
     } else {
-        snprintf(e->text, sizeof e->text, "%s answered HTTP %d%s%.*s", who, (int)reply->status, message.n ? ": " : "",
-                 FMT(message));
+        snprintf(e->text, sizeof e->text, "%s answered HTTP %d%s%.*s", who, (int)reply->status,
+                 message.n ? ": " : "", FMT(message));
     }
     json_decref(body);
     e->code[0] = 0;

@@ -3,7 +3,8 @@
  * `invoke`: a batch of rows to a SageMaker endpoint and its predictions back, one InvokeEndpoint per batch.
  *
  * https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
- * Errors carry advice and are not repeated here: the host knows how many calls are under way and how long they may take.
+ * Errors carry advice and are not repeated here: the host knows how many calls are under way and how long
+ * they may take.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,7 +34,8 @@ const pbay_option invoke_options[] = {
      "how rows are sent: CSV lines, JSON {\"instances\": [[...]]}, or JSON lines of arrays"},
     {"body", PBAY_OPT_ENUM, 0, "quoted", "quoted|raw",
      "csv: raw sends the one text column as it is, a line per row; quoted writes fields as CSV"},
-    {"instances_key", PBAY_OPT_STR, 0, "instances", NULL, "json: the member that holds the rows; empty: a bare array"},
+    {"instances_key", PBAY_OPT_STR, 0, "instances", NULL,
+     "json: the member that holds the rows; empty: a bare array"},
     {"content_type", PBAY_OPT_STR, 0, NULL, NULL, "instead of the one that goes with the format"},
     {"accept", PBAY_OPT_STR, 0, NULL, NULL, "instead of the one that goes with the format"},
     {"path", PBAY_OPT_STR, 0, NULL, NULL,
@@ -42,7 +44,8 @@ const pbay_option invoke_options[] = {
     {"target_model", PBAY_OPT_STR, 0, NULL, NULL, "model of a multi-model endpoint"},
     {"target_container", PBAY_OPT_STR, 0, NULL, NULL, "container host name of a multi-container endpoint"},
     {"inference_component", PBAY_OPT_STR, 0, NULL, NULL, "inference component to ask"},
-    {"custom_attributes", PBAY_OPT_STR, 0, NULL, NULL, "passed on to the container, up to 1024 visible characters"},
+    {"custom_attributes", PBAY_OPT_STR, 0, NULL, NULL,
+     "passed on to the container, up to 1024 visible characters"},
     {"header", PBAY_OPT_FAMILY, 0, NULL, NULL, "header.NAME = value: further request headers"},
 };
 const uint32_t invoke_n_options = sizeof invoke_options / sizeof *invoke_options;
@@ -101,10 +104,10 @@ static int starts_with(pbay_str s, const char *prefix)
     return 1;
 }
 
-static int32_t refuse_option(struct sagemaker *sm, const pbay_config *config, const char *option, pbay_result *why,
-                             const char *fmt, ...) __attribute__((format(printf, 5, 6)));
-static int32_t refuse_option(struct sagemaker *sm, const pbay_config *config, const char *option, pbay_result *why,
-                             const char *fmt, ...)
+static int32_t refuse_option(struct sagemaker *sm, const pbay_config *config, const char *option,
+                             pbay_result *why, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+static int32_t refuse_option(struct sagemaker *sm, const pbay_config *config, const char *option,
+                             pbay_result *why, const char *fmt, ...)
 {
     char text[512];
     va_list ap;
@@ -112,7 +115,8 @@ static int32_t refuse_option(struct sagemaker *sm, const pbay_config *config, co
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     pbay_str where = sm->host->where(config, option);
-    return sagemaker_refuse(sm, why, PBAY_INVALID_ARGUMENT, "%.*s: %s %s", (int)where.n, where.n ? where.p : "", option, text);
+    return sagemaker_refuse(sm, why, PBAY_INVALID_ARGUMENT, "%.*s: %s %s", (int)where.n,
+                            where.n ? where.p : "", option, text);
 }
 
 static void add_header(struct function *fn, pbay_str name, pbay_str value)
@@ -145,7 +149,8 @@ static int32_t set_headers(struct function *fn, const pbay_config *config, pbay_
     for (uint32_t i = 0; i < n; i++) {
         pbay_str name, value = host->item(config, "header", i, &name);
         if (starts_with(name, "x-amz-") || starts_with(name, "authorization"))
-            return refuse_option(sm, config, "header", why, "%.*s belongs to the request's signature", (int)name.n, name.p);
+            return refuse_option(sm, config, "header", why, "%.*s belongs to the request's signature",
+                                 (int)name.n, name.p);
         add_header(fn, name, value);
     }
     return PBAY_OK;
@@ -165,14 +170,16 @@ static int32_t configure(struct function *fn, const pbay_function_info *info, pb
     memcpy(fn->endpoint, endpoint.p, endpoint.n);
     snprintf(fn->who, sizeof fn->who, "endpoint %s", fn->endpoint);
     const char *wrong = NULL;
-    if (path_parse(path, &fn->path, &wrong)) return refuse_option(sm, config, "path", why, "cannot be read: %s", wrong);
+    if (path_parse(path, &fn->path, &wrong))
+        return refuse_option(sm, config, "path", why, "cannot be read: %s", wrong);
     fn->codec.struct_size = sizeof fn->codec;
     fn->codec.format = FORMATS[host->get_int(config, "format")];
     fn->codec.trailing_newline = 1;
     if (fn->codec.format == PBAY_FORMAT_JSON_ROWS) fn->codec.key = host->get_str(config, "instances_key");
     if (host->get_int(config, "body") == 1) {
         fn->codec.raw = 1;
-        if (fn->codec.format != PBAY_FORMAT_CSV) return refuse_option(sm, config, "body", why, "= raw goes with format = csv");
+        if (fn->codec.format != PBAY_FORMAT_CSV)
+            return refuse_option(sm, config, "body", why, "= raw goes with format = csv");
         if (info->n_sends > 1)
             return refuse_option(sm, config, "body", why, "= raw sends one column, and the function sends %u",
                                  (unsigned)info->n_sends);
@@ -234,14 +241,16 @@ static void complete(struct call *c, const pbay_result *result, pbay_builder *ou
 }
 
 /* Keys that changed, or a clock that is off, are reasons to try once more. */
-static void mend(struct sagemaker *sm, const pbay_http_reply *reply, const struct http_error *e, pbay_result *r)
+static void mend(struct sagemaker *sm, const pbay_http_reply *reply, const struct http_error *e,
+                 pbay_result *r)
 {
     if (e->klass != PBAY_AWS_AUTH && e->klass != PBAY_AWS_CLOCK) return;
     int64_t there = http_date_ms(http_header(reply, "date")), here = sm->timer->now_ms();
     if (there >= 0 && llabs(there - here - sm->skew_ms) > SKEW_MIN_MS) {
         sm->skew_ms = there - here;
         r->advice = PBAY_ADVICE_RETRY;
-        if (sm->log) sm->log->write(sm->host, PBAY_LOG_WARN, STR("this machine's clock differs from AWS's"), NULL, 0);
+        if (sm->log)
+            sm->log->write(sm->host, PBAY_LOG_WARN, STR("this machine's clock differs from AWS's"), NULL, 0);
     }
     if (sagemaker_refresh(sm)) r->advice = PBAY_ADVICE_RETRY;
 }
@@ -307,8 +316,10 @@ static int32_t send_batch(struct call *c, pbay_str body, pbay_result *why)
     char path[512 + ENDPOINT_MAX + 64], url[512 + sizeof path];
     pbay_str host, prefix;
     endpoint_parts(sm->keys.endpoint, &host, &prefix);
-    int n = snprintf(path, sizeof path, "%.*s/endpoints/%s/invocations", (int)prefix.n, prefix.p, fn->endpoint);
-    int n_url = snprintf(url, sizeof url, "%.*s%s", (int)(strlen(sm->keys.endpoint) - prefix.n), sm->keys.endpoint, path);
+    int n =
+        snprintf(path, sizeof path, "%.*s/endpoints/%s/invocations", (int)prefix.n, prefix.p, fn->endpoint);
+    int n_url = snprintf(url, sizeof url, "%.*s%s", (int)(strlen(sm->keys.endpoint) - prefix.n),
+                         sm->keys.endpoint, path);
 
     pbay_header headers[SIGNED_MAX];
     memcpy(headers, fn->headers, fn->n_headers * sizeof *headers);
@@ -358,14 +369,17 @@ static struct call *call_get(struct function *fn)
     return c;
 }
 
-static int32_t submit(struct sagemaker *sm, void *bound, pbay_call call, const pbay_batch *in, pbay_result *why)
+static int32_t submit(struct sagemaker *sm, void *bound, pbay_call call, const pbay_batch *in,
+                      pbay_result *why)
 {
     struct function *fn = bound;
     if (!sm->keys_read || sm->keys_state != PBAY_OK) sagemaker_refresh(sm);
-    if (sm->keys_state != PBAY_OK) return sagemaker_refuse(sm, why, sm->keys_state, "%s: %s", fn->who, sm->keys_why);
+    if (sm->keys_state != PBAY_OK)
+        return sagemaker_refuse(sm, why, sm->keys_state, "%s: %s", fn->who, sm->keys_why);
     if (fn->codec.raw && (in->n_cols != 1 || pbay_batch_col(in, 0)->kind != PBAY_STR))
-        return sagemaker_refuse(sm, why, PBAY_INVALID_ARGUMENT, "%s: body = raw sends one text column, and there are %u%s",
-                                fn->who, (unsigned)in->n_cols, in->n_cols == 1 ? " of another kind" : "");
+        return sagemaker_refuse(sm, why, PBAY_INVALID_ARGUMENT,
+                                "%s: body = raw sends one text column, and there are %u%s", fn->who,
+                                (unsigned)in->n_cols, in->n_cols == 1 ? " of another kind" : "");
     struct call *c = call_get(fn);
     c->call = call;
     c->n_rows = in->n_rows;

@@ -2,7 +2,8 @@
 /*
  * Where in a JSON answer the predictions are: `predictions[].score`, `result.scores`, `[1]`, `[][0]`.
  *
- * Names are separated by dots; `[]` stands for the rows, `[N]` for an element. A leading `$` or `$.` is skipped.
+ * Names are separated by dots; `[]` stands for the rows, `[N]` for an element. A leading `$` or `$.` is
+ * skipped.
  */
 #pragma once
 
@@ -15,8 +16,8 @@ enum path_step_kind { PATH_NAME, PATH_INDEX, PATH_ROWS };
 
 struct path_step {
     enum path_step_kind kind;
-    uint32_t index;       /* PATH_INDEX */
-    const char *name;     /* PATH_NAME: in `text` */
+    uint32_t index;   /* PATH_INDEX */
+    const char *name; /* PATH_NAME: in `text` */
 };
 
 struct path {

@@ -12,11 +12,14 @@
 enum { REFRESH_NS = 2000000000 }; /* refused keys are read again at most this often */
 
 static const pbay_option OPTIONS[] = {
-    {"region", PBAY_OPT_STR, 0, NULL, NULL, "AWS region; else AWS_REGION, AWS_DEFAULT_REGION, the profile's region"},
+    {"region", PBAY_OPT_STR, 0, NULL, NULL,
+     "AWS region; else AWS_REGION, AWS_DEFAULT_REGION, the profile's region"},
     {"endpoint_url", PBAY_OPT_STR, 0, NULL, NULL,
      "where requests go instead of AWS's own address for the region; an http:// URL is allowed here"},
-    {"profile", PBAY_OPT_STR, 0, NULL, NULL, "profile in ~/.aws/config and ~/.aws/credentials; else AWS_PROFILE"},
-    {"access_key_id", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "keys of one's own, instead of the environment's"},
+    {"profile", PBAY_OPT_STR, 0, NULL, NULL,
+     "profile in ~/.aws/config and ~/.aws/credentials; else AWS_PROFILE"},
+    {"access_key_id", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL,
+     "keys of one's own, instead of the environment's"},
     {"secret_access_key", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "goes with access_key_id"},
     {"session_token", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "goes with temporary keys"},
 };
@@ -101,7 +104,8 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
                  where.n ? where.p : "");
         why->code = PBAY_INVALID_ARGUMENT;
     } else if (host->is_set(config, "access_key_id") != host->is_set(config, "secret_access_key")) {
-        pbay_str where = host->where(config, host->is_set(config, "access_key_id") ? "access_key_id" : "secret_access_key");
+        pbay_str where = host->where(config, host->is_set(config, "access_key_id") ? "access_key_id"
+                                                                                   : "secret_access_key");
         snprintf(text, sizeof text, "%.*s: access_key_id and secret_access_key go together", (int)where.n,
                  where.n ? where.p : "");
         why->code = PBAY_INVALID_ARGUMENT;
@@ -139,7 +143,8 @@ static void destroy(void *self)
     free(sm);
 }
 
-/* ------------------------------------------------------------------------------------------------ functions */
+/* ------------------------------------------------------------------------------------------------ functions
+ */
 
 static const struct operation *of(void *bound)
 {
@@ -201,12 +206,15 @@ static const void *extension(const char *id)
     const pbay_option_table invoke = {invoke_options, invoke_n_options, sizeof(pbay_option)};
     const pbay_option_table rest = {rest_options, rest_n_options, sizeof(pbay_option)};
     const pbay_option_table none = {NULL, 0, sizeof(pbay_option)};
-    operations[0] = (pbay_operation){"invoke", "Score rows with a SageMaker endpoint: one InvokeEndpoint per batch.",
-                                     PBAY_SHAPE_MAP, 0, invoke};
-    operations[1] = (pbay_operation){"rest_single", "POST {\"data\": first column} to a URL, one request per row.",
-                                     PBAY_SHAPE_MAP, 0, rest};
-    operations[2] = (pbay_operation){"rest_30", "POST {\"data\": all columns joined by commas}, one request per row.",
-                                     PBAY_SHAPE_MAP, 0, rest};
+    operations[0] =
+        (pbay_operation){"invoke", "Score rows with a SageMaker endpoint: one InvokeEndpoint per batch.",
+                         PBAY_SHAPE_MAP, 0, invoke};
+    operations[1] =
+        (pbay_operation){"rest_single", "POST {\"data\": first column} to a URL, one request per row.",
+                         PBAY_SHAPE_MAP, 0, rest};
+    operations[2] =
+        (pbay_operation){"rest_30", "POST {\"data\": all columns joined by commas}, one request per row.",
+                         PBAY_SHAPE_MAP, 0, rest};
     operations[3] = (pbay_operation){"echo_table", "Answer the rows as they came.", PBAY_SHAPE_MAP, 0, none};
     return &functions;
 }
@@ -222,8 +230,8 @@ PBAY_EXPORT const pbay_entry *pbay_plugin_entry(void)
         .summary = "Amazon SageMaker endpoints, and REST endpoints of an older gateway",
         .options = {OPTIONS, sizeof OPTIONS / sizeof *OPTIONS, sizeof(pbay_option)},
     };
-    static const pbay_entry entry = {PBAY_MAGIC, sizeof entry, PBAY_ABI_MAJOR, PBAY_ABI_MINOR, 0,
-                                     &descriptor, create,        start,          NULL,           destroy,
-                                     extension};
+    static const pbay_entry entry = {PBAY_MAGIC, sizeof entry, PBAY_ABI_MAJOR, PBAY_ABI_MINOR,
+                                     0,          &descriptor,  create,         start,
+                                     NULL,       destroy,      extension};
     return &entry;
 }

@@ -36,7 +36,9 @@ int qrag_answer(pbay_str body, struct text *out)
     out->n = 0;
     while (body.n && blank(body.p[0])) body.p++, body.n--;
     while (body.n && blank(body.p[body.n - 1])) body.n--;
-    json_t *v = body.n && body.p[0] == '"' ? json_loadb(body.p, body.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL) : NULL;
+    json_t *v = body.n && body.p[0] == '"'
+                    ? json_loadb(body.p, body.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL)
+                    : NULL;
     if (v) {
         text_add(out, json_string_value(v), json_string_length(v));
         json_decref(v);

@@ -23,7 +23,8 @@ enum { TIMEOUT_MS = 70000, REPLY_MAX = 1 << 20, WHO = 300, URL_MAX = 4096 };
 const pbay_option rest_options[] = {
     {"url", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL, "where to POST; an http:// URL is allowed here"},
     {"row_in_flight", PBAY_OPT_INT, 0, "12", "1..1000", "requests of one batch at once"},
-    {"header", PBAY_OPT_FAMILY, 0, NULL, NULL, "header.NAME = value: further request headers, such as x-api-key"},
+    {"header", PBAY_OPT_FAMILY, 0, NULL, NULL,
+     "header.NAME = value: further request headers, such as x-api-key"},
 };
 const uint32_t rest_n_options = sizeof rest_options / sizeof *rest_options;
 
@@ -101,14 +102,15 @@ static int32_t bind_as(struct sagemaker *sm, const pbay_function_info *info, voi
     if (!has_type) fn->headers[fn->n_headers++] = (pbay_header){STR("Content-Type"), STR("application/json")};
     if (fn->url.n && fn->url.n < URL_MAX && fn->columns.n == 1) return PBAY_OK;
     pbay_str where = host->where(info->config, "url");
-    int32_t rc = sagemaker_refuse(sm, why, PBAY_INVALID_ARGUMENT, "%.*s: %s", (int)where.n, where.n ? where.p : "",
-                                  fn->columns.n != 1 ? "this operation answers one column"
-                                                     : "url has 1 to 4095 bytes");
+    int32_t rc = sagemaker_refuse(
+        sm, why, PBAY_INVALID_ARGUMENT, "%.*s: %s", (int)where.n, where.n ? where.p : "",
+        fn->columns.n != 1 ? "this operation answers one column" : "url has 1 to 4095 bytes");
     unbind(sm, fn);
     return rc;
 }
 
-static int32_t bind_single(struct sagemaker *sm, const pbay_function_info *info, void **bound, pbay_result *why)
+static int32_t bind_single(struct sagemaker *sm, const pbay_function_info *info, void **bound,
+                           pbay_result *why)
 {
     return bind_as(sm, info, bound, why, &rest_single_operation);
 }
@@ -187,8 +189,8 @@ static void call_fail(struct call *c, const pbay_result *r, uint32_t row)
     if (c->result.code != PBAY_OK) return;
     c->result = *r;
     char text[HTTP_ERROR_TEXT];
-    snprintf(text, sizeof text, "row %u: %.*s", (unsigned)row + 1, (int)(r->message.n < 900 ? r->message.n : 900),
-             r->message.n ? r->message.p : "");
+    snprintf(text, sizeof text, "row %u: %.*s", (unsigned)row + 1,
+             (int)(r->message.n < 900 ? r->message.n : 900), r->message.n ? r->message.p : "");
     memcpy(c->error.text, text, sizeof text);
     c->result.message = (pbay_str){c->error.text, strlen(c->error.text)};
     c->result.vendor_code = (pbay_str){NULL, 0};
@@ -250,7 +252,8 @@ static void on_done(void *user, pbay_http exchange, const pbay_http_reply *reply
     if (c->busy == 0) call_end(c);
 }
 
-static int32_t submit(struct sagemaker *sm, void *bound, pbay_call call, const pbay_batch *in, pbay_result *why)
+static int32_t submit(struct sagemaker *sm, void *bound, pbay_call call, const pbay_batch *in,
+                      pbay_result *why)
 {
     struct function *fn = bound;
     struct call *c = calloc(1, sizeof *c);
@@ -307,7 +310,8 @@ static void cancel(struct sagemaker *sm, void *bound, pbay_call call)
 
 /* ------------------------------------------------------------------------------------------------ echo */
 
-static int32_t submit_echo(struct sagemaker *sm, void *bound, pbay_call call, const pbay_batch *in, pbay_result *why)
+static int32_t submit_echo(struct sagemaker *sm, void *bound, pbay_call call, const pbay_batch *in,
+                           pbay_result *why)
 {
     (void)bound, (void)why;
     pbay_builder *out = sm->batch->create(sm->host);

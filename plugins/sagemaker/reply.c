@@ -28,7 +28,8 @@ __attribute__((format(printf, 3, 4))) static int fail(struct parse *p, int32_t c
 
 static int miscounted(struct parse *p, size_t got)
 {
-    return fail(p, PBAY_DATA_LOSS, "%u rows were sent and %zu predictions came back", (unsigned)p->shape->n_rows, got);
+    return fail(p, PBAY_DATA_LOSS, "%u rows were sent and %zu predictions came back",
+                (unsigned)p->shape->n_rows, got);
 }
 
 static int utf8(pbay_str s)
@@ -52,11 +53,12 @@ static int utf8(pbay_str s)
 
 struct csv {
     const char *p, *end;
-    int quoted;   /* the field just read was */
-    int last;     /* it ended its line */
+    int quoted; /* the field just read was */
+    int last;   /* it ended its line */
 };
 
-/* The next field; its text lies in the body or, when quotes were doubled, in scratch. -1: a quote that does not close. */
+/* The next field; its text lies in the body or, when quotes were doubled, in scratch. -1: a quote that does
+ * not close. */
 static int csv_field(struct csv *c, char *scratch, pbay_str *out)
 {
     c->quoted = c->p < c->end && *c->p == '"';
@@ -128,7 +130,8 @@ static int parse_csv(struct parse *p, pbay_str body)
     if (path && (path->n != 1 || path->steps[0].kind != PATH_INDEX))
         return fail(p, PBAY_INTERNAL, "the answer is CSV: a path into it is the number of a field, like [0]");
     if (path && s->n_cols != 1)
-        return fail(p, PBAY_INTERNAL, "a path to a field of CSV gives one value and the function takes %u", (unsigned)s->n_cols);
+        return fail(p, PBAY_INTERNAL, "a path to a field of CSV gives one value and the function takes %u",
+                    (unsigned)s->n_cols);
     p->scratch = malloc(body.n + 1);
     if (!p->scratch) return fail(p, PBAY_RESOURCE_EXHAUSTED, "out of memory");
     int alone = 0;
@@ -141,7 +144,8 @@ static int parse_csv(struct parse *p, pbay_str body)
     while (c.p < c.end) {
         pbay_str f;
         if (csv_field(&c, p->scratch, &f))
-            return fail(p, PBAY_DATA_LOSS, "line %zu of the answer has a quote that does not close", rows + 1);
+            return fail(p, PBAY_DATA_LOSS, "line %zu of the answer has a quote that does not close",
+                        rows + 1);
         if (!c.quoted) f = trim(f);
         if (rows >= s->n_rows) { /* more than there may be: count them, but no blank lines */
             if (c.last && (f.n || col)) rows++;
@@ -160,10 +164,12 @@ static int parse_csv(struct parse *p, pbay_str body)
             col = 0;
         } else if (c.last) {
             if (path && col <= path->steps[0].index)
-                return fail(p, PBAY_INTERNAL, "line %zu of the answer has %u fields, the path asks for field %u", rows + 1,
+                return fail(p, PBAY_INTERNAL,
+                            "line %zu of the answer has %u fields, the path asks for field %u", rows + 1,
                             (unsigned)col, (unsigned)path->steps[0].index);
             if (!path && col != s->n_cols)
-                return fail(p, PBAY_INTERNAL, "line %zu of the answer has %u fields and the function takes %u", rows + 1,
+                return fail(p, PBAY_INTERNAL,
+                            "line %zu of the answer has %u fields and the function takes %u", rows + 1,
                             (unsigned)col, (unsigned)s->n_cols);
             row++;
             rows++;
@@ -188,7 +194,8 @@ static size_t number_text(const json_t *v, char out[40])
     return (size_t)n;
 }
 
-/* The value as JSON, numbers as short as they can be; jansson alone would write 0.1 as 0.10000000000000001. */
+/* The value as JSON, numbers as short as they can be; jansson alone would write 0.1 as 0.10000000000000001.
+ */
 static void dump(struct text *t, const json_t *v)
 {
     char number[40];
@@ -260,14 +267,16 @@ static int json_cell(struct parse *p, uint32_t row, uint32_t col, const json_t *
         return 0;
     }
     if (kind == PBAY_STR) return json_whole(p, row, col, v);
-    return fail(p, PBAY_INTERNAL, "prediction %u is %s and the function answers a number: give a path to it (path = ...)",
+    return fail(p, PBAY_INTERNAL,
+                "prediction %u is %s and the function answers a number: give a path to it (path = ...)",
                 (unsigned)row + 1, json_is_array(v) ? "an array" : "an object");
 }
 
 /* The member that holds the answer when a row is an object and the function answers one column. */
 static const json_t *usual_member(const json_t *v)
 {
-    static const char *const NAMES[] = {"score", "predicted_label", "prediction", "predicted_value", "value", "label"};
+    static const char *const NAMES[] = {"score",           "predicted_label", "prediction",
+                                        "predicted_value", "value",           "label"};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
         const json_t *m = json_object_get(v, NAMES[i]);
         if (m) return m;
@@ -291,20 +300,21 @@ static int json_row(struct parse *p, uint32_t row, const json_t *v, int by_path)
     if (s->n_cols == 1 && (whole || !(json_is_object(v) || json_is_array(v)))) return json_cell(p, row, 0, v);
     if (json_is_array(v)) {
         if (json_array_size(v) != s->n_cols)
-            return fail(p, PBAY_INTERNAL, "prediction %u has %zu values and the function takes %u", (unsigned)row + 1,
-                        json_array_size(v), (unsigned)s->n_cols);
+            return fail(p, PBAY_INTERNAL, "prediction %u has %zu values and the function takes %u",
+                        (unsigned)row + 1, json_array_size(v), (unsigned)s->n_cols);
         for (uint32_t c = 0; c < s->n_cols; c++)
             if (json_cell(p, row, c, json_array_get(v, c))) return -1;
         return 0;
     }
     if (!json_is_object(v))
-        return fail(p, PBAY_INTERNAL, "prediction %u is one value and the function takes %u", (unsigned)row + 1,
-                    (unsigned)s->n_cols);
+        return fail(p, PBAY_INTERNAL, "prediction %u is one value and the function takes %u",
+                    (unsigned)row + 1, (unsigned)s->n_cols);
     for (uint32_t c = 0; c < s->n_cols; c++) {
         const json_t *m = member(v, s->names[c]);
         if (!m && s->n_cols == 1) m = usual_member(v);
         if (!m)
-            return fail(p, PBAY_INTERNAL, "prediction %u has no member \"%.*s\": give a path to it (path = ...)",
+            return fail(p, PBAY_INTERNAL,
+                        "prediction %u has no member \"%.*s\": give a path to it (path = ...)",
                         (unsigned)row + 1, (int)s->names[c].n, s->names[c].n ? s->names[c].p : "");
         if (json_cell(p, row, c, m)) return -1;
     }
@@ -335,10 +345,12 @@ static int parse_document(struct parse *p, const json_t *doc)
         const json_t *at = path_follow(path, 0, path->rows, doc);
         if (!at) return fail(p, PBAY_INTERNAL, "the answer has nothing at the path");
         if (path->rows < path->n) {
-            if (!json_is_array(at)) return fail(p, PBAY_INTERNAL, "the answer has no array where the path says []");
+            if (!json_is_array(at))
+                return fail(p, PBAY_INTERNAL, "the answer has no array where the path says []");
             return json_rows(p, at, path, path->rows + 1);
         }
-        if (json_is_array(at) && (s->n_rows > 1 || json_array_size(at) == 1)) return json_rows(p, at, NULL, 0);
+        if (json_is_array(at) && (s->n_rows > 1 || json_array_size(at) == 1))
+            return json_rows(p, at, NULL, 0);
         if (s->n_rows == 1) return json_row(p, 0, at, 1);
         return miscounted(p, 1);
     }
@@ -349,7 +361,8 @@ static int parse_document(struct parse *p, const json_t *doc)
     }
     /* One row may be answered by its values alone, without an array of rows around them. */
     size_t n = json_array_size(doc);
-    int bare = s->n_rows == 1 && rows == doc && n > 1 && (n == s->n_cols || (s->n_cols == 1 && s->kinds[0] == PBAY_JSON));
+    int bare = s->n_rows == 1 && rows == doc && n > 1 &&
+               (n == s->n_cols || (s->n_cols == 1 && s->kinds[0] == PBAY_JSON));
     if (rows && !bare) return json_rows(p, rows, NULL, 0);
     if (s->n_rows == 1) return json_row(p, 0, doc, 0);
     return miscounted(p, 1);
@@ -362,12 +375,16 @@ static int parse_json(struct parse *p, pbay_str body)
     json_t *first = NULL;
     int rc = 0;
     while (rc == 0) {
-        while (at < body.n && (body.p[at] == ' ' || body.p[at] == '\t' || body.p[at] == '\r' || body.p[at] == '\n')) at++;
+        while (at < body.n &&
+               (body.p[at] == ' ' || body.p[at] == '\t' || body.p[at] == '\r' || body.p[at] == '\n'))
+            at++;
         if (at == body.n) break;
         json_error_t e;
-        json_t *v = json_loadb(body.p + at, body.n - at, JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
+        json_t *v = json_loadb(body.p + at, body.n - at,
+                               JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
         if (!v) {
-            rc = fail(p, PBAY_DATA_LOSS, "the answer is not JSON: %s at offset %zu", e.text, at + (size_t)e.position);
+            rc = fail(p, PBAY_DATA_LOSS, "the answer is not JSON: %s at offset %zu", e.text,
+                      at + (size_t)e.position);
             break;
         }
         at += (size_t)e.position;
@@ -388,8 +405,10 @@ static int parse_json(struct parse *p, pbay_str body)
         }
         json_decref(v);
     }
-    if (rc == 0 && rows == 1) rc = parse_document(p, first);
-    else if (rc == 0 && rows != p->shape->n_rows) rc = miscounted(p, rows);
+    if (rc == 0 && rows == 1)
+        rc = parse_document(p, first);
+    else if (rc == 0 && rows != p->shape->n_rows)
+        rc = miscounted(p, rows);
     json_decref(first);
     return rc;
 }
@@ -405,7 +424,9 @@ int reply_parse(pbay_str body, const struct reply_shape *shape, const struct rep
         body.n -= 3;
     }
     size_t at = 0;
-    while (at < body.n && (body.p[at] == ' ' || body.p[at] == '\t' || body.p[at] == '\r' || body.p[at] == '\n')) at++;
+    while (at < body.n &&
+           (body.p[at] == ' ' || body.p[at] == '\t' || body.p[at] == '\r' || body.p[at] == '\n'))
+        at++;
     int is_json = at < body.n && (body.p[at] == '[' || body.p[at] == '{');
     int rc = is_json ? parse_json(&p, body) : parse_csv(&p, body);
     free(p.scratch);

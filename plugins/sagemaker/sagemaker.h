@@ -50,10 +50,12 @@ struct operation {
     int32_t (*bind)(struct sagemaker *sm, const pbay_function_info *info, void **bound, pbay_result *why);
     void (*unbind)(struct sagemaker *sm, void *bound);
     pbay_str (*lane)(void *bound);
-    int32_t (*submit)(struct sagemaker *sm, void *bound, pbay_call call, const pbay_batch *in, pbay_result *why);
+    int32_t (*submit)(struct sagemaker *sm, void *bound, pbay_call call, const pbay_batch *in,
+                      pbay_result *why);
     void (*cancel)(struct sagemaker *sm, void *bound, pbay_call call);
 };
 
-extern const struct operation invoke_operation, rest_single_operation, rest_30_operation, echo_table_operation;
+extern const struct operation invoke_operation, rest_single_operation, rest_30_operation,
+    echo_table_operation;
 extern const pbay_option invoke_options[], rest_options[];
 extern const uint32_t invoke_n_options, rest_n_options;

@@ -21,22 +21,41 @@ static const char *const THROTTLED[] = {
     "TransactionInProgressException",
 };
 static const char *const TRANSIENT[] = {
-    "InternalDependencyException", "InternalFailure",          "InternalServerError", "InternalServerException",
-    "RequestTimeout",              "RequestTimeoutException",  "ServiceUnavailable",  "ServiceUnavailableException",
+    "InternalDependencyException",
+    "InternalFailure",
+    "InternalServerError",
+    "InternalServerException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
     "TimeoutError",
 };
 static const char *const AUTH[] = {
-    "AccessDenied",           "AccessDeniedException",      "AuthFailure",
-    "ExpiredToken",           "ExpiredTokenException",      "IncompleteSignature",
-    "IncompleteSignatureException", "InvalidClientTokenId", "InvalidSignatureException",
-    "MissingAuthenticationToken",   "MissingAuthenticationTokenException", "SignatureDoesNotMatch",
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 };
 static const char *const CLOCK[] = {
-    "RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed", "SignatureExpired",
+    "RequestExpired",
+    "RequestInTheFuture",
+    "RequestTimeTooSkewed",
+    "SignatureExpired",
 };
 static const char *const TOO_LARGE[] = {
-    "PayloadTooLargeException", "RequestEntityTooLarge", "RequestEntityTooLargeException",
+    "PayloadTooLargeException",
+    "RequestEntityTooLarge",
+    "RequestEntityTooLargeException",
 };
 
 static int in(pbay_str code, const char *const *names, size_t n)
@@ -69,7 +88,8 @@ uint32_t pbay_aws_error_class(pbay_str code, int32_t status)
     if (IN(code, AUTH)) return PBAY_AWS_AUTH;
     if (IN(code, TOO_LARGE) || status == 413) return PBAY_AWS_TOO_LARGE;
     if (status == 429) return PBAY_AWS_THROTTLED;
-    if (status == 0 || status == 408 || status == 500 || status == 502 || status == 503 || status == 504 || status == 530)
+    if (status == 0 || status == 408 || status == 500 || status == 502 || status == 503 || status == 504 ||
+        status == 530)
         return PBAY_AWS_TRANSIENT;
     if (status == 401 || (status == 403 && code.n == 0)) return PBAY_AWS_AUTH;
     return PBAY_AWS_CALLER;
@@ -77,7 +97,8 @@ uint32_t pbay_aws_error_class(pbay_str code, int32_t status)
 
 static int32_t code_of_status(pbay_str code, int32_t status)
 {
-    if (status == 404 || (code.n >= 8 && memcmp(code.p + code.n - 8, "NotFound", 8) == 0)) return PBAY_NOT_FOUND;
+    if (status == 404 || (code.n >= 8 && memcmp(code.p + code.n - 8, "NotFound", 8) == 0))
+        return PBAY_NOT_FOUND;
     if (status == 409) return PBAY_ABORTED;
     if (status == 403) return PBAY_PERMISSION_DENIED;
     if (status >= 400 && status < 500) return PBAY_INVALID_ARGUMENT;

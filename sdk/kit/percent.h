@@ -2,8 +2,8 @@
 /*
  * Percent-encoding of URL parts (RFC 3986 §2): everything but letters, digits and -._~ becomes %XX.
  *
- * Whatever a caller chose goes through here before it stands in a URL, so that it cannot become another path, query,
- * host or header. Threads: any.
+ * Whatever a caller chose goes through here before it stands in a URL, so that it cannot become another path,
+ * query, host or header. Threads: any.
  */
 #pragma once
 
@@ -20,7 +20,8 @@ extern "C" {
 size_t pbay_percent_encode(pbay_str in, char *out);
 /* A whole path: '/' stays. */
 size_t pbay_percent_encode_path(pbay_str in, char *out);
-/* The bytes meant; out has room for in.n and may be in.p. Returns their number, or -1: a '%' without two digits. */
+/* The bytes meant; out has room for in.n and may be in.p. Returns their number, or -1: a '%' without two
+ * digits. */
 ptrdiff_t pbay_percent_decode(pbay_str in, char *out);
 
 #ifdef __cplusplus

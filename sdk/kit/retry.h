@@ -2,9 +2,10 @@
 /*
  * When to try again: the "standard" mode of the AWS SDKs as pure functions.
  *
- * A bucket of tokens keeps a broken service from being asked several times as often as a sound one: each repeat costs
- * tokens, each success gives some back, and without tokens there are no repeats. The caller keeps time and rolls dice.
- * For what a plugin does on its own; calls of functions are repeated by the host. Threads: one at a time per struct.
+ * A bucket of tokens keeps a broken service from being asked several times as often as a sound one: each
+ * repeat costs tokens, each success gives some back, and without tokens there are no repeats. The caller
+ * keeps time and rolls dice. For what a plugin does on its own; calls of functions are repeated by the host.
+ * Threads: one at a time per struct.
  */
 #pragma once
 
@@ -22,7 +23,8 @@ typedef struct pbay_retry_policy {
     int64_t patience_ms; /* a Retry-After may exceed the computed delay by this much */
 } pbay_retry_policy;
 
-/* max_attempts 3, 500 tokens, 5 (10 after a timeout) per repeat, 100 ms (500 ms when throttled) doubling to 20 s. */
+/* max_attempts 3, 500 tokens, 5 (10 after a timeout) per repeat, 100 ms (500 ms when throttled) doubling to
+ * 20 s. */
 extern const pbay_retry_policy pbay_retry_standard;
 
 typedef struct pbay_retry_bucket {
@@ -40,8 +42,8 @@ typedef struct pbay_retry {
 } pbay_retry;
 
 /*
- * An attempt failed. reason: PBAY_RETRY_*. random01: evenly from [0, 1). asked_ms: the reply's Retry-After, or 0.
- * Returns after how many ms to try again (0 and more), or -1: give up.
+ * An attempt failed. reason: PBAY_RETRY_*. random01: evenly from [0, 1). asked_ms: the reply's Retry-After,
+ * or 0. Returns after how many ms to try again (0 and more), or -1: give up.
  */
 int64_t pbay_retry_failed(const pbay_retry_policy *p, pbay_retry_bucket *b, pbay_retry *r, uint32_t reason,
                           double random01, int64_t asked_ms);

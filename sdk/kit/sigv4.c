@@ -212,7 +212,8 @@ static const uint8_t *signing_key(pbay_sigv4 *s, pbay_str secret, pbay_str regio
     for (unsigned i = 0; i < PBAY_SIGV4_CACHE; i++) {
         struct pbay__sigv4_key *k = &s->cache[i];
         if (k->used && memcmp(k->day, day.p, 8) == 0 && same((pbay_str){k->region, k->n_region}, region) &&
-            same((pbay_str){k->service, k->n_service}, service) && same((pbay_str){k->secret, k->n_secret}, secret))
+            same((pbay_str){k->service, k->n_service}, service) &&
+            same((pbay_str){k->secret, k->n_secret}, secret))
             return k->key;
     }
     struct pbay__sigv4_key *k = &s->cache[s->next++ % PBAY_SIGV4_CACHE];
@@ -229,7 +230,8 @@ static const uint8_t *signing_key(pbay_sigv4 *s, pbay_str secret, pbay_str regio
     return k->key;
 }
 
-/* ------------------------------------------------------------------------------------------------ signatures */
+/* ------------------------------------------------------------------------------------------------ signatures
+ */
 
 void pbay__sigv4_hash_body(pbay_sigv4 *s, pbay_str body)
 {
@@ -244,7 +246,8 @@ int32_t pbay__sigv4_compute(pbay_sigv4 *s, const pbay_sigv4_request *request, ui
     struct pbay__sigv4_header *h = s->headers;
     sort_headers(h, n);
     /* The most that follows: everything once, what may be encoded three times, names twice, separators. */
-    size_t most = 1024 + request->method.n + 4 * request->path.n + 2 * request->query.n + region.n + service.n;
+    size_t most =
+        1024 + request->method.n + 4 * request->path.n + 2 * request->query.n + region.n + service.n;
     for (uint32_t i = 0; i < n; i++) most += 2 * h[i].name.n + h[i].value.n + 4;
     s->n = 0;
     if (pbay__sigv4_room(s, most)) return PBAY_RESOURCE_EXHAUSTED;
@@ -309,8 +312,21 @@ int32_t pbay__sigv4_compute(pbay_sigv4 *s, const pbay_sigv4_request *request, ui
 static int left_out(pbay_str name)
 {
     static const char *const NAMES[] = {
-        "authorization", "cache-control", "connection", "expect",  "from",    "keep-alive",        "max-forwards", "pragma",
-        "referer",       "te",            "trailer",    "upgrade", "user-agent", "transfer-encoding", "x-amzn-trace-id",
+        "authorization",
+        "cache-control",
+        "connection",
+        "expect",
+        "from",
+        "keep-alive",
+        "max-forwards",
+        "pragma",
+        "referer",
+        "te",
+        "trailer",
+        "upgrade",
+        "user-agent",
+        "transfer-encoding",
+        "x-amzn-trace-id",
     };
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         if (strlen(NAMES[i]) == name.n && memcmp(NAMES[i], name.p, name.n) == 0) return 1;
@@ -320,8 +336,8 @@ static int left_out(pbay_str name)
 /* What the signature brings itself. */
 static int brought(pbay_str name)
 {
-    return same(name, STR("host")) || same(name, STR("x-amz-date")) || same(name, STR("x-amz-content-sha256")) ||
-           same(name, STR("x-amz-security-token"));
+    return same(name, STR("host")) || same(name, STR("x-amz-date")) ||
+           same(name, STR("x-amz-content-sha256")) || same(name, STR("x-amz-security-token"));
 }
 
 static void set_date(pbay_sigv4 *s, int64_t now_ms)
@@ -334,7 +350,8 @@ static void set_date(pbay_sigv4 *s, int64_t now_ms)
     memcpy(s->date, text, PBAY_SIGV4_DATE);
 }
 
-static pbay_str authorization(pbay_sigv4 *s, pbay_str key_id, pbay_str region, pbay_str service, pbay_str names)
+static pbay_str authorization(pbay_sigv4 *s, pbay_str key_id, pbay_str region, pbay_str service,
+                              pbay_str names)
 {
     size_t at = s->n, names_at = (size_t)(names.p - s->text);
     put(s, STR("AWS4-HMAC-SHA256 Credential="));
@@ -365,8 +382,9 @@ static int32_t room_for_authorization(pbay_sigv4 *s, size_t n, pbay_sigv4_signed
     return PBAY_OK;
 }
 
-int32_t pbay_sigv4_sign(pbay_sigv4 *s, const pbay_aws_keys *keys, pbay_str region, pbay_str service, int64_t now_ms,
-                        const pbay_sigv4_request *request, pbay_sigv4_signed *out, const char **why)
+int32_t pbay_sigv4_sign(pbay_sigv4 *s, const pbay_aws_keys *keys, pbay_str region, pbay_str service,
+                        int64_t now_ms, const pbay_sigv4_request *request, pbay_sigv4_signed *out,
+                        const char **why)
 {
     if (request->n_headers > PBAY_SIGV4_MAX_HEADERS) {
         *why = "more than 100 headers to sign";
@@ -394,9 +412,9 @@ int32_t pbay_sigv4_sign(pbay_sigv4 *s, const pbay_aws_keys *keys, pbay_str regio
     }
     pbay_header *h = out->headers;
     h[out->n_headers++] = (pbay_header){STR("x-amz-date"), {s->date, PBAY_SIGV4_DATE}};
-    h[out->n_headers++] =
-        (pbay_header){STR("x-amz-content-sha256"),
-                      request->flags & PBAY_SIGV4_UNSIGNED ? STR("UNSIGNED-PAYLOAD") : (pbay_str){s->payload, 64}};
+    h[out->n_headers++] = (pbay_header){STR("x-amz-content-sha256"), request->flags & PBAY_SIGV4_UNSIGNED
+                                                                         ? STR("UNSIGNED-PAYLOAD")
+                                                                         : (pbay_str){s->payload, 64}};
     if (keys->token.n) h[out->n_headers++] = (pbay_header){STR("x-amz-security-token"), keys->token};
     for (uint32_t i = 0; i < out->n_headers; i++)
         s->headers[n++] = (struct pbay__sigv4_header){h[i].name, h[i].value};

@@ -34,11 +34,12 @@ struct pbay_sigv4 {
 };
 
 /*
- * Canonical request, string to sign and signature from s->date, s->payload and the n headers of s->headers (which
- * are sorted here). The results stand in s->text and s->signature. PBAY_OK or RESOURCE_EXHAUSTED.
+ * Canonical request, string to sign and signature from s->date, s->payload and the n headers of s->headers
+ * (which are sorted here). The results stand in s->text and s->signature. PBAY_OK or RESOURCE_EXHAUSTED.
  */
 int32_t pbay__sigv4_compute(pbay_sigv4 *s, const pbay_sigv4_request *request, uint32_t n, pbay_str secret,
-                            pbay_str region, pbay_str service, pbay_sigv4_signed *out, pbay_str *signed_names);
+                            pbay_str region, pbay_str service, pbay_sigv4_signed *out,
+                            pbay_str *signed_names);
 /* Hex SHA-256 of the body into s->payload. */
 void pbay__sigv4_hash_body(pbay_sigv4 *s, pbay_str body);
 /* Make room for n more bytes of s->text. */

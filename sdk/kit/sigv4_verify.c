@@ -39,9 +39,12 @@ int32_t pbay_sigv4_parse(pbay_str authorization, pbay_sigv4_claim *claim)
     while (rest.n) {
         pbay_str part = cut(&rest, ',');
         while (part.n && part.p[0] == ' ') strip(&part, " ");
-        if (strip(&part, "Credential=")) credential = part;
-        else if (strip(&part, "SignedHeaders=")) claim->signed_headers = part;
-        else if (strip(&part, "Signature=")) claim->signature = part;
+        if (strip(&part, "Credential="))
+            credential = part;
+        else if (strip(&part, "SignedHeaders="))
+            claim->signed_headers = part;
+        else if (strip(&part, "Signature="))
+            claim->signature = part;
     }
     claim->key_id = cut(&credential, '/');
     claim->day = cut(&credential, '/');
@@ -111,7 +114,8 @@ int32_t pbay_sigv4_verify(pbay_sigv4 *s, const pbay_sigv4_claim *claim, pbay_str
     if (!has_host) return no(why, "the host header must be signed");
     int64_t at = date_ms(date);
     if (at < 0) return no(why, "a signed x-amz-date like 20261121T000000Z is needed");
-    if (memcmp(date.p, claim->day.p, 8) != 0) return no(why, "the date of the credential is not that of x-amz-date");
+    if (memcmp(date.p, claim->day.p, 8) != 0)
+        return no(why, "the date of the credential is not that of x-amz-date");
     if (at > now_ms + skew_ms || at < now_ms - skew_ms)
         return no(why, "the signature has expired or is not yet current: check the clock");
     memcpy(s->date, date.p, PBAY_SIGV4_DATE);

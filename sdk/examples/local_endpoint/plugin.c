@@ -6,9 +6,10 @@
  *     plugin    = local_endpoint
  *     endpoints = churn-v1
  *
- * answers POST /runtime/endpoints/churn-v1/invocations as AWS would: it verifies the request's signature, knows its
- * endpoints, answers with AWS's errors, and scores CSV rows (score.h). Point a sagemaker connector's endpoint_url to
- * http://ADDRESS/runtime. It shows routes that verify callers themselves, timers, and the kit's SigV4.
+ * answers POST /runtime/endpoints/churn-v1/invocations as AWS would: it verifies the request's signature,
+ * knows its endpoints, answers with AWS's errors, and scores CSV rows (score.h). Point a sagemaker
+ * connector's endpoint_url to http://ADDRESS/runtime. It shows routes that verify callers themselves, timers,
+ * and the kit's SigV4.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,8 +38,10 @@ struct endpoint {
 };
 
 static const pbay_option OPTIONS[] = {
-    {"access_key_id", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "who may sign requests; else AWS_ACCESS_KEY_ID"},
-    {"secret_access_key", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "goes with it; else AWS_SECRET_ACCESS_KEY"},
+    {"access_key_id", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL,
+     "who may sign requests; else AWS_ACCESS_KEY_ID"},
+    {"secret_access_key", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL,
+     "goes with it; else AWS_SECRET_ACCESS_KEY"},
     {"endpoints", PBAY_OPT_LIST, 0, "churn-v1", NULL, "names of the endpoints that exist"},
     {"latency", PBAY_OPT_DURATION, 0, "0ms", "0ms..10m", "how long an answer takes"},
 };
@@ -70,8 +73,8 @@ static void send_reply(void *user)
     free(r);
 }
 
-static void reply(const struct endpoint *e, pbay_request request, int32_t status, const char *type, const char *error,
-                  struct out body)
+static void reply(const struct endpoint *e, pbay_request request, int32_t status, const char *type,
+                  const char *error, struct out body)
 {
     struct reply *r = malloc(sizeof *r);
     if (!r) abort();
@@ -83,7 +86,8 @@ static void reply(const struct endpoint *e, pbay_request request, int32_t status
 }
 
 /* Messages here hold nothing that JSON would want escaped. */
-static void refuse(const struct endpoint *e, pbay_request request, int32_t status, const char *error, const char *message)
+static void refuse(const struct endpoint *e, pbay_request request, int32_t status, const char *error,
+                   const char *message)
 {
     struct out body = {malloc(512), 0, 512};
     if (!body.p) abort();
@@ -91,12 +95,14 @@ static void refuse(const struct endpoint *e, pbay_request request, int32_t statu
     reply(e, request, status, "application/json", error, body);
 }
 
-/* ------------------------------------------------------------------------------------------------ requests */
+/* ------------------------------------------------------------------------------------------------ requests
+ */
 
 static pbay_str header(const pbay_request_info *info, const char *name)
 {
     for (uint32_t i = 0; i < info->n_headers; i++)
-        if (info->headers[i].name.n == strlen(name) && memcmp(info->headers[i].name.p, name, strlen(name)) == 0)
+        if (info->headers[i].name.n == strlen(name) &&
+            memcmp(info->headers[i].name.p, name, strlen(name)) == 0)
             return info->headers[i].value;
     return (pbay_str){NULL, 0};
 }
@@ -116,11 +122,13 @@ static int verified(const struct endpoint *e, pbay_request request, const pbay_r
         return 0;
     }
     if (pbay_sigv4_parse(authorization, &claim) != PBAY_OK) {
-        refuse(e, request, 403, "IncompleteSignatureException", "The Authorization header is not a SigV4 signature.");
+        refuse(e, request, 403, "IncompleteSignatureException",
+               "The Authorization header is not a SigV4 signature.");
         return 0;
     }
     if (!same(claim.key_id, e->key_id)) {
-        refuse(e, request, 403, "UnrecognizedClientException", "The security token included in the request is invalid.");
+        refuse(e, request, 403, "UnrecognizedClientException",
+               "The security token included in the request is invalid.");
         return 0;
     }
     pbay_sigv4_request r = {.method = info->method, .path = info->target, .body = info->body};
@@ -131,9 +139,11 @@ static int verified(const struct endpoint *e, pbay_request request, const pbay_r
     }
     r.headers = info->headers;
     r.n_headers = info->n_headers;
-    const char *why = same(claim.service, STR("sagemaker")) ? NULL : "Credential should be scoped to correct service.";
-    int32_t rc = why ? PBAY_UNAUTHENTICATED
-                     : pbay_sigv4_verify(e->signer, &claim, e->secret, e->timer->now_ms(), SKEW_MS, &r, NULL, &why);
+    const char *why =
+        same(claim.service, STR("sagemaker")) ? NULL : "Credential should be scoped to correct service.";
+    int32_t rc =
+        why ? PBAY_UNAUTHENTICATED
+            : pbay_sigv4_verify(e->signer, &claim, e->secret, e->timer->now_ms(), SKEW_MS, &r, NULL, &why);
     if (rc == PBAY_OK && e->request->accept(request, e->key_id) == PBAY_OK) return 1;
     refuse(e, request, 403, "InvalidSignatureException", why ? why : "not allowed here");
     return 0;
@@ -144,7 +154,9 @@ static int known(const struct endpoint *e, pbay_str suffix, pbay_str *name)
 {
     static const char tail[] = "/invocations";
     if (suffix.n && suffix.p[0] == '/') suffix.p++, suffix.n--;
-    if (suffix.n <= sizeof tail - 1 || memcmp(suffix.p + suffix.n - (sizeof tail - 1), tail, sizeof tail - 1) != 0) return 0;
+    if (suffix.n <= sizeof tail - 1 ||
+        memcmp(suffix.p + suffix.n - (sizeof tail - 1), tail, sizeof tail - 1) != 0)
+        return 0;
     *name = (pbay_str){suffix.p, suffix.n - (sizeof tail - 1)};
     for (uint32_t i = 0; i < e->host->count(e->config, "endpoints"); i++) {
         pbay_str key;
@@ -166,7 +178,8 @@ static void handle(void *self, uint32_t route, pbay_request request, const pbay_
     struct out body = {NULL, 0, 0};
     if (type.n < 8 || memcmp(type.p, "text/csv", 8) != 0) {
         static const char text[] =
-            "{\"ErrorCode\":\"CLIENT_ERROR_FROM_MODEL\",\"Message\":\"Received client error (415) from primary\","
+            "{\"ErrorCode\":\"CLIENT_ERROR_FROM_MODEL\",\"Message\":\"Received client error (415) from "
+            "primary\","
             "\"OriginalMessage\":\"This predictor only supports CSV data\",\"OriginalStatusCode\":415}";
         body.p = malloc(sizeof text);
         if (!body.p) abort();
@@ -187,7 +200,8 @@ static void gone(void *self, uint32_t route, pbay_request request)
 
 /* ------------------------------------------------------------------------------------------------ life */
 
-static pbay_str key_of(const pbay_host *host, const pbay_config *config, const char *option, const char *variable)
+static pbay_str key_of(const pbay_host *host, const pbay_config *config, const char *option,
+                       const char *variable)
 {
     const char *v = getenv(variable);
     if (host->is_set(config, option)) return host->get_str(config, option);
@@ -212,9 +226,10 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     if (!made) {
         why->struct_size = sizeof *why;
         why->code = PBAY_FAILED_PRECONDITION;
-        why->message = keys ? STR("this host lacks crypto, timers or routes")
-                            : STR("access_key_id and secret_access_key are not set, nor AWS_ACCESS_KEY_ID and "
-                                  "AWS_SECRET_ACCESS_KEY");
+        why->message = keys
+                           ? STR("this host lacks crypto, timers or routes")
+                           : STR("access_key_id and secret_access_key are not set, nor AWS_ACCESS_KEY_ID and "
+                                 "AWS_SECRET_ACCESS_KEY");
         return why->code;
     }
     *made = e;
@@ -232,7 +247,8 @@ static void destroy(void *self)
 static const void *extension(const char *id)
 {
     static const pbay_route routes[] = {
-        {"POST", "/endpoints/*", "InvokeEndpoint of the SageMaker runtime", PBAY_AUTH_OWN, PBAY_BODY_RAW, 25u << 20},
+        {"POST", "/endpoints/*", "InvokeEndpoint of the SageMaker runtime", PBAY_AUTH_OWN, PBAY_BODY_RAW,
+         25u << 20},
     };
     static const pbay_routes_1 table = {sizeof table, 1, routes, sizeof(pbay_route), 0, handle, gone};
     return strcmp(id, PBAY_EXT_ROUTES) == 0 ? &table : NULL;
@@ -249,8 +265,8 @@ PBAY_EXPORT const pbay_entry *pbay_plugin_entry(void)
         .summary = "Stands in for the SageMaker runtime: signatures, errors and a small model",
         .options = {OPTIONS, sizeof OPTIONS / sizeof *OPTIONS, sizeof(pbay_option)},
     };
-    static const pbay_entry entry = {PBAY_MAGIC, sizeof entry, PBAY_ABI_MAJOR, PBAY_ABI_MINOR, 0,
-                                     &descriptor, create,        NULL,           NULL,           destroy,
-                                     extension};
+    static const pbay_entry entry = {PBAY_MAGIC, sizeof entry, PBAY_ABI_MAJOR, PBAY_ABI_MINOR,
+                                     0,          &descriptor,  create,         NULL,
+                                     NULL,       destroy,      extension};
     return &entry;
 }

@@ -60,8 +60,10 @@ static int next_field(const char **at, const char *end, char *scratch, pbay_str 
         size_t n = 0;
         for (p++; p < end; p++) {
             if (*p == '"') {
-                if (p + 1 < end && p[1] == '"') p++;
-                else break;
+                if (p + 1 < end && p[1] == '"')
+                    p++;
+                else
+                    break;
             }
             scratch[n++] = *p;
         }

@@ -20,8 +20,9 @@ static void test_code(void **state)
 {
     (void)state;
     pbay_str uri = PB_STR("com.amazon.coral.service#UnrecognizedClientException");
-    assert_true(pb_str_is(pbay_aws_error_code(PB_STR("ValidationError:http://internal.amazon.com/coral/"), uri, NONE),
-                          "ValidationError"));
+    assert_true(
+        pb_str_is(pbay_aws_error_code(PB_STR("ValidationError:http://internal.amazon.com/coral/"), uri, NONE),
+                  "ValidationError"));
     assert_true(pb_str_is(pbay_aws_error_code(NONE, uri, PB_STR("x")), "UnrecognizedClientException"));
     assert_true(pb_str_is(pbay_aws_error_code(NONE, NONE, PB_STR("ModelError")), "ModelError"));
     assert_int_equal(pbay_aws_error_code(NONE, NONE, NONE).n, 0);
@@ -38,16 +39,22 @@ static void test_class(void **state)
         int32_t result;
         uint32_t effect, advice;
     } V[] = {
-        {"ThrottlingException", 400, PBAY_AWS_THROTTLED, PBAY_RESOURCE_EXHAUSTED, PBAY_EFFECT_NONE, PBAY_ADVICE_SLOW},
+        {"ThrottlingException", 400, PBAY_AWS_THROTTLED, PBAY_RESOURCE_EXHAUSTED, PBAY_EFFECT_NONE,
+         PBAY_ADVICE_SLOW},
         {"", 429, PBAY_AWS_THROTTLED, PBAY_RESOURCE_EXHAUSTED, PBAY_EFFECT_NONE, PBAY_ADVICE_SLOW},
-        {"ModelNotReadyException", 429, PBAY_AWS_THROTTLED, PBAY_RESOURCE_EXHAUSTED, PBAY_EFFECT_NONE, PBAY_ADVICE_SLOW},
+        {"ModelNotReadyException", 429, PBAY_AWS_THROTTLED, PBAY_RESOURCE_EXHAUSTED, PBAY_EFFECT_NONE,
+         PBAY_ADVICE_SLOW},
         {"ValidationError", 400, PBAY_AWS_CALLER, PBAY_INVALID_ARGUMENT, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE},
         {"InternalFailure", 500, PBAY_AWS_TRANSIENT, PBAY_UNAVAILABLE, PBAY_EFFECT_MAYBE, PBAY_ADVICE_RETRY},
         {"", 503, PBAY_AWS_TRANSIENT, PBAY_UNAVAILABLE, PBAY_EFFECT_MAYBE, PBAY_ADVICE_RETRY},
-        {"InternalDependencyException", 530, PBAY_AWS_TRANSIENT, PBAY_UNAVAILABLE, PBAY_EFFECT_MAYBE, PBAY_ADVICE_RETRY},
-        {"AccessDeniedException", 403, PBAY_AWS_AUTH, PBAY_PERMISSION_DENIED, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE},
-        {"ExpiredTokenException", 400, PBAY_AWS_AUTH, PBAY_PERMISSION_DENIED, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE},
-        {"RequestTimeTooSkewed", 403, PBAY_AWS_CLOCK, PBAY_UNAUTHENTICATED, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE},
+        {"InternalDependencyException", 530, PBAY_AWS_TRANSIENT, PBAY_UNAVAILABLE, PBAY_EFFECT_MAYBE,
+         PBAY_ADVICE_RETRY},
+        {"AccessDeniedException", 403, PBAY_AWS_AUTH, PBAY_PERMISSION_DENIED, PBAY_EFFECT_NONE,
+         PBAY_ADVICE_NONE},
+        {"ExpiredTokenException", 400, PBAY_AWS_AUTH, PBAY_PERMISSION_DENIED, PBAY_EFFECT_NONE,
+         PBAY_ADVICE_NONE},
+        {"RequestTimeTooSkewed", 403, PBAY_AWS_CLOCK, PBAY_UNAUTHENTICATED, PBAY_EFFECT_NONE,
+         PBAY_ADVICE_NONE},
         {"", 413, PBAY_AWS_TOO_LARGE, PBAY_RESOURCE_EXHAUSTED, PBAY_EFFECT_NONE, PBAY_ADVICE_SPLIT},
         {"", 404, PBAY_AWS_CALLER, PBAY_NOT_FOUND, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE},
         {"ModelError", 424, PBAY_AWS_CALLER, PBAY_INVALID_ARGUMENT, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Signing against a vector that two other implementations agree on, and against botocore over random requests. */
+/* Signing against a vector that two other implementations agree on, and against botocore over random
+ * requests. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -51,7 +52,8 @@ static void test_vector(void **state)
         pbay_sigv4_request r = vector_request();
         pbay_sigv4_signed out;
         assert_int_equal(
-            pbay_sigv4_sign(s, &VECTOR_KEYS, PB_STR("us-east-1"), PB_STR("sagemaker"), NOON, &r, &out, &why), PBAY_OK);
+            pbay_sigv4_sign(s, &VECTOR_KEYS, PB_STR("us-east-1"), PB_STR("sagemaker"), NOON, &r, &out, &why),
+            PBAY_OK);
         assert_true(
             pb_str_is(out.signature, "61e05669f56c3813f678a899f3f03e1de617b174bae2fb1f55ffb27c5437578f"));
         assert_int_equal(out.n_headers, 4);
@@ -97,7 +99,8 @@ static void test_verify(void **state)
     pbay_sigv4_request r = vector_request();
     pbay_sigv4_signed out;
     assert_int_equal(
-        pbay_sigv4_sign(s, &VECTOR_KEYS, PB_STR("us-east-1"), PB_STR("sagemaker"), NOON, &r, &out, &why), PBAY_OK);
+        pbay_sigv4_sign(s, &VECTOR_KEYS, PB_STR("us-east-1"), PB_STR("sagemaker"), NOON, &r, &out, &why),
+        PBAY_OK);
     pbay_header h[32];
     pbay_sigv4_request got = r;
     got.headers = h;
@@ -109,26 +112,34 @@ static void test_verify(void **state)
     pbay_str secret = PB_STR(SECRET);
     assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON + skew, skew, &got, NULL, &why), PBAY_OK);
     /* Each of these alone must be noticed. */
-    assert_int_equal(pbay_sigv4_verify(v, &claim, PB_STR("wrong"), NOON, skew, &got, NULL, &why), PBAY_UNAUTHENTICATED);
+    assert_int_equal(pbay_sigv4_verify(v, &claim, PB_STR("wrong"), NOON, skew, &got, NULL, &why),
+                     PBAY_UNAUTHENTICATED);
     assert_non_null(strstr(why, "does not match"));
-    assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON + skew + 1, skew, &got, NULL, &why), PBAY_UNAUTHENTICATED);
+    assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON + skew + 1, skew, &got, NULL, &why),
+                     PBAY_UNAUTHENTICATED);
     assert_non_null(strstr(why, "clock"));
-    assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON - skew - 1, skew, &got, NULL, &why), PBAY_UNAUTHENTICATED);
+    assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON - skew - 1, skew, &got, NULL, &why),
+                     PBAY_UNAUTHENTICATED);
     got.body = PB_STR("1,611\n10,313\n");
-    assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON, skew, &got, NULL, &why), PBAY_UNAUTHENTICATED);
+    assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON, skew, &got, NULL, &why),
+                     PBAY_UNAUTHENTICATED);
     assert_non_null(strstr(why, "body"));
     got.body = r.body;
     got.path = PB_STR("/endpoints/other/invocations");
-    assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON, skew, &got, NULL, &why), PBAY_UNAUTHENTICATED);
+    assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON, skew, &got, NULL, &why),
+                     PBAY_UNAUTHENTICATED);
     got.path = r.path;
     pbay_str region = claim.region;
     claim.region = PB_STR("us-east-2");
-    assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON, skew, &got, NULL, &why), PBAY_UNAUTHENTICATED);
+    assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON, skew, &got, NULL, &why),
+                     PBAY_UNAUTHENTICATED);
     claim.region = region;
     claim.signed_headers = PB_STR("accept;x-amz-date");
-    assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON, skew, &got, NULL, &why), PBAY_UNAUTHENTICATED);
+    assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON, skew, &got, NULL, &why),
+                     PBAY_UNAUTHENTICATED);
     claim.signed_headers = PB_STR("host;x-amz-date;nope");
-    assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON, skew, &got, NULL, &why), PBAY_UNAUTHENTICATED);
+    assert_int_equal(pbay_sigv4_verify(v, &claim, secret, NOON, skew, &got, NULL, &why),
+                     PBAY_UNAUTHENTICATED);
     assert_non_null(strstr(why, "missing"));
     pbay_sigv4_free(s);
     pbay_sigv4_free(v);
@@ -138,7 +149,10 @@ static void test_parse_refuses(void **state)
 {
     (void)state;
     static const char *const BAD[] = {
-        "", "Bearer x", "AWS4-HMAC-SHA256 ", "AWS4-HMAC-SHA256 Credential=a/20261121/r/s/aws4_request",
+        "",
+        "Bearer x",
+        "AWS4-HMAC-SHA256 ",
+        "AWS4-HMAC-SHA256 Credential=a/20261121/r/s/aws4_request",
         "AWS4-HMAC-SHA256 Credential=a/2026/r/s/aws4_request, SignedHeaders=host, Signature="
         "61e05669f56c3813f678a899f3f03e1de617b174bae2fb1f55ffb27c5437578f",
         "AWS4-HMAC-SHA256 Credential=a/20261121/r/s/aws4_request, SignedHeaders=host, Signature=61e05669",
@@ -148,7 +162,8 @@ static void test_parse_refuses(void **state)
         assert_int_equal(pbay_sigv4_parse(pb_str_c(BAD[i]), &claim), PBAY_UNAUTHENTICATED);
 }
 
-/* ------------------------------------------------------------------------------------------------ botocore */
+/* ------------------------------------------------------------------------------------------------ botocore
+ */
 
 static pbay_str field(FILE *f)
 {
@@ -168,7 +183,8 @@ static void test_botocore(void **state)
     unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)(pb_mono_ns() / 1000);
     print_message("PB_SEED=%u\n", seed);
     char cmd[512];
-    snprintf(cmd, sizeof cmd, "/usr/bin/python3 -W ignore %s/peers/sigv4_cases.py %u %d", PB_TESTS_DIR, seed, (int)N);
+    snprintf(cmd, sizeof cmd, "/usr/bin/python3 -W ignore %s/peers/sigv4_cases.py %u %d", PB_TESTS_DIR, seed,
+             (int)N);
     FILE *f = popen(cmd, "r");
     assert_non_null(f);
     pbay_sigv4 *s = pbay_sigv4_new(&CRYPTO), *v = pbay_sigv4_new(&CRYPTO);
@@ -185,15 +201,16 @@ static void test_botocore(void **state)
         }
         size_t rest = n;
         while (n < rest + 4) all[n++] = field(f);
-        pbay_sigv4_request r = {all[0], all[1], all[2], all[3], h, n_headers, (uint32_t)atoi(all[10].p), all[rest]};
+        pbay_sigv4_request r = {all[0],   all[1], all[2], all[3], h, n_headers, (uint32_t)atoi(all[10].p),
+                                all[rest]};
         pbay_aws_keys keys = {all[4], all[5], all[6]};
         pbay_sigv4_signed out;
         const char *why = NULL;
-        assert_int_equal(pbay_sigv4_sign(s, &keys, all[7], all[8], strtoll(all[9].p, NULL, 10), &r, &out, &why),
-                         PBAY_OK);
+        assert_int_equal(
+            pbay_sigv4_sign(s, &keys, all[7], all[8], strtoll(all[9].p, NULL, 10), &r, &out, &why), PBAY_OK);
         if (!pb_str_eq(out.canonical_request, all[rest + 1]) || !pb_str_eq(out.signature, all[rest + 2]))
-            fail_msg("case %d of PB_SEED=%u: ours\n%.*s\nbotocore's\n%s", i, seed, PB_FMT(out.canonical_request),
-                     all[rest + 1].p);
+            fail_msg("case %d of PB_SEED=%u: ours\n%.*s\nbotocore's\n%s", i, seed,
+                     PB_FMT(out.canonical_request), all[rest + 1].p);
         assert_true(pb_str_eq(out.headers[out.n_headers - 1].value, all[rest + 3]));
 
         pbay_header got_h[MAX];
@@ -202,7 +219,8 @@ static void test_botocore(void **state)
         got.n_headers = received(&r, &out, got_h);
         pbay_sigv4_claim claim;
         assert_int_equal(pbay_sigv4_parse(all[rest + 3], &claim), PBAY_OK);
-        int32_t rc = pbay_sigv4_verify(v, &claim, keys.secret, strtoll(all[9].p, NULL, 10), 1000, &got, NULL, &why);
+        int32_t rc =
+            pbay_sigv4_verify(v, &claim, keys.secret, strtoll(all[9].p, NULL, 10), 1000, &got, NULL, &why);
         if (rc != PBAY_OK) fail_msg("case %d of PB_SEED=%u: %s", i, seed, why);
         for (size_t k = 0; k < n; k++) pb_free((void *)(uintptr_t)all[k].p);
     }

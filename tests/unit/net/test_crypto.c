@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Digests and HMAC against published vectors (RFC 1321, FIPS 180, RFC 2202, RFC 4231); keys against each other. */
+/* Digests and HMAC against published vectors (RFC 1321, FIPS 180, RFC 2202, RFC 4231); keys against each
+ * other. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -32,7 +33,8 @@ static void test_digests(void **state)
         const char *abc, *empty;
     } V[] = {
         {PB_HASH_MD5, "900150983cd24fb0d6963f7d28e17f72", "d41d8cd98f00b204e9800998ecf8427e"},
-        {PB_HASH_SHA1, "a9993e364706816aba3e25717850c26c9cd0d89d", "da39a3ee5e6b4b0d3255bfef95601890afd80709"},
+        {PB_HASH_SHA1, "a9993e364706816aba3e25717850c26c9cd0d89d",
+         "da39a3ee5e6b4b0d3255bfef95601890afd80709"},
         {PB_HASH_SHA256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
          "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
         {PB_HASH_SHA512,
@@ -177,8 +179,9 @@ static void test_keys_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_digests), cmocka_unit_test(test_hmac),         cmocka_unit_test(test_equal_and_random),
-        cmocka_unit_test(test_keys),    cmocka_unit_test(test_keys_refused),
+        cmocka_unit_test(test_digests),          cmocka_unit_test(test_hmac),
+        cmocka_unit_test(test_equal_and_random), cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_keys_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The client against Python's http.server: good answers, bad ones, none; limits; streaming; reuse of connections. */
+/* The client against Python's http.server: good answers, bad ones, none; limits; streaming; reuse of
+ * connections. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -27,9 +28,9 @@ struct got {
     struct pb_buf body, head;
     /* streaming */
     uint64_t exchange;
-    bool hold;      /* give no credit */
+    bool hold; /* give no credit */
     size_t pieces, most;
-    int cancel_in;  /* 1: on_head, 2: on_data */
+    int cancel_in; /* 1: on_head, 2: on_data */
     int writable;
 };
 
@@ -153,8 +154,9 @@ static bool has(const struct pb_buf *b, const char *text)
 static void test_echo(void **state)
 {
     (void)state;
-    const pbay_header headers[] = {
-        {PB_STR("X-First"), PB_STR("one  two")}, {PB_STR("x-empty"), PB_STR("")}, {PB_STR("content-type"), PB_STR("text/csv")}};
+    const pbay_header headers[] = {{PB_STR("X-First"), PB_STR("one  two")},
+                                   {PB_STR("x-empty"), PB_STR("")},
+                                   {PB_STR("content-type"), PB_STR("text/csv")}};
     struct pb_fetch_request r = request("POST", "/echo?a=%20b");
     r.headers = headers;
     r.n_headers = 3;
@@ -230,7 +232,8 @@ static void test_bodies(void **state)
     static const struct {
         const char *path;
         size_t n;
-    } V[] = {{"/size/0", 0}, {"/size/1000000", 1000000}, {"/chunked/123456", 123456}, {"/gzip/2000000", 2000000}};
+    } V[] = {
+        {"/size/0", 0}, {"/size/1000000", 1000000}, {"/chunked/123456", 123456}, {"/gzip/2000000", 2000000}};
     for (size_t i = 0; i < PB_COUNTOF(V); i++) {
         struct got g = get(V[i].path);
         assert_int_equal(g.code, PBAY_OK);
@@ -259,7 +262,8 @@ static void test_failures(void **state)
     for (size_t i = 0; i < PB_COUNTOF(V); i++) {
         struct pb_fetch_request r = request(V[i].method, V[i].path);
         struct got g = run(&r);
-        if (g.code != V[i].code || !strstr(g.message, V[i].message)) fail_msg("%s: %d %s", V[i].path, g.code, g.message);
+        if (g.code != V[i].code || !strstr(g.message, V[i].message))
+            fail_msg("%s: %d %s", V[i].path, g.code, g.message);
         assert_non_null(strstr(g.message, where));
         assert_int_equal(g.effect, PBAY_EFFECT_MAYBE);
         got_free(&g);
@@ -533,9 +537,14 @@ static void test_rules(void **state)
     refused("gopher://127.0.0.1/", conf, PBAY_INVALID_ARGUMENT);
     refused("", conf, PBAY_INVALID_ARGUMENT);
     const pbay_header BAD[] = {
-        {PB_STR("X-A"), PB_STR("a\r\nX-B: b")}, {PB_STR("X-A"), PB_STR("a\nb")}, {PB_STR("X-A"), PB_STR("a\0b")},
-        {PB_STR("X A"), PB_STR("a")},           {PB_STR(""), PB_STR("a")},       {PB_STR("X:"), PB_STR("a")},
-        {PB_STR("Host"), PB_STR("other")},      {PB_STR("content-LENGTH"), PB_STR("1")},
+        {PB_STR("X-A"), PB_STR("a\r\nX-B: b")},
+        {PB_STR("X-A"), PB_STR("a\nb")},
+        {PB_STR("X-A"), PB_STR("a\0b")},
+        {PB_STR("X A"), PB_STR("a")},
+        {PB_STR(""), PB_STR("a")},
+        {PB_STR("X:"), PB_STR("a")},
+        {PB_STR("Host"), PB_STR("other")},
+        {PB_STR("content-LENGTH"), PB_STR("1")},
         {PB_STR("Transfer-Encoding"), PB_STR("chunked")},
     };
     for (size_t i = 0; i < PB_COUNTOF(BAD); i++) {
@@ -613,10 +622,18 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_echo),          cmocka_unit_test(test_status),        cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_failures),      cmocka_unit_test(test_no_connection), cmocka_unit_test(test_timeout),
-        cmocka_unit_test(test_reply_limit),   cmocka_unit_test(test_reuse),         cmocka_unit_test(test_streamed_reply),
-        cmocka_unit_test(test_streamed_body), cmocka_unit_test(test_cancel),        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_echo),
+        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_no_connection),
+        cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_reply_limit),
+        cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_streamed_reply),
+        cmocka_unit_test(test_streamed_body),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_rules),
         cmocka_unit_test(test_close_in_flight),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

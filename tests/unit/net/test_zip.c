@@ -102,7 +102,9 @@ static void test_sniff_plain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_members), cmocka_unit_test(test_bomb),
+        cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_bomb),
         cmocka_unit_test(test_sniff_plain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

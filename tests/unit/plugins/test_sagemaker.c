@@ -57,10 +57,12 @@ static struct pb_connector *connect_with(const char *options)
     static int n;
     char name[16];
     snprintf(name, sizeof name, "aws%d", n++);
-    struct pb_connector_spec spec = {.name = pb_str_c(name), .plugin = pb_registry_find(registry, PB_STR("sagemaker"), &err)};
+    struct pb_connector_spec spec = {.name = pb_str_c(name),
+                                     .plugin = pb_registry_find(registry, PB_STR("sagemaker"), &err)};
     if (!spec.plugin) fail_msg("%s", err.msg);
-    PB_AUTO_FREE char *text = pb_sprintf("[connector \"x\"]\nplugin = sagemaker\nendpoint_url = http://127.0.0.1:%d/\n%s\n",
-                                         peer_port, options);
+    PB_AUTO_FREE char *text =
+        pb_sprintf("[connector \"x\"]\nplugin = sagemaker\nendpoint_url = http://127.0.0.1:%d/\n%s\n",
+                   peer_port, options);
     spec.config = config(text, &pb_connector_options, &spec.plugin->descriptor.options);
     struct pb_connector *c = pb_connector_new(registry, &spec, &err);
     if (!c) fail_msg("%s", err.msg);
@@ -77,7 +79,8 @@ static void disconnect(struct pb_connector *c)
 
 static struct pb_connector *aws; /* with the keys of the documentation */
 
-/* ------------------------------------------------------------------------------------------------ functions */
+/* ------------------------------------------------------------------------------------------------ functions
+ */
 
 struct bound {
     struct pb_op *op;
@@ -85,15 +88,16 @@ struct bound {
 };
 
 /* options: lines of the [function]; kinds of what it sends: n, s; of what it answers: n, s, or 0. */
-static struct bound bind_on(struct pb_connector *c, const char *operation, const char *options, const char *sends,
-                            char answers, struct pb_err *err)
+static struct bound bind_on(struct pb_connector *c, const char *operation, const char *options,
+                            const char *sends, char answers, struct pb_err *err)
 {
     static pbay_field in[8], out[1];
     struct bound b = {0};
     const struct pb_plugin *plugin = pb_connector_plugin(c);
     const pbay_option_table *table = NULL;
     for (uint32_t i = 0; i < plugin->functions.n_operations; i++)
-        if (strcmp(plugin->functions.operations[i].name, operation) == 0) table = &plugin->functions.operations[i].options;
+        if (strcmp(plugin->functions.operations[i].name, operation) == 0)
+            table = &plugin->functions.operations[i].options;
     assert_non_null(table);
     PB_AUTO_FREE char *text = pb_sprintf("[function \"f\"]\n%s\n", options);
     b.cfg = config(text, table, NULL);
@@ -123,7 +127,8 @@ static struct bound bind(const char *operation, const char *options, const char 
 
 static void unbind(struct bound *b)
 {
-    while (pb_op_in_flight(b->op)) turn(); /* what was answered in the plugin's place is still to come from it */
+    while (pb_op_in_flight(b->op))
+        turn(); /* what was answered in the plugin's place is still to come from it */
     pb_op_unbind(b->op);
     pb_config_free(b->cfg);
 }
@@ -223,7 +228,8 @@ static void test_invoke(void **state)
     assert_true(pb_str_is(pb_op_lane(f.op), "sum"));
     /* Many at once. */
     static struct seen many[50];
-    for (int i = 0; i < 50; i++) assert_int_equal(begin(&f, numbers(1 + (uint32_t)i), PB_NO_DEADLINE, &many[i]), 0);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(begin(&f, numbers(1 + (uint32_t)i), PB_NO_DEADLINE, &many[i]), 0);
     for (int i = 0; i < 50; i++) {
         finish(&many[i]);
         check_sums(&many[i], 1 + (uint32_t)i);
@@ -240,7 +246,8 @@ static void test_formats(void **state)
     assert_int_equal(begin(&f, texts(ROWS, 6, 1), PB_NO_DEADLINE, &s), 0);
     finish(&s);
     if (s.err.code) fail_msg("%s", s.err.msg);
-    for (uint32_t i = 0; i < 5; i++) assert_true(pb_str_is(pbay_cell_text(pbay_batch_col(s.batch, 0), i), ROWS[i]));
+    for (uint32_t i = 0; i < 5; i++)
+        assert_true(pb_str_is(pbay_cell_text(pbay_batch_col(s.batch, 0), i), ROWS[i]));
     pb_builder_unref(s.out);
     unbind(&f);
 
@@ -270,15 +277,19 @@ static void test_formats(void **state)
     unbind(&f);
 
     f = bind("invoke",
-             "endpoint = headers\naccept = application/json\ntarget_variant = blue\ncustom_attributes = a  b\nheader.X-Own = 1", "n", 0);
+             "endpoint = headers\naccept = application/json\ntarget_variant = blue\ncustom_attributes = a  "
+             "b\nheader.X-Own = 1",
+             "n", 0);
     assert_int_equal(begin(&f, numbers(1), PB_NO_DEADLINE, &s), 0);
     finish(&s);
     if (s.err.code) fail_msg("%s", s.err.msg);
     pbay_str got = pbay_cell_text(pbay_batch_col(s.batch, 0), 0);
-    static const char *const WANT[] = {"[\"X-Amzn-SageMaker-Target-Variant\", \"blue\"]", "[\"X-Own\", \"1\"]",
-                                       "[\"X-Amzn-SageMaker-Custom-Attributes\", \"a  b\"]", "[\"Content-Type\", \"text/csv\"]"};
+    static const char *const WANT[] = {
+        "[\"X-Amzn-SageMaker-Target-Variant\", \"blue\"]", "[\"X-Own\", \"1\"]",
+        "[\"X-Amzn-SageMaker-Custom-Attributes\", \"a  b\"]", "[\"Content-Type\", \"text/csv\"]"};
     for (size_t i = 0; i < PB_COUNTOF(WANT); i++)
-        if (!memmem(got.p, got.n, WANT[i], strlen(WANT[i]))) fail_msg("%s is not in %.*s", WANT[i], PB_FMT(got));
+        if (!memmem(got.p, got.n, WANT[i], strlen(WANT[i])))
+            fail_msg("%s is not in %.*s", WANT[i], PB_FMT(got));
     pb_builder_unref(s.out);
     unbind(&f);
 }
@@ -292,19 +303,28 @@ static void test_errors(void **state)
         uint32_t effect, advice;
         const char *vendor, *message;
     } V[] = {
-        {"throttled", PBAY_RESOURCE_EXHAUSTED, PBAY_EFFECT_NONE, PBAY_ADVICE_SLOW, "ThrottlingException", "ThrottlingException"},
-        {"busy", PBAY_UNAVAILABLE, PBAY_EFFECT_MAYBE, PBAY_ADVICE_RETRY, "ServiceUnavailable", "busy (HTTP 503, request req-1)"},
+        {"throttled", PBAY_RESOURCE_EXHAUSTED, PBAY_EFFECT_NONE, PBAY_ADVICE_SLOW, "ThrottlingException",
+         "ThrottlingException"},
+        {"busy", PBAY_UNAVAILABLE, PBAY_EFFECT_MAYBE, PBAY_ADVICE_RETRY, "ServiceUnavailable",
+         "busy (HTTP 503, request req-1)"},
         {"broken", PBAY_UNAVAILABLE, PBAY_EFFECT_MAYBE, PBAY_ADVICE_RETRY, "", "<html>oops</html> (HTTP 500"},
         {"model-error", PBAY_INVALID_ARGUMENT, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE, "ModelError",
          "endpoint model-error: the model answered 415: This predictor only supports CSV data"},
-        {"model-busy", PBAY_UNAVAILABLE, PBAY_EFFECT_NONE, PBAY_ADVICE_RETRY, "ModelError", "answered 503: loading"},
-        {"too-large", PBAY_RESOURCE_EXHAUSTED, PBAY_EFFECT_NONE, PBAY_ADVICE_SPLIT, "", "HTTP content length exceeded"},
-        {"denied", PBAY_PERMISSION_DENIED, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE, "AccessDeniedException", "not authorized"},
-        {"gone", PBAY_INVALID_ARGUMENT, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE, "ValidationError", "Endpoint gone of account"},
+        {"model-busy", PBAY_UNAVAILABLE, PBAY_EFFECT_NONE, PBAY_ADVICE_RETRY, "ModelError",
+         "answered 503: loading"},
+        {"too-large", PBAY_RESOURCE_EXHAUSTED, PBAY_EFFECT_NONE, PBAY_ADVICE_SPLIT, "",
+         "HTTP content length exceeded"},
+        {"denied", PBAY_PERMISSION_DENIED, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE, "AccessDeniedException",
+         "not authorized"},
+        {"gone", PBAY_INVALID_ARGUMENT, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE, "ValidationError",
+         "Endpoint gone of account"},
         {"garbage", PBAY_DATA_LOSS, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE, "", "the answer is not JSON"},
-        {"short", PBAY_DATA_LOSS, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE, "", "3 rows were sent and 2 predictions came back"},
-        {"long", PBAY_DATA_LOSS, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE, "", "3 rows were sent and 4 predictions came back"},
-        {"hang-up", PBAY_UNAVAILABLE, PBAY_EFFECT_MAYBE, PBAY_ADVICE_RETRY, "", "closed the connection before it answered"},
+        {"short", PBAY_DATA_LOSS, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE, "",
+         "3 rows were sent and 2 predictions came back"},
+        {"long", PBAY_DATA_LOSS, PBAY_EFFECT_NONE, PBAY_ADVICE_NONE, "",
+         "3 rows were sent and 4 predictions came back"},
+        {"hang-up", PBAY_UNAVAILABLE, PBAY_EFFECT_MAYBE, PBAY_ADVICE_RETRY, "",
+         "closed the connection before it answered"},
     };
     for (size_t i = 0; i < PB_COUNTOF(V); i++) {
         char options[64];
@@ -312,7 +332,8 @@ static void test_errors(void **state)
         struct seen s = call_numbers(options, 3, 'n');
         if (s.err.code != V[i].code || s.err.effect != V[i].effect || s.err.advice != V[i].advice ||
             strcmp(s.err.vendor_code, V[i].vendor) != 0 || !strstr(s.err.msg, V[i].message))
-            fail_msg("%s: %d %u %u \"%s\" %s", V[i].endpoint, s.err.code, s.err.effect, s.err.advice, s.err.vendor_code, s.err.msg);
+            fail_msg("%s: %d %u %u \"%s\" %s", V[i].endpoint, s.err.code, s.err.effect, s.err.advice,
+                     s.err.vendor_code, s.err.msg);
         assert_null(s.out);
         if (i == 0) assert_int_equal(s.err.retry_after_ms, 2000);
     }
@@ -324,7 +345,8 @@ static void test_errors(void **state)
     assert_int_equal(s.batch->n_row_errors, 2);
     assert_int_equal(s.batch->row_errors[0].row, 1);
     assert_int_equal(s.batch->row_errors[1].row, 3);
-    assert_true(memmem(s.batch->row_errors[0].message.p, s.batch->row_errors[0].message.n, "\"abc\"", 5) != NULL);
+    assert_true(memmem(s.batch->row_errors[0].message.p, s.batch->row_errors[0].message.n, "\"abc\"", 5) !=
+                NULL);
     pb_builder_unref(s.out);
 }
 
@@ -344,7 +366,8 @@ static void test_deadline_and_cancel(void **state)
     assert_int_equal(pb_fetch_in_flight(env.http), 0);
 }
 
-static void refused_options(const char *operation, const char *options, const char *sends, const char *message)
+static void refused_options(const char *operation, const char *options, const char *sends,
+                            const char *message)
 {
     struct pb_err err;
     struct bound b = bind_on(aws, operation, options, sends, 'n', &err);
@@ -371,8 +394,10 @@ static void test_keys(void **state)
     char path[64];
     snprintf(path, sizeof path, "%s/credentials", dir);
     FILE *file = fopen(path, "w");
-    fprintf(file, "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n[bad]\naws_access_key_id=NOBODY\n"
-                  "aws_secret_access_key=x\n", ID, SECRET);
+    fprintf(file,
+            "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n[bad]\naws_access_key_id=NOBODY\n"
+            "aws_secret_access_key=x\n",
+            ID, SECRET);
     fclose(file);
     setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1);
     setenv("AWS_CONFIG_FILE", "/nonexistent", 1);
@@ -423,7 +448,8 @@ static void test_keys(void **state)
 
 /* ------------------------------------------------------------------------------------------------ REST */
 
-static struct seen call_rest(const char *operation, const char *url, const char *const *rows, uint32_t n, uint32_t cols)
+static struct seen call_rest(const char *operation, const char *url, const char *const *rows, uint32_t n,
+                             uint32_t cols)
 {
     char options[256];
     snprintf(options, sizeof options, "url = http://127.0.0.1:%d/rest/%s\nrow_in_flight = 7", peer_port, url);
@@ -458,7 +484,8 @@ static void test_rest(void **state)
                                          "{\"data\":\"\xc3\xa9\"}", "{\"data\":\"\"}"};
     s = call_rest("rest_single", "body", AWKWARD, 4, 1);
     if (s.err.code) fail_msg("%s", s.err.msg);
-    for (uint32_t i = 0; i < 4; i++) assert_true(pb_str_is(pbay_cell_text(pbay_batch_col(s.batch, 0), i), BODIES[i]));
+    for (uint32_t i = 0; i < 4; i++)
+        assert_true(pb_str_is(pbay_cell_text(pbay_batch_col(s.batch, 0), i), BODIES[i]));
     pb_builder_unref(s.out);
     static const char *const PAIRS[] = {"1", "2", "", "x", "y", "z"};
     s = call_rest("rest_30", "body", PAIRS, 2, 3);
@@ -531,13 +558,15 @@ static int setup(void **state)
     (void)state;
     if (peer_start("sagemaker_peer.py")) return -1;
     loop = pb_loop_new(&err);
-    env = (struct pb_plugin_env){.loop = loop, .metrics = pb_metrics_new(), .http = pb_http_client_new(loop, &conf, &err)};
+    env = (struct pb_plugin_env){
+        .loop = loop, .metrics = pb_metrics_new(), .http = pb_http_client_new(loop, &conf, &err)};
     registry = pb_registry_new(&env, false);
     if (pb_registry_add(registry, PB_SAGEMAKER_SO, &err)) {
         print_error("%s\n", err.msg);
         return -1;
     }
-    aws = connect_with("region = eu-west-1\naccess_key_id = " ID "\nsecret_access_key = " SECRET "\nsession_token = TOK");
+    aws = connect_with("region = eu-west-1\naccess_key_id = " ID "\nsecret_access_key = " SECRET
+                       "\nsession_token = TOK");
     return 0;
 }
 
@@ -560,9 +589,15 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_invoke),  cmocka_unit_test(test_formats), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_options), cmocka_unit_test(test_keys),    cmocka_unit_test(test_rest),
-        cmocka_unit_test(test_rest_errors), cmocka_unit_test(test_echo_table), cmocka_unit_test(test_deadline_and_cancel),
+        cmocka_unit_test(test_invoke),
+        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_rest),
+        cmocka_unit_test(test_rest_errors),
+        cmocka_unit_test(test_echo_table),
+        cmocka_unit_test(test_deadline_and_cancel),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The sagemaker plugin's text work: answers of endpoints, paths into them, the shared files, old REST messages. */
+/* The sagemaker plugin's text work: answers of endpoints, paths into them, the shared files, old REST
+ * messages. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +54,8 @@ static char *parse(const char *body, uint32_t rows, const char *kinds, const cha
     const char *why = NULL;
     char reason[REPLY_WHY];
     int32_t code = 0;
-    for (size_t i = 0; kinds[i]; i++) k[i] = kinds[i] == 'n' ? PBAY_NUM : kinds[i] == 'j' ? PBAY_JSON : PBAY_STR;
+    for (size_t i = 0; kinds[i]; i++)
+        k[i] = kinds[i] == 'n' ? PBAY_NUM : kinds[i] == 'j' ? PBAY_JSON : PBAY_STR;
     if (path_parse(pb_str_c(path), &p, &why)) {
         snprintf(result, sizeof result, "path: %s", why);
         return result;
@@ -80,7 +82,9 @@ static void test_replies(void **state)
         /* CSV */
         {"0.5\n0.25\n", 2, "n", "", "'0.5';'0.25'"},
         {"0.5\r\n0.25", 2, "s", "", "'0.5';'0.25'"},
-        {"\xef\xbb\xbf" "0.5", 1, "n", "", "'0.5'"},
+        {"\xef\xbb\xbf"
+         "0.5",
+         1, "n", "", "'0.5'"},
         {"0.5\n\n0.7\n", 3, "n", "", "'0.5';~;'0.7'"},
         {"0.5,0.25,0.75", 3, "n", "", "'0.5';'0.25';'0.75'"},
         {"0.5,0.25,0.75\n\n", 3, "n", "", "'0.5';'0.25';'0.75'"},
@@ -116,12 +120,14 @@ static void test_replies(void **state)
         {"[true,\"x\"]", 2, "s", "", "'true';'x'"},
         {"[123456789012,1e300]", 2, "s", "", "'123456789012';'1e+300'"},
         /* paths */
-        {"{\"predictions\":[{\"s\":{\"score\":0.5}},{\"s\":{\"score\":1}}]}", 2, "n", "predictions[].s.score", "0.5;1"},
+        {"{\"predictions\":[{\"s\":{\"score\":0.5}},{\"s\":{\"score\":1}}]}", 2, "n", "predictions[].s.score",
+         "0.5;1"},
         {"{\"a\":{\"b\":[1,2]}}", 2, "n", "$.a.b", "1;2"},
         {"[[0.1,0.9],[0.3,0.75]]", 2, "n", "[][1]", "0.90000000000000002;0.75"},
         {"{\"r\":[[1,2],[3,4]]}", 2, "n", "r[1]", "3;4"},
         {"{\"a\":{\"b\":7}}", 1, "n", "a.b", "7"},
-        {"{\"predictions\":[{\"x\":1}]}", 1, "n", "predictions[].score", "error: prediction 1 has nothing at the path"},
+        {"{\"predictions\":[{\"x\":1}]}", 1, "n", "predictions[].score",
+         "error: prediction 1 has nothing at the path"},
         {"{\"p\":1}", 1, "n", "predictions[].score", "error: the answer has nothing at the path"},
         {"{\"p\":1}", 1, "n", "p[]", "error: the answer has no array where the path says []"},
         /* what must not become a prediction */
@@ -129,17 +135,22 @@ static void test_replies(void **state)
         {"{\"predictions\":[1,2,3]}", 2, "n", "", "lost: 2 rows were sent and 3 predictions came back"},
         {"[]", 1, "n", "", "lost: 1 rows were sent and 0 predictions came back"},
         {"{\"score\":1}\n{\"score\":2}\n", 3, "n", "", "lost: 3 rows were sent and 2 predictions came back"},
-        {"{\"score\":1}\n{\"score\":2}\n{\"score\":3}", 2, "n", "", "lost: 2 rows were sent and 3 predictions came back"},
-        {"{\"message\":\"Internal server error\"}", 2, "s", "", "lost: 2 rows were sent and 1 predictions came back"},
+        {"{\"score\":1}\n{\"score\":2}\n{\"score\":3}", 2, "n", "",
+         "lost: 2 rows were sent and 3 predictions came back"},
+        {"{\"message\":\"Internal server error\"}", 2, "s", "",
+         "lost: 2 rows were sent and 1 predictions came back"},
         {"[[1,2],[3]]", 2, "nn", "", "error: prediction 2 has 1 values and the function takes 2"},
         {"[[1,2]]", 1, "n", "", "error: prediction 1 has 2 values and the function takes 1"},
-        {"[{\"a\":1,\"b\":2}]", 1, "n", "", "error: prediction 1 has no member \"label\": give a path to it (path = ...)"},
-        {"{\"x\":[[[1]]]}", 1, "n", "x", "error: prediction 1 is an array and the function answers a number: give a path to it (path = ...)"},
+        {"[{\"a\":1,\"b\":2}]", 1, "n", "",
+         "error: prediction 1 has no member \"label\": give a path to it (path = ...)"},
+        {"{\"x\":[[[1]]]}", 1, "n", "x",
+         "error: prediction 1 is an array and the function answers a number: give a path to it (path = ...)"},
     };
     for (size_t i = 0; i < PB_COUNTOF(V); i++) {
         const char *got = parse(V[i].body, V[i].rows, V[i].kinds, V[i].path);
         if (strcmp(got, V[i].expected) != 0)
-            fail_msg("%s (%u rows, path \"%s\"): %s instead of %s", V[i].body, (unsigned)V[i].rows, V[i].path, got, V[i].expected);
+            fail_msg("%s (%u rows, path \"%s\"): %s instead of %s", V[i].body, (unsigned)V[i].rows, V[i].path,
+                     got, V[i].expected);
     }
     assert_non_null(strstr(parse("{\"predictions\":[0.5", 1, "n", ""), "lost: the answer is not JSON"));
     assert_non_null(strstr(parse("[1] x", 1, "n", ""), "lost: the answer is not JSON"));
@@ -148,8 +159,9 @@ static void test_replies(void **state)
 static void test_paths_refused(void **state)
 {
     (void)state;
-    static const char *const BAD[] = {"a[", "a[x]", "a[1", "a[]b", "[].[]x[]", "a..b", ".", "a.", "[99999999]",
-                                      "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q"};
+    static const char *const BAD[] = {
+        "a[",   "a[x]", "a[1", "a[]b",       "[].[]x[]",
+        "a..b", ".",    "a.",  "[99999999]", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q"};
     for (size_t i = 0; i < PB_COUNTOF(BAD); i++) {
         struct path p;
         const char *why = NULL;
@@ -162,8 +174,10 @@ static void test_files(void **state)
 {
     (void)state;
     struct aws_profile p = {0};
-    pbay_str config = PB_STR("# comment\n[default]\nregion = eu-west-1 # here\n  nested = 1\n\n[profile  dev]\r\nregion=us-east-2\r\n"
-                             "endpoint_url = http://localhost:4566\nrole_arn = arn:x\n[dev]\nregion = wrong\n[profile \"a b\"]\nregion=x\n");
+    pbay_str config = PB_STR("# comment\n[default]\nregion = eu-west-1 # here\n  nested = 1\n\n[profile  "
+                             "dev]\r\nregion=us-east-2\r\n"
+                             "endpoint_url = http://localhost:4566\nrole_arn = arn:x\n[dev]\nregion = "
+                             "wrong\n[profile \"a b\"]\nregion=x\n");
     aws_profile_read(config, PB_STR("default"), 1, &p);
     assert_true(p.found);
     assert_string_equal(p.region, "eu-west-1");
@@ -172,8 +186,9 @@ static void test_files(void **state)
     assert_string_equal(p.region, "us-east-2");
     assert_string_equal(p.endpoint_url, "http://localhost:4566");
     assert_string_equal(p.role_arn, "arn:x");
-    aws_profile_read(PB_STR("[dev]\naws_access_key_id = AK\naws_secret_access_key=s/+=#x\naws_session_token =  t \n"),
-                     PB_STR("dev"), 0, &p);
+    aws_profile_read(
+        PB_STR("[dev]\naws_access_key_id = AK\naws_secret_access_key=s/+=#x\naws_session_token =  t \n"),
+        PB_STR("dev"), 0, &p);
     assert_string_equal(p.access_key_id, "AK");
     assert_string_equal(p.secret_access_key, "s/+=#x");
     assert_string_equal(p.session_token, "t");
@@ -199,8 +214,12 @@ static void test_qrag(void **state)
     static const struct {
         const char *body, *answer;
     } V[] = {
-        {"\"Malignant\"", "Malignant"},   {"0.9876\n", "0.9876"},         {" \"  x \" ", "x"},
-        {"\"a \\\"q\\\" \\u00e9\"", "a \"q\" \xc3\xa9"}, {"say \"hi\" now", "say hi now"}, {"", ""},
+        {"\"Malignant\"", "Malignant"},
+        {"0.9876\n", "0.9876"},
+        {" \"  x \" ", "x"},
+        {"\"a \\\"q\\\" \\u00e9\"", "a \"q\" \xc3\xa9"},
+        {"say \"hi\" now", "say hi now"},
+        {"", ""},
         {"{\"result\": \"1\"}", "{result: 1}"},
     };
     for (size_t i = 0; i < PB_COUNTOF(V); i++) {
