@@ -2,6 +2,7 @@
 /* `patchbay check`: load everything, start nothing, say what there is or what is wrong. */
 #include <stdio.h>
 
+#include "app/serve.h"
 #include "app/verbs.h"
 #include "app/worker.h"
 #include "base/log.h"
@@ -58,6 +59,7 @@ static int check(int argc, char **argv)
                                                 .env = shop.env};
         struct pb_generation *g = pb_generation_build(site, &o, &err);
         if (g && shop.store && pb_store_check(shop.store, &err)) rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
+        if (g && !rc && pb_serving_check(g, &err)) rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
         if (!g) rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
         else if (!rc) {
             size_t n = g->catalog.n;
@@ -66,7 +68,9 @@ static int check(int argc, char **argv)
                 print_catalog(&g->qrags[i].catalog, g->qrags[i].address);
                 n += g->qrags[i].catalog.n;
             }
-            printf("%s is sound: %zu connectors, %zu functions\n", path, pb_registry_n_connectors(g->registry), n);
+            size_t connectors = pb_registry_n_connectors(g->registry);
+            printf("%s is sound: %zu connector%s, %zu function%s\n", path, connectors, connectors == 1 ? "" : "s", n,
+                   n == 1 ? "" : "s");
         }
         pb_workshop_end_generation(&shop, g);
         pb_workshop_close(&shop);

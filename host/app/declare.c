@@ -125,8 +125,10 @@ int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part,
         pb_config_free(d.cfg);
         return -1;
     }
-    if (pb_declare(g, &g->catalog, &d, err)) return pb_fail_in(err, "[function \"%.*s\"]", PB_FMT(part->name));
-    return 0;
+    if (!pb_declare(g, &g->catalog, &d, err)) return 0;
+    /* A plugin may have named the line of one of its keys; a script names its own file only. */
+    if (pb_str_starts(pb_str_c(err->msg), pb_str_c(sec->doc->file))) return -1;
+    return pb_fail_in(err, "%.*s: [function \"%.*s\"]", PB_FMT(d.where), PB_FMT(part->name));
 }
 
 /* ------------------------------------------------------------------------------------------------ any function */
@@ -206,15 +208,15 @@ static int load_scripts(struct pb_generation *g, const struct pb_declaration *d,
 static int settle(const struct pb_declaration *d, struct pb_function *fn, struct pb_err *err)
 {
     static const enum pb_function_type by_shape[] = {PB_TYPE_SCALAR, PB_TYPE_SCALAR, PB_TYPE_AGGREGATION, PB_TYPE_TENSOR};
+    static const char *const type_names[] = {"scalar", "aggregation", "tensor"};
     fn->type = d->type >= 0 ? (enum pb_function_type)d->type : by_shape[fn->shape];
     if (!d->refusal && (fn->type == PB_TYPE_AGGREGATION) != (fn->shape == PBAY_SHAPE_AGGREGATE))
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "%.*s: `type` does not go with what is behind the function, which %s",
-                       PB_FMT(d->where),
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "`type = %s` does not go with what is behind the function, which %s",
+                       type_names[fn->type],
                        fn->shape == PBAY_SHAPE_AGGREGATE ? "makes one row of all" : "does not make one row of all");
     if (fn->transform && fn->shape != PBAY_SHAPE_MAP)
         return pb_fail(err, PBAY_INVALID_ARGUMENT,
-                       "%.*s: a transform works on rows one by one, and this operation does not answer row by row",
-                       PB_FMT(d->where));
+                       "a transform works on rows one by one, and this operation does not answer row by row");
     return 0;
 }
 

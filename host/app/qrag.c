@@ -138,7 +138,8 @@ static int declare(struct pb_generation *g, struct pb_qrag *q, struct pb_connect
     if (rc && !old)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s has no section [%.*s], which function %d of %s needs", ini->file,
                        PB_FMT(d.name), f->id, file);
-    return rc ? -1 : pb_declare(g, &q->catalog, &d, err);
+    if (!rc && pb_declare(g, &q->catalog, &d, err)) rc = pb_fail_in(err, "%.*s", PB_FMT(d.where));
+    return rc ? -1 : 0;
 }
 
 /* The address: what the section says, or every address and the port of the old [base]. */

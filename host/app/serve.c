@@ -68,18 +68,25 @@ static void allow_clients(struct pb_tls *tls, const struct pbay_config *cfg)
     pb_free(subjects);
 }
 
+/* The listener's certificates; *out NULL: it speaks cleartext. */
+static int load_tls(const struct place *p, enum pb_tls_alpn alpn, struct pb_tls **out, struct pb_err *err)
+{
+    *out = NULL;
+    if (check_public(p, err)) return -1;
+    if (!p->tls_dir.n) return 0;
+    char *dir = pb_strndup(p->tls_dir.p, p->tls_dir.n);
+    *out = pb_tls_server_from_dir(dir, alpn, err);
+    pb_free(dir);
+    if (!*out) return pb_fail_in(err, "%.*s: tls_dir", PB_FMT(pb_config_where(p->cfg, "tls_dir")));
+    allow_clients(*out, p->cfg);
+    return 0;
+}
+
 static int listen_at(struct door *d, const struct place *p, const char *protocol, enum pb_tls_alpn alpn,
                      void (*take)(void *user, struct pb_conn *conn), struct pb_err *err)
 {
-    if (check_public(p, err)) return -1;
-    struct pb_tls *tls = NULL;
-    if (p->tls_dir.n) {
-        char *dir = pb_strndup(p->tls_dir.p, p->tls_dir.n);
-        tls = pb_tls_server_from_dir(dir, alpn, err);
-        pb_free(dir);
-        if (!tls) return pb_fail_in(err, "%.*s", PB_FMT(pb_config_where(p->cfg, "tls_dir")));
-        allow_clients(tls, p->cfg);
-    }
+    struct pb_tls *tls;
+    if (load_tls(p, alpn, &tls, err)) return -1;
     char *address = pb_strndup(p->address.p, p->address.n);
     const struct pb_listener_options o = {
         .name = p->name, .address = address, .protocol = protocol, .tls = tls, .take = take, .user = d};
@@ -133,31 +140,58 @@ static int open_http(struct pb_serving *s, const struct place *p, struct pb_err 
     return listen_at(d, p, "HTTP/1.1", PB_ALPN_HTTP1, take_http, err);
 }
 
+static struct place place_of_listen(const struct pb_site_part *part)
+{
+    return (struct place){.name = pb_str_is(part->name, "sse") ? "sse" : "http",
+                          .cfg = part->cfg,
+                          .address = pb_config_get_str(part->cfg, "address"),
+                          .tls_dir = pb_config_get_str(part->cfg, "tls_dir")};
+}
+
+static struct place place_of_qrag(struct pb_generation *g, const struct pb_qrag *q)
+{
+    return (struct place){.name = pb_arena_printf(&g->mem, "qrag.%.*s", PB_FMT(q->part->name)),
+                          .cfg = q->part->cfg,
+                          .address = q->address,
+                          .tls_dir = q->tls_dir};
+}
+
+static int check_some(const struct pb_generation *g, struct pb_err *err)
+{
+    if (g->site->listens.n + g->n_qrags) return 0;
+    return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: nothing to listen on: write a [listen \"sse\"] with an address",
+                   g->site->path);
+}
+
 static int open_all(struct pb_serving *s, struct pb_err *err)
 {
     struct pb_generation *g = s->o.generation;
     const struct pb_site_parts *listens = &g->site->listens;
     s->doors = pb_zalloc((listens->n + g->n_qrags + 1) * sizeof *s->doors);
     for (size_t i = 0; i < listens->n; i++) {
-        const struct pbay_config *cfg = listens->list[i].cfg;
-        struct place p = {.cfg = cfg,
-                          .address = pb_config_get_str(cfg, "address"),
-                          .tls_dir = pb_config_get_str(cfg, "tls_dir")};
+        const struct place p = place_of_listen(&listens->list[i]);
         bool sse = pb_str_is(listens->list[i].name, "sse");
-        p.name = sse ? "sse" : "http";
         if (sse ? open_sse(s, &p, &g->catalog, err) : open_http(s, &p, err)) return -1;
     }
     for (size_t i = 0; i < g->n_qrags; i++) {
-        const struct pb_qrag *q = &g->qrags[i];
-        const struct place p = {.name = pb_arena_printf(&g->mem, "qrag.%.*s", PB_FMT(q->part->name)),
-                                .cfg = q->part->cfg,
-                                .address = q->address,
-                                .tls_dir = q->tls_dir};
-        if (open_sse(s, &p, &q->catalog, err)) return -1;
+        const struct place p = place_of_qrag(g, &g->qrags[i]);
+        if (open_sse(s, &p, &g->qrags[i].catalog, err)) return -1;
     }
-    if (s->n) return 0;
-    return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: nothing to listen on: write a [listen \"sse\"] with an address",
-                   g->site->path);
+    return check_some(g, err);
+}
+
+int pb_serving_check(struct pb_generation *g, struct pb_err *err)
+{
+    const struct pb_site_parts *listens = &g->site->listens;
+    int rc = check_some(g, err);
+    for (size_t i = 0; !rc && i < listens->n + g->n_qrags; i++) {
+        const struct place p =
+            i < listens->n ? place_of_listen(&listens->list[i]) : place_of_qrag(g, &g->qrags[i - listens->n]);
+        struct pb_tls *tls;
+        rc = load_tls(&p, PB_ALPN_H2, &tls, err);
+        pb_tls_unref(tls);
+    }
+    return rc;
 }
 
 struct pb_serving *pb_serving_open(const struct pb_serving_options *options, struct pb_err *err)

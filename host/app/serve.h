@@ -20,6 +20,8 @@ struct pb_serving_options {
     struct pb_routes *routes;       /* of plugins */
 };
 
+/* What opening would find wrong without taking an address: who may come in, and the certificates. 0, or -1 with err. */
+int pb_serving_check(struct pb_generation *generation, struct pb_err *err);
 /* Open every listener that the configuration names. Returns owned; NULL with err: which, and why. */
 struct pb_serving *pb_serving_open(const struct pb_serving_options *options, struct pb_err *err);
 /* Walk the listeners: "sse", "127.0.0.1:50058". */

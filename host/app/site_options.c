@@ -104,12 +104,14 @@ static TABLE(route_options, route_list);
 TABLE(pb_function_options, function_list);
 
 const struct pb_section_doc pb_section_docs[] = {
-    {"listen", "[listen \"sse\"]: where Qlik connects; [listen \"http\"]: functions and routes over HTTP.", true, &listen_options},
+    {"listen", "\"sse\" is where Qlik connects, \"http\" serves functions and plugins' routes.", true, &listen_options},
     {"store", "What outlives the process.", false, &store_options},
-    {"connector", "[connector \"NAME\"]: a plugin, configured.", true, &pb_connector_options},
-    {"function", "[function \"NAME\"]: an operation of a connector, or Lua, as a function.", true, &pb_function_options},
-    {"qrag", "[qrag \"NAME\"]: an old gateway's folder, served as it is.", true, &qrag_options},
-    {"route", "[route \"/path\"]: another path for a connector's route.", true, &route_options},
+    {"connector", "A plugin, configured. The plugin's own keys stand beside these: `patchbay help PLUGIN`.", true,
+     &pb_connector_options},
+    {"function", "An operation of a connector, or Lua, as a function. The operation's own keys stand beside these.", true,
+     &pb_function_options},
+    {"qrag", "The folder of a Qlik Rapid API Gateway, served as it is.", true, &qrag_options},
+    {"route", "Another path for a connector's route; the name is the path: [route \"/path\"].", true, &route_options},
     {"scripts", "Where Lua is found, and what it may use up.", false, &scripts_options},
     {"plugins", "Where plugins are found.", false, &plugins_options},
     {"limits", "What is too much.", false, &limits_options},

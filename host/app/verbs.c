@@ -201,7 +201,7 @@ static void help_config(void)
 {
     printf("patchbay.ini: [section] or [section \"name\"], then key = value. A comment starts a line with ; or #,\n"
            "or follows a value after two blanks and ;. A value may be env:NAME or file:PATH; in double quotes it\n"
-           "is taken as it is.\n");
+           "is taken as it is. `patchbay check` finds what is wrong in a file.\n");
     for (size_t i = 0; i < pb_section_docs_n; i++) {
         const struct pb_section_doc *d = &pb_section_docs[i];
         struct pb_buf b = {0};

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/worker.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "app/serve.h"
 #include "base/log.h"
@@ -110,11 +113,21 @@ static int add_routes(struct pb_worker *w, struct pb_err *err)
 
 /* ------------------------------------------------------------------------------------------------ the life of a worker */
 
-static void open_log(const struct pb_site *site)
+/* The file stays open as long as the process: the last lines are written when all else is gone. */
+static int open_log(const struct pb_site *site, struct pb_err *err)
 {
+    pbay_str file = pb_config_get_str(site->log, "file");
+    int fd = 2;
+    if (file.n) {
+        char *path = pb_strndup(file.p, file.n);
+        fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+        if (fd < 0) pb_config_fail(site->log, "file", err, "%s cannot be written: %s", path, strerror(errno));
+        pb_free(path);
+        if (fd < 0) return -1;
+    }
     static const enum pb_log_level levels[] = {PB_LOG_DEBUG, PB_LOG_INFO, PB_LOG_WARN, PB_LOG_ERROR, PB_LOG_OFF};
     pb_log_level(NULL, levels[pb_config_get_int(site->log, "level")]);
-    pb_log_open(2, pb_config_get_int(site->log, "format") == 1 ? PB_LOG_JSON : PB_LOG_LOGFMT);
+    pb_log_open(fd, pb_config_get_int(site->log, "format") == 1 ? PB_LOG_JSON : PB_LOG_LOGFMT);
     uint32_t n = pb_config_count(site->log, "room");
     for (uint32_t i = 0; i < n; i++) {
         pbay_str room, level = pb_config_item(site->log, "room", i, &room);
@@ -124,6 +137,7 @@ static void open_log(const struct pb_site *site)
         else pb_log(PB_LOG_WARN, "app", "no such log level", PB_V("room", room), PB_V("level", level));
         pb_free(name);
     }
+    return 0;
 }
 
 static int make_evaluator(struct pb_worker *w, struct pb_err *err)
@@ -155,9 +169,8 @@ int pb_worker_run(const struct pb_worker_options *options)
     struct pb_worker worker = {0}, *w = &worker;
     struct pb_site *site = options->site;
     struct pb_err err;
-    open_log(site);
     signal(SIGPIPE, SIG_IGN);
-    if (pb_workshop_open(&w->shop, site, options->state_dir, true, &err)) {
+    if (open_log(site, &err) || pb_workshop_open(&w->shop, site, options->state_dir, true, &err)) {
         pb_site_free(site);
         goto failed;
     }

@@ -124,7 +124,7 @@ static void request(void *user, struct pb_http_request *req)
     }
     if (door->routes && pb_routes_request(door->routes, req)) return;
     struct pb_err err;
-    pb_fail(&err, PBAY_NOT_FOUND, "nothing is served at this path");
+    pb_fail(&err, PBAY_NOT_FOUND, "nothing is served at this path; GET /functions lists the functions");
     pb_http_error(req, 0, &err);
 }
 

@@ -111,6 +111,14 @@ static void on_ready(struct pb_tls_session *s)
     BIO_free(text);
 }
 
+/* Alerts that a client sends about our certificate (RFC 8446, 6.2); OpenSSL adds 1000 to their numbers. */
+static bool client_refuses(int reason)
+{
+    enum { ALERT = 1000, BAD_CERTIFICATE = 42, CERTIFICATE_UNKNOWN = 46, UNKNOWN_CA = 48 };
+    int alert = reason - ALERT;
+    return (alert >= BAD_CERTIFICATE && alert <= CERTIFICATE_UNKNOWN) || alert == UNKNOWN_CA;
+}
+
 static int fail(struct pb_tls_session *s, int rc, struct pb_err *err)
 {
     int why = SSL_get_error(s->ssl, rc);
@@ -127,19 +135,31 @@ static int fail(struct pb_tls_session *s, int rc, struct pb_err *err)
                 "%s: the client sent no certificate and this listener requires one", phase);
     else if (why == SSL_ERROR_SYSCALL)
         pb_fail(err, PBAY_UNAVAILABLE, "%s: the connection ended", phase);
+    else if (client_refuses(ERR_GET_REASON(code)))
+        pb_fail(err, PBAY_UNAVAILABLE,
+                "%s: the client does not accept this listener's certificate (%s): it trusts another "
+                "root_cert.pem, or connects by a name that the certificate is not for",
+                phase, reason);
     else
         pb_fail(err, PBAY_UNAVAILABLE, "%s: %s", phase, reason ? reason : "failed");
     ERR_clear_error();
     return -1;
 }
 
-/* Is one of its parts, or the whole, the listed subject? */
-static bool subject_is(pbay_str subject, pbay_str listed)
+bool pb_tls_subject_is(pbay_str subject, pbay_str listed)
 {
+    if (!listed.n) return false;
     if (pb_str_eq(subject, listed)) return true;
-    pbay_str part;
-    while (pb_str_split(&subject, ',', &part))
-        if (pb_str_eq(pb_str_trim(part), listed)) return true;
+    size_t from = 0;
+    for (size_t i = 0; i <= subject.n; i++) {
+        if (i < subject.n && subject.p[i] == '\\') {
+            i++; /* what stands behind it is part of the value: RFC 2253, 2.4 */
+            continue;
+        }
+        if (i < subject.n && subject.p[i] != ',') continue;
+        if (pb_str_eq(pb_str(subject.p + from, i - from), listed)) return true;
+        from = i + 1;
+    }
     return false;
 }
 
@@ -148,7 +168,7 @@ static int admit(struct pb_tls_session *s, struct pb_err *err)
     const struct pb_tls *tls = s->tls;
     pbay_str subject = pb_tls_peer_subject(s);
     bool in = tls->n_subjects == 0;
-    for (size_t i = 0; !in && i < tls->n_subjects; i++) in = subject_is(subject, pb_str_c(tls->subjects[i]));
+    for (size_t i = 0; !in && i < tls->n_subjects; i++) in = pb_tls_subject_is(subject, pb_str_c(tls->subjects[i]));
     if (in) return 0;
     s->failed = true;
     return pb_fail(err, PBAY_PERMISSION_DENIED,

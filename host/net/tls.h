@@ -41,6 +41,11 @@ struct pb_tls *pb_tls_server_from_dir(const char *dir, enum pb_tls_alpn alpn, st
  * of its parts ("CN=sse_client"). n 0: every certificate that the ca signed. Copies. Before the first session.
  */
 void pb_tls_allow(struct pb_tls *tls, const pbay_str *subjects, size_t n);
+/*
+ * Is listed the whole of an RFC 2253 subject, or one part of it? A comma that the value of a part holds, written "\,",
+ * divides nothing: nobody gets in by calling himself "x,CN=sse_client".
+ */
+bool pb_tls_subject_is(pbay_str subject, pbay_str listed);
 struct pb_tls *pb_tls_ref(struct pb_tls *tls);
 void pb_tls_unref(struct pb_tls *tls); /* NULL is fine */
 

@@ -165,9 +165,9 @@ struct pb_plugin *pb_registry_find(const struct pb_registry *r, pbay_str name, s
         pb_buf_printf(&list, "%s%s", list.n ? ", " : "", r->found[i].plugin->name);
     }
     const char *near = pb_nearest(name, names, n);
-    pbay_str there = n ? pb_buf_view(&list) : PB_STR("none: see `plugin_dir`");
-    pb_fail(err, PBAY_NOT_FOUND, "there is no plugin \"%.*s\"%s%s%s; there %s %.*s", PB_FMT(name),
-            near ? "; did you mean \"" : "", near ? near : "", near ? "\"" : "", n == 1 ? "is" : "are",
+    pbay_str there = n ? pb_buf_view(&list) : PB_STR("none: see [plugins] dir");
+    pb_fail(err, PBAY_NOT_FOUND, "there is no plugin \"%.*s\"%s%s%s there %s %.*s", PB_FMT(name),
+            near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : ";", n == 1 ? "is" : "are",
             PB_FMT(there));
     pb_buf_free(&list);
     pb_free(names);

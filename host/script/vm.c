@@ -36,8 +36,16 @@ static void *count_alloc(void *ud, void *p, size_t osize, size_t nsize)
 static void raise_late(lua_State *L)
 {
     struct pb_vm *vm = pb_vm_of(L);
-    if (vm->o.instructions) luaL_error(L, "stopped after %I instructions", (LUAI_UACINT)vm->o.instructions);
-    luaL_error(L, "stopped after %d ms", (int)vm->o.budget_ms);
+    /* In a hook the function that was stopped is level 0; in a C function, which has no place, it is the
+     * caller. */
+    luaL_where(L, 0);
+    if (!*lua_tostring(L, -1)) luaL_where(L, 1);
+    if (vm->o.instructions)
+        lua_pushfstring(L, "stopped after %I instructions", (LUAI_UACINT)vm->o.instructions);
+    else
+        lua_pushfstring(L, "stopped after %d ms", (int)vm->o.budget_ms);
+    lua_concat(L, 2);
+    lua_error(L);
 }
 
 static const int all_masks = LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT;

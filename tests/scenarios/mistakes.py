@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What an operator sees when something is wrong: `patchbay check` and `run` name file, line, value and what to do, and
+the log goes where the configuration says."""
+import os
+import subprocess
+import sys
+import tempfile
+
+PATCHBAY = os.environ["PATCHBAY"]
+
+INI = """[listen "sse"]
+address = 127.0.0.1:0
+[connector "aws"]
+plugin = sagemaker
+region = eu-west-1
+[function "predict"]
+connector = aws
+operation = invoke
+endpoint = churn-v1
+params = age:num, plan:str
+answer = num
+returns = str
+transform = transforms/churn.lua
+[function "shout"]
+script = functions/shout.lua
+params = word:str
+returns = str
+"""
+SCRIPTS = {
+    "transforms/churn.lua": "return { after = function(s) return tostring(s) end }\n",
+    "functions/shout.lua": "return function(word) return word:upper() end\n",
+}
+
+# what is changed, into what, and what the message must hold
+MISTAKES = [
+    ("endpoint =", "endpont =", ['patchbay.ini:9:1: unknown key "endpont"', 'did you mean "endpoint"?']),
+    ('[function "shout"]', '[fuction "shout"]', ["patchbay.ini:14:1:", "did you mean [function]?"]),
+    ("churn.lua", "chrn.lua", ['patchbay.ini:6: [function "predict"]:', "transforms/chrn.lua", "No such file"]),
+    ("shout.lua", "shot.lua", ['patchbay.ini:14: [function "shout"]:', "functions/shot.lua", "No such file"]),
+    ("plugin = sagemaker", "plugin = sagemakr", ["patchbay.ini:3", 'did you mean "sagemaker"?']),
+    ("connector = aws", "connector = awz", ['patchbay.ini:7:13: there is no [connector "awz"]']),
+    ("operation = invoke", "operation = invok", ["patchbay.ini:8:13:", 'did you mean "invoke"?']),
+    ("age:num", "age:number", ["patchbay.ini:10: params:", '"number" is no kind of column']),
+    ("endpoint = churn-v1\n", "", ['patchbay.ini:6: [function "predict"] lacks "endpoint"']),
+    ("endpoint = churn-v1", "endpoint = env:NO_SUCH_NAME", ["patchbay.ini:9:12:", '"NO_SUCH_NAME" is not set']),
+    ('[function "shout"]', '[function "shout"]\ntype = aggregation',
+     ['patchbay.ini:14: [function "shout"]: `type = aggregation` does not go with']),
+    ("127.0.0.1:0", "0.0.0.0:0", ["patchbay.ini:2: address: anybody who reaches 0.0.0.0:0", "insecure = yes"]),
+    ("127.0.0.1:0", "127.0.0.1:0\ntls_dir = nowhere",
+     ["patchbay.ini:3: tls_dir:", "nowhere/sse_server_cert.pem: cannot read the certificate"]),
+    ('[listen "sse"]\naddress = 127.0.0.1:0\n', "", ["patchbay.ini: nothing to listen on"]),
+]
+
+
+def write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as f:
+        f.write(text)
+
+
+def patchbay(*args):
+    return subprocess.run([PATCHBAY, *args], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+
+
+def need(ok, what, r):
+    if not ok:
+        sys.exit(f"{what}: exit code {r.returncode}\n{r.stdout}{r.stderr}")
+
+
+def mistakes(d):
+    ini = os.path.join(d, "patchbay.ini")
+    write(ini, INI)
+    r = patchbay("check", "--config", ini)
+    need(r.returncode == 0 and r.stdout.endswith("is sound: 1 connector, 2 functions\n"), "nothing wrong", r)
+    for a, b, wanted in MISTAKES:
+        if a not in INI:
+            sys.exit(f"{a!r} is not in the configuration")
+        write(ini, INI.replace(a, b, 1))
+        r = patchbay("check", "--config", ini)
+        need(r.returncode == 1 and not r.stdout, f"{a!r} -> {b!r}", r)
+        for text in wanted:
+            need(text in r.stderr, f"{a!r} -> {b!r}: no {text!r}", r)
+
+
+def helps():
+    r = patchbay("help")
+    verbs = [line.split()[1] for line in r.stdout.splitlines() if line.startswith("    patchbay ")]
+    need(len(verbs) >= 8, "patchbay help", r)
+    for verb in verbs:
+        r = patchbay("help", verb)
+        need(r.returncode == 0 and r.stdout.startswith(f"usage: patchbay {verb}"), f"patchbay help {verb}", r)
+
+
+def log_file(d):
+    ini, log = os.path.join(d, "patchbay.ini"), os.path.join(d, "gateway.log")
+    write(ini, INI + f"[log]\nfile = {log}\n")
+    g = subprocess.Popen([PATCHBAY, "run", "--config", ini, "--state", d], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         text=True)
+    try:
+        line = g.stdout.readline()
+        g.terminate()
+        err = g.communicate(timeout=60)[1]
+    finally:
+        g.kill()
+    with open(log) as f:
+        text = f.read()
+    if not line.startswith("ready sse=127.0.0.1:") or "msg=ready" not in text or "msg=stopped" not in text or err:
+        sys.exit(f"the log file: {line!r}, {text!r}, {err!r}")
+    write(ini, INI + f"[log]\nfile = {d}/nowhere/gateway.log\n")
+    r = patchbay("run", "--config", ini, "--state", d)
+    need(r.returncode == 1 and "patchbay.ini:19: file:" in r.stderr and "cannot be written" in r.stderr, "no log file", r)
+
+
+with tempfile.TemporaryDirectory() as folder:
+    os.chmod(folder, 0o700)
+    for name, script in SCRIPTS.items():
+        write(os.path.join(folder, name), script)
+    helps()
+    mistakes(folder)
+    log_file(folder)
