@@ -254,7 +254,8 @@ static int set_up(struct pb_sq *s, struct pb_err *err)
 {
     static const char settings[] =
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
-        "PRAGMA cell_size_check = ON; PRAGMA journal_size_limit = 67108864";
+        "PRAGMA cell_size_check = ON; PRAGMA secure_delete = FAST; PRAGMA temp_store = MEMORY;"
+        "PRAGMA journal_size_limit = 67108864";
     bool wal = false;
     int rc = sqlite3_exec(s->db, "PRAGMA journal_mode = WAL", is_wal, &wal, NULL);
     if (rc != SQLITE_OK) return pb_sq_fail(s, rc, "open", err);

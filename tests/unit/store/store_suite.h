@@ -30,3 +30,4 @@ int suite_jobs(void);
 int suite_control(void);
 int suite_async(void);
 int suite_runner(void);
+int suite_crash(void);
