@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,17 +178,28 @@ static int command(struct pb_sq *s, const char *text, struct pb_err *err)
     return rc == SQLITE_OK ? 0 : pb_sq_fail(s, rc, "write", err);
 }
 
+/*
+ * A part that begins where the one around it began, with nothing written in between, needs no savepoint of
+ * its own: undoing it leads to the same place. So an operation that is one verb costs one.
+ */
+static int begin_part(struct pb_sq *s, struct pb_err *err)
+{
+    int64_t changes = sqlite3_total_changes64(s->db);
+    PB_REQUIRE(s->depth < PB_SQ_DEPTH_MAX);
+    /* SQLite may have rolled back by itself, for instance when the disk is full. */
+    if (sqlite3_get_autocommit(s->db))
+        return pb_fail(err, PBAY_ABORTED, "store %s: the transaction was rolled back", s->path);
+    bool save = s->depth == 1 || s->parts[s->depth - 1].changes != changes;
+    sqlite3_stmt *st;
+    if (save && (!(st = pb_sq_get(s, PB_SQ_SAVE, err)) || pb_sq_run(s, st, err) != 0)) return -1;
+    s->parts[s->depth].changes = changes;
+    s->parts[s->depth++].saved = save;
+    return 0;
+}
+
 int pb_sq_begin(struct pb_sq *s, struct pb_err *err)
 {
-    if (s->depth) {
-        /* SQLite may have rolled back by itself, for instance when the disk is full. */
-        if (sqlite3_get_autocommit(s->db))
-            return pb_fail(err, PBAY_ABORTED, "store %s: the transaction was rolled back", s->path);
-        sqlite3_stmt *st = pb_sq_get(s, PB_SQ_SAVE, err);
-        if (!st || pb_sq_run(s, st, err) != 0) return -1;
-        s->depth++;
-        return 0;
-    }
+    if (s->depth) return begin_part(s, err);
     if (pb_sq_lock(s, err) != 0) return -1;
     if (command(s, "BEGIN IMMEDIATE", err) == 0) {
         s->depth = 1;
@@ -203,7 +215,9 @@ static int end_part(struct pb_sq *s, int rc, struct pb_err *err)
         return rc ? rc : pb_fail(err, PBAY_ABORTED, "store %s: the transaction was rolled back", s->path);
     struct pb_err *why = rc ? NULL : err;
     sqlite3_stmt *st;
+    /* All are named alike: this is the innermost that there is. */
     if (rc != 0 && (!(st = pb_sq_get(s, PB_SQ_UNDO, why)) || pb_sq_run(s, st, why) != 0)) return -1;
+    if (!s->parts[s->depth].saved) return rc;
     if (!(st = pb_sq_get(s, PB_SQ_RELEASE, why)) || pb_sq_run(s, st, why) != 0) return -1;
     return rc;
 }
@@ -268,9 +282,17 @@ static int set_up(struct pb_sq *s, struct pb_err *err)
     return rc == SQLITE_OK ? 0 : pb_sq_fail(s, rc, "open", err);
 }
 
+/* Counting the memory takes a lock at each allocation, and nobody asks for the count. */
+static void configure(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static int open_sq(pbay_str rest, struct pb_store **out, struct pb_err *err)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct pb_sq *s = pb_zalloc(sizeof *s);
+    pthread_once(&once, configure);
     s->head.magic = PB_STORE_MAGIC;
     s->head.engine = &pb_store_sqlite;
     s->path = pb_strndup(rest.p, rest.n);

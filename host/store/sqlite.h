@@ -81,6 +81,8 @@ enum pb_sq_stmt {
     PB_SQ_N_STMTS
 };
 
+enum { PB_SQ_DEPTH_MAX = 8 };
+
 extern const char *const pb_sq_sql[PB_SQ_N_STMTS];
 
 struct pb_sq {
@@ -88,7 +90,11 @@ struct pb_sq {
     sqlite3 *db;
     char *path;
     int lock_fd; /* PATH.lock */
-    int depth;   /* of transactions: the first is one, the others are savepoints in it */
+    int depth;   /* of parts: the first is the transaction, the others can be undone alone */
+    struct {
+        int64_t changes; /* rows changed when it began */
+        bool saved;      /* it has a savepoint of its own */
+    } parts[PB_SQ_DEPTH_MAX];
     sqlite3_stmt *stmts[PB_SQ_N_STMTS];
 };
 
