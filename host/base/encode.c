@@ -11,13 +11,18 @@ static void encode(pbay_str in, const char *alphabet, bool padded, struct pb_buf
     size_t n = 0;
     for (size_t i = 0; i < in.n; i += 3) {
         size_t left = in.n - i;
-        uint32_t w = (uint32_t)p[i] << 16 | (left > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (left > 2 ? p[i + 2] : 0);
+        uint32_t w =
+            (uint32_t)p[i] << 16 | (left > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (left > 2 ? p[i + 2] : 0);
         to[n++] = alphabet[w >> 18];
         to[n++] = alphabet[w >> 12 & 63];
-        if (left > 1) to[n++] = alphabet[w >> 6 & 63];
-        else if (padded) to[n++] = '=';
-        if (left > 2) to[n++] = alphabet[w & 63];
-        else if (padded) to[n++] = '=';
+        if (left > 1)
+            to[n++] = alphabet[w >> 6 & 63];
+        else if (padded)
+            to[n++] = '=';
+        if (left > 2)
+            to[n++] = alphabet[w & 63];
+        else if (padded)
+            to[n++] = '=';
     }
     out->n += n;
 }

@@ -2,8 +2,8 @@
 /*
  * Bytes as text and back: base64 (RFC 4648 §4), base64url without padding (§5, as JWS has it) and hex.
  *
- * Decoding is strict: one text per value. Foreign characters, blanks, missing or surplus padding and bits that mean
- * nothing are refused, so that two different tokens are never the same signature. Threads: any.
+ * Decoding is strict: one text per value. Foreign characters, blanks, missing or surplus padding and bits
+ * that mean nothing are refused, so that two different tokens are never the same signature. Threads: any.
  */
 #pragma once
 

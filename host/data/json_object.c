@@ -23,8 +23,8 @@ static int fail(struct reader *r, const char *what)
 static int open_at(struct reader *r, pbay_str text, char c, uint32_t depth, struct pb_err *err)
 {
     if (!text.n) return pb_fail(err, PBAY_INVALID_ARGUMENT, "the text is empty");
-    *r = (struct reader){.in = {.p = text.p, .end = text.p + text.n, .whole = true}, .text = text, .depth = depth,
-                         .err = err};
+    *r = (struct reader){
+        .in = {.p = text.p, .end = text.p + text.n, .whole = true}, .text = text, .depth = depth, .err = err};
     pb_scan_space(&r->in);
     if (r->in.p == r->in.end || *r->in.p != c || depth < 2)
         return fail(r, c == '{' ? "a JSON object is expected" : "a JSON array is expected");
@@ -153,7 +153,8 @@ bool pb_json_string(pbay_str text, struct pb_arena *a, pbay_str *out)
 {
     struct pb_scan_in in = {.p = text.p, .end = text.p + text.n, .whole = true};
     bool escaped = false;
-    if (!text.n || *text.p != '"' || pb_scan_string(&in, out, &escaped) != PB_SCAN_OK || in.p != in.end) return false;
+    if (!text.n || *text.p != '"' || pb_scan_string(&in, out, &escaped) != PB_SCAN_OK || in.p != in.end)
+        return false;
     *out = decoded(*out, escaped, a);
     return true;
 }

@@ -2,8 +2,8 @@
 /*
  * Small JSON documents taken apart: the members of an object, the items of an array, one level at a time.
  *
- * For text that decides something (tokens, key sets): a name that stands twice is an error, not a choice. Rows go
- * through json_scan.h instead. Results live in the arena or borrow from the text. Threads: any.
+ * For text that decides something (tokens, key sets): a name that stands twice is an error, not a choice.
+ * Rows go through json_scan.h instead. Results live in the arena or borrow from the text. Threads: any.
  */
 #pragma once
 
@@ -26,8 +26,8 @@ struct pb_json_object {
 };
 
 /*
- * The whole text is one object of at most max members, nested at most depth levels in all. Errors: INVALID_ARGUMENT
- * with what is wrong and at which byte; nothing of the text appears in it.
+ * The whole text is one object of at most max members, nested at most depth levels in all. Errors:
+ * INVALID_ARGUMENT with what is wrong and at which byte; nothing of the text appears in it.
  */
 int pb_json_object(pbay_str text, size_t max, uint32_t depth, struct pb_arena *a, struct pb_json_object *out,
                    struct pb_err *err);

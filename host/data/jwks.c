@@ -97,10 +97,11 @@ int pb_jwks_parse(pbay_str text, struct pb_jwks *out, struct pb_err *err)
         if (!take(&key, out)) out->left_out++;
     }
     if (!out->n)
-        return pb_fail(err, PBAY_INVALID_ARGUMENT,
-                       "key set: none of its %zu keys can verify RS256 (kty RSA) or ES256 (kty EC, crv P-256) "
-                       "signatures",
-                       n);
+        return pb_fail(
+            err, PBAY_INVALID_ARGUMENT,
+            "key set: none of its %zu keys can verify RS256 (kty RSA) or ES256 (kty EC, crv P-256) "
+            "signatures",
+            n);
     return 0;
 }
 

@@ -11,7 +11,7 @@
 #include "data/config.h"
 #include "guard/bearer.h"
 
-#define PREFIX "pbk_"
+#define PREFIX      "pbk_"
 #define HASH_PREFIX "sha256:"
 
 struct pb_apikeys {
@@ -54,8 +54,8 @@ int pb_apikeys_add(struct pb_apikeys *keys, const struct pb_apikey *key, struct 
                        "\"%.*s\" is no name for a key: 1 to %d of A-Z a-z 0-9 . _ -", PB_FMT(key->name),
                        PB_APIKEY_NAME_MAX);
     if (key->n_scopes > PB_APIKEY_SCOPES_MAX)
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "key \"%.*s\" has %zu scopes; %d are allowed", PB_FMT(key->name),
-                       key->n_scopes, PB_APIKEY_SCOPES_MAX);
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "key \"%.*s\" has %zu scopes; %d are allowed",
+                       PB_FMT(key->name), key->n_scopes, PB_APIKEY_SCOPES_MAX);
     for (size_t i = 0; i < key->n_scopes; i++)
         if (!is_word(key->scopes[i], "._-:/"))
             return pb_fail(err, PBAY_INVALID_ARGUMENT,
@@ -65,10 +65,11 @@ int pb_apikeys_add(struct pb_apikeys *keys, const struct pb_apikey *key, struct 
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "there are more than %d keys", PB_APIKEYS_MAX);
     struct pb_apikey *own = pb_arena_alloc(&keys->arena, sizeof *own);
     *own = *key;
-    const struct pb_apikey *old = pb_map_get(&keys->by_hash, pb_str((const char *)own->hash, sizeof own->hash));
+    const struct pb_apikey *old =
+        pb_map_get(&keys->by_hash, pb_str((const char *)own->hash, sizeof own->hash));
     if (old)
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "key \"%.*s\" is the same as key \"%.*s\"", PB_FMT(key->name),
-                       PB_FMT(old->name));
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "key \"%.*s\" is the same as key \"%.*s\"",
+                       PB_FMT(key->name), PB_FMT(old->name));
     own->name = pb_arena_str(&keys->arena, key->name);
     pbay_str *scopes = pb_arena_alloc(&keys->arena, (key->n_scopes ? key->n_scopes : 1) * sizeof *scopes);
     for (size_t i = 0; i < key->n_scopes; i++) scopes[i] = pb_arena_str(&keys->arena, key->scopes[i]);
@@ -102,26 +103,29 @@ static int parse_line(struct pb_apikeys *keys, pbay_str line, struct pb_err *err
     pbay_str hash, f, scopes[PB_APIKEY_SCOPES_MAX + 1];
     if (!field(&line, &k.name) || !field(&line, &hash) || !pb_apikey_hash_parse(hash, k.hash))
         return pb_fail(err, PBAY_INVALID_ARGUMENT,
-                       "a name and \"" HASH_PREFIX "\" with 64 hex digits are expected (never the key itself)");
+                       "a name and \"" HASH_PREFIX
+                       "\" with 64 hex digits are expected (never the key itself)");
     if (field(&line, &f) && !time_of(f, &k.created_ms))
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "created: \"%.*s\" is neither a time (2026-11-21T07:31:05Z) nor -",
-                       PB_FMT(f));
+        return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                       "created: \"%.*s\" is neither a time (2026-11-21T07:31:05Z) nor -", PB_FMT(f));
     if (field(&line, &f) && !time_of(f, &k.expires_ms))
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "expires: \"%.*s\" is neither a time (2026-11-21T07:31:05Z) nor -",
-                       PB_FMT(f));
+        return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                       "expires: \"%.*s\" is neither a time (2026-11-21T07:31:05Z) nor -", PB_FMT(f));
     if (field(&line, &f) && !pb_str_is(f, "-")) {
         pbay_str one;
         while (k.n_scopes < PB_COUNTOF(scopes) && pb_str_split(&f, ',', &one)) scopes[k.n_scopes++] = one;
     }
     k.scopes = scopes;
-    if (field(&line, &f)) return pb_fail(err, PBAY_INVALID_ARGUMENT, "\"%.*s\" is one field too many", PB_FMT(f));
+    if (field(&line, &f))
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "\"%.*s\" is one field too many", PB_FMT(f));
     return pb_apikeys_add(keys, &k, err);
 }
 
 int pb_apikeys_parse(struct pb_apikeys *keys, const char *file, pbay_str text, struct pb_err *err)
 {
     if (text.n > PB_APIKEYS_FILE_MAX)
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: %zu bytes; %d are allowed", file, text.n, PB_APIKEYS_FILE_MAX);
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: %zu bytes; %d are allowed", file, text.n,
+                       PB_APIKEYS_FILE_MAX);
     if (!pb_utf8_valid(text)) return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: not UTF-8", file);
     pbay_str line;
     for (size_t no = 1; pb_str_split(&text, '\n', &line); no++) {
@@ -141,8 +145,10 @@ void pb_apikey_line(const struct pb_apikey *key, struct pb_buf *out)
     const int64_t times[] = {key->created_ms, key->expires_ms};
     for (size_t i = 0; i < PB_COUNTOF(times); i++) {
         pb_buf_ch(out, ' ');
-        if (times[i]) pb_buf_add(out, at, pb_format_time(times[i], at));
-        else pb_buf_ch(out, '-');
+        if (times[i])
+            pb_buf_add(out, at, pb_format_time(times[i], at));
+        else
+            pb_buf_ch(out, '-');
     }
     pb_buf_ch(out, ' ');
     if (!key->n_scopes) pb_buf_ch(out, '-');
@@ -153,23 +159,26 @@ void pb_apikey_line(const struct pb_apikey *key, struct pb_buf *out)
     pb_buf_ch(out, '\n');
 }
 
-/* ------------------------------------------------------------------------------------------------ patchbay.ini */
+/* ------------------------------------------------------------------------------------------------
+ * patchbay.ini */
 
 static const pbay_option OPTIONS[] = {
     {"hash", PBAY_OPT_LIST, PBAY_OPTF_REQUIRED, NULL, NULL,
-     "\"sha256:\" and the hash of the key in hex. Several, parted by commas, are valid side by side while callers "
+     "\"sha256:\" and the hash of the key in hex. Several, parted by commas, are valid side by side while "
+     "callers "
      "move to a new key."},
     {"expires", PBAY_OPT_STR, 0, NULL, NULL, "From this time on (2026-11-21T07:31:05Z) the key is refused."},
     {"scopes", PBAY_OPT_LIST, 0, NULL, NULL, "What allow_scopes of functions and routes asks for."},
 };
 const pbay_option_table pb_apikey_options = {OPTIONS, PB_COUNTOF(OPTIONS), sizeof *OPTIONS};
 
-int pb_apikeys_add_config(struct pb_apikeys *keys, pbay_str name, const struct pbay_config *cfg, struct pb_err *err)
+int pb_apikeys_add_config(struct pb_apikeys *keys, pbay_str name, const struct pbay_config *cfg,
+                          struct pb_err *err)
 {
     struct pb_apikey k = {.name = name};
     pbay_str scopes[PB_APIKEY_SCOPES_MAX];
-    if (pb_config_is_set(cfg, "expires") && (!pb_parse_time(pb_config_get_str(cfg, "expires"), &k.expires_ms) ||
-                                             k.expires_ms <= 0))
+    if (pb_config_is_set(cfg, "expires") &&
+        (!pb_parse_time(pb_config_get_str(cfg, "expires"), &k.expires_ms) || k.expires_ms <= 0))
         return pb_config_fail(cfg, "expires", err, "a time such as 2026-11-21T07:31:05Z is expected");
     if (pb_config_count(cfg, "scopes") > PB_COUNTOF(scopes))
         return pb_config_fail(cfg, "scopes", err, "at most %d are allowed", PB_APIKEY_SCOPES_MAX);
@@ -228,8 +237,10 @@ int pb_apikey_of(const pbay_header *headers, size_t n, pbay_str *out, struct pb_
     *out = pb_str(NULL, 0);
     for (size_t i = 0; i < n; i++) {
         pbay_str got;
-        if (pb_str_is(headers[i].name, "x-api-key")) got = pb_str_trim(headers[i].value);
-        else if (!pb_bearer_of(&headers[i], &got) || !pb_str_starts(got, PB_STR(PREFIX))) continue;
+        if (pb_str_is(headers[i].name, "x-api-key"))
+            got = pb_str_trim(headers[i].value);
+        else if (!pb_bearer_of(&headers[i], &got) || !pb_str_starts(got, PB_STR(PREFIX)))
+            continue;
         if (!got.n) continue;
         if (out->n && !pb_same_ct(out->p, out->n, got.p, got.n))
             return pb_fail(err, PBAY_UNAUTHENTICATED, "the request shows two different API keys");
@@ -243,14 +254,16 @@ const struct pb_apikey *pb_apikeys_check(const struct pb_apikeys *keys, pbay_str
 {
     uint8_t hash[PB_SHA256_SIZE];
     if (shown.n != PB_APIKEY_LEN || !pb_str_starts(shown, PB_STR(PREFIX))) {
-        pb_fail(err, PBAY_UNAUTHENTICATED, "what was shown is no API key: %zu characters in place of %d (\"" PREFIX
-                "\" and %d more)", shown.n, PB_APIKEY_LEN, PB_APIKEY_LEN - (int)sizeof PREFIX + 1);
+        pb_fail(err, PBAY_UNAUTHENTICATED,
+                "what was shown is no API key: %zu characters in place of %d (\"" PREFIX "\" and %d more)",
+                shown.n, PB_APIKEY_LEN, PB_APIKEY_LEN - (int)sizeof PREFIX + 1);
         return NULL;
     }
     pb_apikey_hash(shown, hash);
     const struct pb_apikey *k = pb_map_get(&keys->by_hash, pb_str((const char *)hash, sizeof hash));
     if (!k || !pb_same_ct(k->hash, sizeof k->hash, hash, sizeof hash)) {
-        pb_fail(err, PBAY_UNAUTHENTICATED, "the API key is not one of the %zu that are known", keys->by_hash.n);
+        pb_fail(err, PBAY_UNAUTHENTICATED, "the API key is not one of the %zu that are known",
+                keys->by_hash.n);
         return NULL;
     }
     if (k->expires_ms && now_ms >= k->expires_ms) {

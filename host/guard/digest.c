@@ -22,7 +22,8 @@ static const struct {
 void pb_sha256(pbay_str bytes, uint8_t out[PB_SHA256_SIZE])
 {
     size_t n = 0;
-    if (EVP_Q_digest(NULL, "SHA256", NULL, bytes.n ? bytes.p : "", bytes.n, out, &n) != 1 || n != PB_SHA256_SIZE)
+    if (EVP_Q_digest(NULL, "SHA256", NULL, bytes.n ? bytes.p : "", bytes.n, out, &n) != 1 ||
+        n != PB_SHA256_SIZE)
         pb_fatal("OpenSSL offers no SHA256");
 }
 
@@ -31,7 +32,8 @@ size_t pb_mac_size(enum pb_mac_alg alg)
     return alg >= PB_MAC_SHA256 && alg <= PB_MAC_SHA1 ? ALGS[alg].size : 0;
 }
 
-size_t pb_mac(enum pb_mac_alg alg, pbay_str key, const pbay_str *parts, size_t n, uint8_t out[PB_MAC_SIZE_MAX])
+size_t pb_mac(enum pb_mac_alg alg, pbay_str key, const pbay_str *parts, size_t n,
+              uint8_t out[PB_MAC_SIZE_MAX])
 {
     size_t size = 0;
     char name[8];

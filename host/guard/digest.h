@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What this room needs of cryptography beside signatures: SHA-256, HMAC, comparison in constant time, random bytes.
- * OpenSSL's one-call forms: a request needs one or two. Threads: any.
+ * What this room needs of cryptography beside signatures: SHA-256, HMAC, comparison in constant time, random
+ * bytes. OpenSSL's one-call forms: a request needs one or two. Threads: any.
  */
 #pragma once
 
@@ -20,7 +20,8 @@ void pb_sha256(pbay_str bytes, uint8_t out[PB_SHA256_SIZE]);
 /* Bytes of a MAC; 0: no such algorithm. */
 size_t pb_mac_size(enum pb_mac_alg alg);
 /* HMAC (RFC 2104) of the concatenation of n parts; returns its size. */
-size_t pb_mac(enum pb_mac_alg alg, pbay_str key, const pbay_str *parts, size_t n, uint8_t out[PB_MAC_SIZE_MAX]);
+size_t pb_mac(enum pb_mac_alg alg, pbay_str key, const pbay_str *parts, size_t n,
+              uint8_t out[PB_MAC_SIZE_MAX]);
 /* Equal? The time taken depends on the lengths alone. */
 bool pb_same_ct(const void *a, size_t n_a, const void *b, size_t n_b);
 /* Fit for keys. The process ends when the system has none to give. */

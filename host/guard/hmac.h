@@ -2,8 +2,8 @@
 /*
  * Signatures of bodies: did somebody who knows one of our secrets write these bytes?
  *
- * The bytes are those that came over the wire, before any decoding. Several secrets may be valid at once, so that one
- * can be replaced without losing messages. Every secret is tried, whichever fits. Threads: any.
+ * The bytes are those that came over the wire, before any decoding. Several secrets may be valid at once, so
+ * that one can be replaced without losing messages. Every secret is tried, whichever fits. Threads: any.
  */
 #pragma once
 
@@ -25,11 +25,12 @@ struct pb_mac_rule {
     size_t n_secrets;
 };
 
-/* Is the rule sound? INVALID_ARGUMENT: no secret, too many, or one too short to be one. Secrets are not shown. */
+/* Is the rule sound? INVALID_ARGUMENT: no secret, too many, or one too short to be one. Secrets are not
+ * shown. */
 int pb_mac_rule_check(const struct pb_mac_rule *rule, struct pb_err *err) PB_NODISCARD;
 /*
- * 0: `given` (the text of a header) is the signature of the concatenation of the parts under one of the secrets.
- * -1: UNAUTHENTICATED; err says for the log whether it was absent, malformed or wrong.
+ * 0: `given` (the text of a header) is the signature of the concatenation of the parts under one of the
+ * secrets. -1: UNAUTHENTICATED; err says for the log whether it was absent, malformed or wrong.
  */
 int pb_mac_verify(const struct pb_mac_rule *rule, const pbay_str *parts, size_t n, pbay_str given,
                   struct pb_err *err) PB_NODISCARD;

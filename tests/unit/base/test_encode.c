@@ -62,13 +62,14 @@ static void test_round_trip(void **state)
 static void test_refused(void **state)
 {
     (void)state;
-    static const char *const STANDARD[] = {"Zg", "Zg=", "Zh==", "Zm9=", "Zm 9v", "Zm9v\n", "====", "Z===", "Zg==Zg==",
-                                           "Zm9_", "\xc3\xa4\xc3\xa4"};
+    static const char *const STANDARD[] = {"Zg",   "Zg=",  "Zh==",     "Zm9=", "Zm 9v",           "Zm9v\n",
+                                           "====", "Z===", "Zg==Zg==", "Zm9_", "\xc3\xa4\xc3\xa4"};
     static const char *const URL[] = {"Z", "Zg==", "Zh", "Zm9=", "Zm9+", "Zm9/", "Zm9v "};
     static const char *const HEX[] = {"0", "0g", "0x", " 00", "00 "};
     struct pb_buf b = {0};
     pb_buf_c(&b, "kept");
-    for (size_t i = 0; i < PB_COUNTOF(STANDARD); i++) assert_false(pb_base64_decode(pb_str_c(STANDARD[i]), &b));
+    for (size_t i = 0; i < PB_COUNTOF(STANDARD); i++)
+        assert_false(pb_base64_decode(pb_str_c(STANDARD[i]), &b));
     for (size_t i = 0; i < PB_COUNTOF(URL); i++) assert_false(pb_base64url_decode(pb_str_c(URL[i]), &b));
     for (size_t i = 0; i < PB_COUNTOF(HEX); i++) assert_false(pb_hex_decode(pb_str_c(HEX[i]), &b));
     assert_true(pb_str_is(pb_buf_view(&b), "kept"));

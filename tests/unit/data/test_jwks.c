@@ -11,13 +11,16 @@
 #include "data/jwks.h"
 
 /* RFC 7517 §A.1. */
-#define EC_KEY                                                                                                \
-    "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","                 \
+#define EC_KEY                                                                                               \
+    "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","               \
     "\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\",\"use\":\"%s\",\"kid\":\"1\"}"
-#define RSA_N                                                                                                 \
-    "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCi" \
-    "FV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9" \
-    "c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1" \
+#define RSA_N                                                                                                \
+    "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_"                \
+    "BJECPebWKRXjBZCi"                                                                                       \
+    "FV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_"                               \
+    "FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9"                                                                      \
+    "c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_"           \
+    "xBniIqbw0Ls1"                                                                                           \
     "jF44-csFCur-kEgU8awapJzKnqDKgw"
 
 static struct pb_jwks parse(const char *text)
@@ -60,13 +63,25 @@ static void test_objects(void **state)
     assert_int_equal(pb_json_array(PB_STR("[]"), 0, 2, &a, &items, &n, &err), 0);
     assert_int_equal(n, 0);
 
-    static const char *const BAD[] = {"",        "[]",          "{",           "{\"a\"}",     "{\"a\":}",
-                                      "{\"a\":1", "{\"a\":1,}",  "{\"a\":1}x",  "{a:1}",       "{\"a\":1 \"b\":2}",
-                                      "{,}",     "{\"a\":01}",  "{\"a\":[[[1]]]}", "{\"a\":1,\"\\u0061\":2}",
+    static const char *const BAD[] = {"",
+                                      "[]",
+                                      "{",
+                                      "{\"a\"}",
+                                      "{\"a\":}",
+                                      "{\"a\":1",
+                                      "{\"a\":1,}",
+                                      "{\"a\":1}x",
+                                      "{a:1}",
+                                      "{\"a\":1 \"b\":2}",
+                                      "{,}",
+                                      "{\"a\":01}",
+                                      "{\"a\":[[[1]]]}",
+                                      "{\"a\":1,\"\\u0061\":2}",
                                       "{\"a\":1,\"b\":2,\"c\":3,\"d\":4}"};
     for (size_t i = 0; i < PB_COUNTOF(BAD); i++)
         if (pb_json_object(pb_str_c(BAD[i]), 3, 3, &a, &o, &err) == 0) fail_msg("taken: %s", BAD[i]);
-    static const char *const BAD_ARRAY[] = {"", "{}", "[", "[1", "[1,]", "[,1]", "[1]]", "[1,2,3,4]", "[[[[1]]]]"};
+    static const char *const BAD_ARRAY[] = {"",     "{}",   "[",         "[1",       "[1,]",
+                                            "[,1]", "[1]]", "[1,2,3,4]", "[[[[1]]]]"};
     for (size_t i = 0; i < PB_COUNTOF(BAD_ARRAY); i++)
         if (pb_json_array(pb_str_c(BAD_ARRAY[i]), 3, 3, &a, &items, &n, &err) == 0)
             fail_msg("taken: %s", BAD_ARRAY[i]);
@@ -93,13 +108,15 @@ static void test_left_out(void **state)
     (void)state;
     PB_AUTO_FREE char *good = pb_sprintf(EC_KEY, "sig");
     PB_AUTO_FREE char *enc = pb_sprintf(EC_KEY, "enc"); /* as the RFC has it */
-    PB_AUTO_FREE char *text = pb_sprintf(
-        "{\"keys\":[%s,%s,{\"kty\":\"oct\",\"k\":\"AAAA\"},{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AA\"},"
-        "{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAB\",\"d\":\"AQAB\"},"
-        "{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAB\",\"alg\":\"HS256\"},"
-        "{\"kty\":\"RSA\",\"n\":\"" RSA_N "\"},{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAB\",\"key_ops\":[\"sign\"]},"
-        "{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"AA\",\"y\":\"AA\"},{\"kty\":7},{}]}",
-        enc, good);
+    PB_AUTO_FREE char *text =
+        pb_sprintf("{\"keys\":[%s,%s,{\"kty\":\"oct\",\"k\":\"AAAA\"},{\"kty\":\"OKP\",\"crv\":\"Ed25519\","
+                   "\"x\":\"AA\"},"
+                   "{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAB\",\"d\":\"AQAB\"},"
+                   "{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAB\",\"alg\":\"HS256\"},"
+                   "{\"kty\":\"RSA\",\"n\":\"" RSA_N "\"},{\"kty\":\"RSA\",\"n\":\"" RSA_N
+                   "\",\"e\":\"AQAB\",\"key_ops\":[\"sign\"]},"
+                   "{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"AA\",\"y\":\"AA\"},{\"kty\":7},{}]}",
+                   enc, good);
     struct pb_jwks set = parse(text);
     assert_int_equal(set.n, 1);
     assert_int_equal(set.left_out, 10);

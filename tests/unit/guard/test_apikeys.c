@@ -39,7 +39,8 @@ static void test_file_and_check(void **state)
     char etl[PB_APIKEY_LEN + 1], next[PB_APIKEY_LEN + 1], old[PB_APIKEY_LEN + 1];
     const pbay_str scopes[] = {PB_STR("score"), PB_STR("jobs:run")};
     struct pb_buf file = {0};
-    struct pb_apikey k = {.name = PB_STR("etl"), .created_ms = 1763710265000, .scopes = scopes, .n_scopes = 2};
+    struct pb_apikey k = {
+        .name = PB_STR("etl"), .created_ms = 1763710265000, .scopes = scopes, .n_scopes = 2};
     pb_apikey_generate(etl);
     pb_apikey_hash(pb_str_c(etl), k.hash);
     pb_buf_c(&file, "# keys\n\n");
@@ -131,7 +132,8 @@ static void test_headers(void **state)
     assert_int_equal(pb_apikey_of(h, 7, &got, &err), -1);
     assert_string_equal(err.msg, "the request shows two different API keys");
     assert_int_equal(err.code, PBAY_UNAUTHENTICATED);
-    /* A key of another make is looked up, and refused, as a key: it is not taken for a request without one. */
+    /* A key of another make is looked up, and refused, as a key: it is not taken for a request without one.
+     */
     const pbay_header other = {PB_STR("x-api-key"), PB_STR("secret")};
     assert_int_equal(pb_apikey_of(&other, 1, &got, &err), 1);
 }
@@ -159,7 +161,8 @@ static void test_config(void **state)
     struct pb_err err = {0};
     struct pb_apikeys *keys = pb_apikeys_new();
     if (from_ini("[key \"etl\"]\nhash = " HASH_A ", " HASH_B "\nscopes = score, jobs\n"
-                 "expires = 2026-11-21T07:31:05Z\n", keys, &err))
+                 "expires = 2026-11-21T07:31:05Z\n",
+                 keys, &err))
         fail_msg("%s", err.msg);
     assert_int_equal(pb_apikeys_count(keys), 2);
     assert_int_equal(from_ini("[key \"b\"]\nhash = " HASH_A "\n", keys, &err), -1);
@@ -174,8 +177,9 @@ static void test_config(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_generate), cmocka_unit_test(test_file_and_check), cmocka_unit_test(test_file_faults),
-        cmocka_unit_test(test_headers),  cmocka_unit_test(test_config),
+        cmocka_unit_test(test_generate),    cmocka_unit_test(test_file_and_check),
+        cmocka_unit_test(test_file_faults), cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_config),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,8 @@ static void test_vectors(void **state)
                         "9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737"},
         {PB_MAC_SHA1, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"},
     };
-    const pbay_str secret = PB_STR("Jefe"), parts[] = {PB_STR("what do ya want "), PB_STR(""), PB_STR("for nothing?")};
+    const pbay_str secret = PB_STR("Jefe"),
+                   parts[] = {PB_STR("what do ya want "), PB_STR(""), PB_STR("for nothing?")};
     for (size_t i = 0; i < PB_COUNTOF(V); i++) {
         struct pb_mac_rule rule = {.alg = V[i].alg, .text = PB_MAC_HEX, .secrets = &secret, .n_secrets = 1};
         struct pb_buf b = {0};
