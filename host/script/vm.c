@@ -227,7 +227,7 @@ int pb_vm_enter(struct pb_vm *vm, struct pb_script_ctx *ctx, struct pb_err *err)
         int count = vm->o.instructions > INT32_MAX ? INT32_MAX : (int)vm->o.instructions;
         lua_sethook(vm->L, count_hook, LUA_MASKCOUNT, count);
     } else {
-        pb_watch_start(&vm->watch, pb_mono_ns() + vm->o.budget_ms * PB_MS);
+        pb_watch_start(&vm->watch, pb_mono_ns() + vm->o.budget_ms * PB_MS, vm->o.budget_ms * PB_MS);
     }
     return 0;
 }

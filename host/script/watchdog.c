@@ -14,7 +14,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-enum { TICK_MS = 10, IDLE_TICKS = 100 };
+/* PATIENCE: budgets of wall time after which a stretch is stopped whatever the processor's time says. */
+enum { TICK_MS = 10, IDLE_TICKS = 100, PATIENCE = 40 };
 
 static pthread_mutex_t life =
     PTHREAD_MUTEX_INITIALIZER; /* around add and remove: one start or end at a time */
@@ -28,6 +29,7 @@ static atomic_bool asleep;
 /* What this thread is in the middle of. Local-exec storage: safe to touch in a handler. */
 static _Thread_local struct pb_watch *volatile current;
 static _Thread_local int own_tid;
+static _Thread_local clockid_t own_clock;
 
 static int late_signal(void)
 {
@@ -38,12 +40,31 @@ static void on_signal(int sig)
 {
     (void)sig;
     int saved = errno;
-    int64_t now = pb_mono_ns();
     for (struct pb_watch *w = current; w; w = w->outer) {
         int64_t deadline = atomic_load_explicit(&w->deadline, memory_order_relaxed);
-        if (deadline && now > deadline) w->late(w);
+        if (deadline && atomic_load_explicit(&w->is_late, memory_order_relaxed) == deadline) w->late(w);
     }
     errno = saved;
+}
+
+/* The processor time of a watched thread, or -1 when it has ended. */
+static int64_t cpu_of(struct pb_watch *w)
+{
+    struct timespec t;
+    if (clock_gettime((clockid_t)atomic_load(&w->clock), &t)) return -1;
+    return (int64_t)t.tv_sec * PB_SEC + t.tv_nsec;
+}
+
+/* Has the stretch used up its budget? The first look at it sets the mark that its time is counted from. */
+static bool used_up(struct pb_watch *w, int64_t deadline, int64_t now)
+{
+    if (w->seen != deadline) {
+        w->seen = deadline;
+        w->cpu_ns = cpu_of(w);
+    }
+    if (now <= deadline) return false;
+    int64_t budget = atomic_load(&w->budget), used = cpu_of(w) - w->cpu_ns;
+    return used >= budget - 2 * TICK_MS * PB_MS || now - deadline > PATIENCE * budget;
 }
 
 /* Under lock. True when something is running. */
@@ -56,7 +77,9 @@ static bool look(void)
         if (!deadline) continue;
         busy = true;
         /* By number: the thread may have ended since, and then this is a harmless ESRCH. */
-        if (now > deadline) syscall(SYS_tgkill, getpid(), atomic_load(&w->tid), late_signal());
+        if (!used_up(w, deadline, now)) continue;
+        atomic_store(&w->is_late, deadline);
+        syscall(SYS_tgkill, getpid(), atomic_load(&w->tid), late_signal());
     }
     return busy;
 }
@@ -129,10 +152,11 @@ void pb_watch_remove(struct pb_watch *w)
     pthread_mutex_unlock(&life);
 }
 
-void pb_watch_start(struct pb_watch *w, int64_t deadline_ns)
+void pb_watch_start(struct pb_watch *w, int64_t deadline_ns, int64_t budget_ns)
 {
     if (!own_tid) {
         own_tid = (int)syscall(SYS_gettid);
+        PB_REQUIRE(pthread_getcpuclockid(pthread_self(), &own_clock) == 0);
         sigset_t set;
         sigemptyset(&set);
         sigaddset(&set, late_signal());
@@ -140,6 +164,8 @@ void pb_watch_start(struct pb_watch *w, int64_t deadline_ns)
     }
     w->outer = current;
     atomic_store_explicit(&w->tid, own_tid, memory_order_relaxed);
+    atomic_store_explicit(&w->clock, (int)own_clock, memory_order_relaxed);
+    atomic_store_explicit(&w->budget, budget_ns, memory_order_relaxed);
     current = w;
     atomic_store(&w->deadline, deadline_ns);
     if (atomic_load(&asleep)) {
