@@ -89,12 +89,17 @@ static int run_whole(struct pb_store_async *a, struct pb_store_op *op)
     return rc;
 }
 
-/* One transaction for as many as the time allows; the rest stays in todo. -1: nothing of it was kept. */
-static int run_group(struct pb_store_async *a, struct list *todo, struct list *ran)
+/*
+ * One transaction for as many as the time allows; the rest stays in todo. -1: nothing of it was kept, and all
+ * is in todo again. bold: see struct pb_store.
+ */
+static int run_group(struct pb_store_async *a, struct list *todo, struct list *ran, bool bold)
 {
     int64_t end = pb_mono_ns() + PB_STORE_GROUP_MS * PB_MS;
     struct pb_err err = {0};
+    a->store->bold = bold;
     if (a->store->engine->begin(a->store, &err) != 0) {
+        a->store->bold = false;
         /* Each alone would wait as long and learn no more. */
         for (struct pb_store_op *op; (op = list_take(todo)) != NULL; list_put(ran, op)) set_err(op, &err);
         return 0;
@@ -104,7 +109,10 @@ static int run_group(struct pb_store_async *a, struct list *todo, struct list *r
         run_whole(a, op);
         list_put(ran, op);
     } while (todo->first && pb_mono_ns() < end);
-    return a->store->engine->end(a->store, 0, &err);
+    int rc = a->store->engine->end(a->store, 0, &err);
+    a->store->bold = false;
+    if (rc != 0) list_move_front(todo, ran);
+    return rc;
 }
 
 static void give_back(struct pb_store_async *a, struct list *ran, uint32_t groups)
@@ -145,12 +153,10 @@ static void write_some(struct pb_store_async *a, struct list *todo)
         run_alone(a, todo);
         return;
     }
-    if (run_group(a, todo, &ran) != 0) {
-        list_move_front(todo, &ran);
+    if (run_group(a, todo, &ran, true) != 0 && run_group(a, todo, &ran, false) != 0)
         run_alone(a, todo);
-    } else {
+    else
         give_back(a, &ran, 1);
-    }
 }
 
 static void *thread_main(void *arg)

@@ -101,6 +101,11 @@ struct pb_store {
     uint32_t magic;
     const struct pb_store_engine *engine;
     bool work; /* a verb of this transaction made or moved a job that waits */
+    /*
+     * Set around a transaction of many parts by one who can do it all again: parts need not be undoable alone, which
+     * is most of what they cost. One that fails after it wrote spoils the transaction; then the outermost end fails.
+     */
+    bool bold;
     void (*on_work)(void *user);
     void *on_work_user;
 };

@@ -178,6 +178,11 @@ static int command(struct pb_sq *s, const char *text, struct pb_err *err)
     return rc == SQLITE_OK ? 0 : pb_sq_fail(s, rc, "write", err);
 }
 
+static int rolled_back(struct pb_sq *s, struct pb_err *err)
+{
+    return pb_fail(err, PBAY_ABORTED, "store %s: the transaction was rolled back", s->path);
+}
+
 /*
  * A part that begins where the one around it began, with nothing written in between, needs no savepoint of
  * its own: undoing it leads to the same place. So an operation that is one verb costs one.
@@ -187,9 +192,8 @@ static int begin_part(struct pb_sq *s, struct pb_err *err)
     int64_t changes = sqlite3_total_changes64(s->db);
     PB_REQUIRE(s->depth < PB_SQ_DEPTH_MAX);
     /* SQLite may have rolled back by itself, for instance when the disk is full. */
-    if (sqlite3_get_autocommit(s->db))
-        return pb_fail(err, PBAY_ABORTED, "store %s: the transaction was rolled back", s->path);
-    bool save = s->depth == 1 || s->parts[s->depth - 1].changes != changes;
+    if (s->spoiled || sqlite3_get_autocommit(s->db)) return rolled_back(s, err);
+    bool save = !s->head.bold && (s->depth == 1 || s->parts[s->depth - 1].changes != changes);
     sqlite3_stmt *st;
     if (save && (!(st = pb_sq_get(s, PB_SQ_SAVE, err)) || pb_sq_run(s, st, err) != 0)) return -1;
     s->parts[s->depth].changes = changes;
@@ -211,8 +215,11 @@ int pb_sq_begin(struct pb_sq *s, struct pb_err *err)
 
 static int end_part(struct pb_sq *s, int rc, struct pb_err *err)
 {
-    if (sqlite3_get_autocommit(s->db))
-        return rc ? rc : pb_fail(err, PBAY_ABORTED, "store %s: the transaction was rolled back", s->path);
+    if (s->spoiled || sqlite3_get_autocommit(s->db)) return rc ? rc : rolled_back(s, err);
+    if (s->head.bold) {
+        s->spoiled = rc != 0 && s->parts[s->depth].changes != sqlite3_total_changes64(s->db);
+        return rc;
+    }
     struct pb_err *why = rc ? NULL : err;
     sqlite3_stmt *st;
     /* All are named alike: this is the innermost that there is. */
@@ -225,8 +232,8 @@ static int end_part(struct pb_sq *s, int rc, struct pb_err *err)
 int pb_sq_end(struct pb_sq *s, int rc, struct pb_err *err)
 {
     if (--s->depth) return end_part(s, rc, err);
-    if (rc == 0 && sqlite3_get_autocommit(s->db))
-        rc = pb_fail(err, PBAY_ABORTED, "store %s: the transaction was rolled back", s->path);
+    if (rc == 0 && (s->spoiled || sqlite3_get_autocommit(s->db))) rc = rolled_back(s, err);
+    s->spoiled = false;
     if (rc == 0) rc = command(s, "COMMIT", err);
     if (rc != 0 && !sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     pb_sq_unlock(s);
@@ -269,6 +276,8 @@ static int set_up(struct pb_sq *s, struct pb_err *err)
     static const char settings[] =
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
         "PRAGMA cell_size_check = ON; PRAGMA secure_delete = FAST; PRAGMA temp_store = MEMORY;"
+        /* Pages that several commits changed are written back once. */
+        "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000;"
         "PRAGMA journal_size_limit = 67108864";
     bool wal = false;
     int rc = sqlite3_exec(s->db, "PRAGMA journal_mode = WAL", is_wal, &wal, NULL);

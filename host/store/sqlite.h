@@ -95,6 +95,7 @@ struct pb_sq {
         int64_t changes; /* rows changed when it began */
         bool saved;      /* it has a savepoint of its own */
     } parts[PB_SQ_DEPTH_MAX];
+    bool spoiled; /* see head.bold */
     sqlite3_stmt *stmts[PB_SQ_N_STMTS];
 };
 

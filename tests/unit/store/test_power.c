@@ -59,7 +59,7 @@ static void test_power(void **state)
     for (int round = 0; round < rounds; round++) {
         int answers;
         pid_t pid = crash_writer(url, (uint32_t)round * 100000, &answers);
-        uint64_t more = 1 + pb_random_u64() % 300;
+        uint64_t more = 1 + pb_random_u64() % (uint64_t)crash_rounds(300, 2500);
         for (uint64_t k = 0; k < more; k++)
             assert_int_equal(read(answers, &told[n++], sizeof *told), sizeof *told);
         assert_int_equal(kill(pid, SIGKILL), 0);
