@@ -103,7 +103,7 @@ static int explain_rows(const struct pb_args *a, struct pb_workshop *shop, struc
     if (!call) return pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     for (int i = 1; !rc && i < a->n; i++) rc = put_row(a, fn, pb_flow_input(call), a->args[i]);
     if (rc) {
-        pb_flow_cancel(call);
+        pb_flow_cancel(call, NULL);
         return rc;
     }
     pb_flow_commit(call, 0);

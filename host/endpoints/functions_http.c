@@ -172,7 +172,7 @@ static void on_gone(struct pb_http_job *job)
 {
     struct call *c = (struct call *)(void *)job;
     PB_MAGIC_CHECK(c, JOB_MAGIC);
-    if (c->flow) pb_flow_cancel(c->flow);
+    if (c->flow) pb_flow_cancel(c->flow, NULL);
     call_free(c);
 }
 

@@ -207,7 +207,7 @@ static void closed(struct pb_grpc_call *grpc, enum pb_grpc_closed reason)
     pb_free(c);
 }
 
-static const struct pb_grpc_ops ops = {.opened = opened, .message = message, .half_close = half_close, .closed = closed};
+static const struct pb_grpc_ops ops = {.refusal = &pb_sse_not_kept, .opened = opened, .message = message, .half_close = half_close, .closed = closed};
 
 struct pb_script_method *pb_sse_script_method(struct pb_grpc_server *server, struct pb_loop *loop,
                                            struct pb_evaluator *evaluator, const struct pb_catalog *catalog)

@@ -224,16 +224,20 @@ static void execute_writable(struct pb_grpc_call *grpc)
 
 static void execute_closed(struct pb_grpc_call *grpc, enum pb_grpc_closed reason)
 {
-    (void)reason;
     struct sse_call *c = pb_grpc_user(grpc);
     PB_MAGIC_CHECK(c, SSE_MAGIC);
     c->reply.grpc = NULL;
-    if (c->flow) pb_flow_cancel(c->flow);
+    struct pb_err why;
+    if (reason == PB_GRPC_EXPIRED) pb_fail(&why, PBAY_DEADLINE_EXCEEDED, "the caller's deadline has passed");
+    else if (reason == PB_GRPC_REFUSED)
+        pb_fail(&why, PBAY_INVALID_ARGUMENT, "what the caller sent was refused, as an earlier line says");
+    if (c->flow) pb_flow_cancel(c->flow, reason == PB_GRPC_EXPIRED || reason == PB_GRPC_REFUSED ? &why : NULL);
     c->flow = NULL;
     call_free(c);
 }
 
-static const struct pb_grpc_ops execute_ops = {.opened = execute_opened,
+static const struct pb_grpc_ops execute_ops = {.refusal = &pb_sse_not_kept,
+                                               .opened = execute_opened,
                                                .message = execute_message,
                                                .half_close = execute_half_close,
                                                .writable = execute_writable,

@@ -8,6 +8,7 @@
 enum { SOFT_MAX = 1024 * 1024 };
 
 static const pbay_str cache_name = {"qlik-cache", 10}, cache_off = {"no-store", 8};
+const pbay_header pb_sse_not_kept = {{"qlik-cache", 10}, {"no-store", 8}};
 
 static void flush(void *user)
 {

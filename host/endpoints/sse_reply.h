@@ -11,6 +11,9 @@
 #include "loop/loop.h"
 #include "net/grpc_server.h"
 
+/* qlik-cache: no-store, for answers that the server makes without the method: a failed answer is never kept. */
+extern const pbay_header pb_sse_not_kept;
+
 struct pb_sse_reply {
     struct pb_grpc_call *grpc; /* NULL: the client is gone */
     struct pb_loop *loop;

@@ -236,12 +236,12 @@ void pb_flow_fail(struct pb_flow_call *call, const struct pb_err *err)
     pb__call_fail(call, err);
 }
 
-void pb_flow_cancel(struct pb_flow_call *call)
+void pb_flow_cancel(struct pb_flow_call *call, const struct pb_err *why)
 {
     PB_MAGIC_CHECK(call, PB_CALL_MAGIC);
     struct pb_err err;
     pb_fail(&err, PBAY_CANCELLED, "the caller went away");
-    over(call, &err, false);
+    over(call, why ? why : &err, false);
 }
 
 /* ------------------------------------------------------------------------------------------------ rows out */

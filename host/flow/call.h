@@ -69,8 +69,9 @@ void pb_flow_end(struct pb_flow_call *call);
 void pb_flow_writable(struct pb_flow_call *call);
 /* The caller ends it with an error of its own (what it was sent cannot be read): done follows, inside this call. */
 void pb_flow_fail(struct pb_flow_call *call, const struct pb_err *err);
-/* The caller went away: no callback comes any more, backends are told. */
-void pb_flow_cancel(struct pb_flow_call *call);
+/* The call is over for its caller: no callback comes any more, backends are told. why is for the log line; NULL: the
+ * caller went away. */
+void pb_flow_cancel(struct pb_flow_call *call, const struct pb_err *why);
 
 struct pb_loop;
 struct pb_flow *pb_flow_new(struct pb_loop *loop);

@@ -553,7 +553,7 @@ static void deadline_and_cancel_leave_nothing(void **state)
     struct got c = {0};
     call = begin(f, &c, PB_NO_DEADLINE);
     rows(call, 0, 100);
-    pb_flow_cancel(call);
+    pb_flow_cancel(call, NULL);
     for (int i = 0; i < 200 && f->lane.running; i++) pb_loop_turn(f->loop, true);
     assert_int_equal(f->lane.running, 0);
     assert_false(c.done);
