@@ -1,0 +1,64 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""A stand-in for what a Qlik Rapid API Gateway called: an API Gateway REST method before a Lambda, body {"data":"..."}.
+
+    /dev/echo           the data as a JSON string, what a Lambda's `return event['data']` becomes
+    /dev/score          a quarter of the first number, as a JSON string with four digits
+    /dev/bare           the same without quotes
+    /dev/status/N       status N with API Gateway's {"message": ...}
+    /dev/failing/K      K times 503 (a path of its own each time it is told to be: /dev/failing/K/TAG), then score
+    /dev/throttled/K    K times 429, then score
+    /dev/slow/MS        score after a while; notices who hangs up
+    /dev/reset close truncated garbage html empty
+"""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from stand_in import Service  # noqa: E402
+
+MESSAGES = {403: "Forbidden", 429: "Too Many Requests", 500: "Internal server error", 502: "Internal server error",
+            503: "Service Unavailable", 504: "Endpoint request timed out"}
+
+
+class Backend(Service):
+    def answer(self, handler, entry):
+        parts = entry.path.partition("?")[0].strip("/").split("/")
+        what = parts[1] if len(parts) > 1 and parts[0] == "dev" else ""
+        number = int(parts[2]) if len(parts) > 2 and parts[2].isdigit() else 0
+        if self.rude(handler, what):
+            return
+        try:
+            data = json.loads(entry.body)["data"]
+            entry.data = data
+        except (ValueError, KeyError, TypeError):
+            entry.note = "not valid JSON with a data"
+            return self.message(handler, 400, "Could not parse request body into json")
+        if what == "status":
+            return self.message(handler, number, MESSAGES.get(number, "Bad request"))
+        times = self.nth(entry.path)
+        if what in ("failing", "throttled") and times <= number:
+            status = 503 if what == "failing" else 429
+            return self.message(handler, status, MESSAGES[status])
+        if what == "slow" and not self.wait(handler, number / 1000):
+            return None
+        if what == "echo":
+            return handler.reply(200, json.dumps(data).encode())
+        try:
+            score = "%.4f" % (float(data.split(",")[0]) / 4)
+        except ValueError:
+            score = "no number"
+        if what not in ("score", "bare", "slow", "failing", "throttled"):
+            return self.message(handler, 403, "Missing Authentication Token")
+        return handler.reply(200, (score if what == "bare" else '"%s"\n' % score).encode())
+
+    @staticmethod
+    def message(handler, status, text):
+        handler.reply(status, json.dumps({"message": text}).encode())
+
+
+if __name__ == "__main__":
+    backend = Backend(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    print(backend.url, flush=True)
+    backend.server.serve_forever()

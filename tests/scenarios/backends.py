@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: MIT
+"""The SageMaker connector against a runtime whose signatures botocore checks."""
+import math
+import os
+import sys
+import time
+
+from lib.gateway import SSE, TESTS, Gateway
+from lib.sse import CODE, bundle, client, common, function_header
+from lib.story import contains, equal, eventually, lacks, main, story, true
+
+sys.path.insert(0, os.path.join(TESTS, "peers"))
+from sagemaker_runtime import SECRET, Runtime  # noqa: E402
+
+
+def config(runtime, functions, connector=""):
+    text = SSE + '[connector "aws"]\nplugin = sagemaker\nregion = eu-west-1\nendpoint_url = %s\n%s\n' % (
+        runtime if isinstance(runtime, str) else runtime.url, connector)
+    for name, options in functions.items():
+        text += ('[function "%s"]\nconnector = aws\noperation = invoke\n' % name)
+        text += "" if "endpoint" in options else "endpoint = %s\n" % name.replace("_", "-")
+        text += "" if "params" in options else "params = n:num\n"
+        text += options + "\n"
+    return text
+
+
+NUMBERS = [float(i) for i in range(1, 1001)]
+HALVES = [n / 2 for n in NUMBERS]
+
+
+@story
+def every_form_of_answer():
+    forms = ("csv", "predictions", "scores", "array", "arrays", "lines")
+    functions = {f: "max_rows = 64" for f in forms}
+    functions["predictions_path"] = "endpoint = predictions\npath = predictions[].score"
+    functions["json_body"] = "endpoint = echo\nparams = s:str\nreturns = str\nmax_rows = 64"
+    with Runtime() as r, Gateway(config(r, functions)) as g, client(g) as c:
+        ids = c.ids()
+        for name in [*forms, "predictions_path"]:
+            equal(c.call(ids[name], NUMBERS, size=333).ok().numbers(), HALVES, name)
+        sent = r.of("/csv/")
+        equal(len(sent), math.ceil(1000 / 64))
+        true(all(e.status == 200 for e in r.entries), [e.note for e in r.entries if e.note])
+        equal(b"".join(e.body if e.body.endswith(b"\n") else e.body + b"\n" for e in
+              sorted(sent, key=lambda e: float(e.body.split(b"\n")[0]))).split(),
+              [b"%d" % n for n in range(1, 1001)], "the rows that were sent")
+        equal({e.headers["content-type"] for e in sent}, {"text/csv"})
+
+
+@story
+def rows_are_quoted_as_csv():
+    rows = [["a,b", 1.5, 'say "x"'], ["line\nline", -0.25, ""], ["é\U0001f600", 1e21, "\\"], [" s ", 3.0, "'"]]
+    import csv
+    import io
+    with Runtime() as r, Gateway(config(r, {"csv": "params = s:str, n:num, t:str"})) as g, client(g) as c:
+        c.call(c.ids()["csv"], rows[:1]).ok()
+        first = r.of("/csv/")[0].body.decode()
+        equal([x for x in csv.reader(io.StringIO(first))], [["a,b", "1.5", 'say "x"']])
+        # The stand-in counts lines, so a quoted newline makes it answer too much: an error, never a shift.
+        r.forget()
+        c.call(c.ids()["csv"], rows)
+        got = list(csv.reader(io.StringIO(r.of("/csv/")[0].body.decode(), newline="")))
+        equal([[x[0], float(x[1]), x[2]] for x in got], rows)
+
+
+@story
+def rows_per_answer_are_counted():
+    names = ("few", "many", "empty")
+    with Runtime() as r, Gateway(config(r, {n: "max_rows = 10" for n in names})) as g, client(g) as c:
+        for name in names:
+            got = c.call(c.ids()[name], NUMBERS[:35])
+            true(got.code not in (CODE.OK, CODE.UNKNOWN), name, got.code)
+            got.fails(got.code, name)
+
+
+@story
+def wrong_answers_are_errors_and_never_values():
+    wanted = {"modelerror": "415", "denied": "not authorized", "validation": "not found", "html": "html",
+              "truncated": "", "reset": "", "close": "", "garbage": "", "words": "n/a"}
+    with Runtime() as r, Gateway(config(r, {n: "attempts = 1\nmax_rows = 10" for n in wanted} |
+                                        {"csv": ""})) as g, client(g) as c:
+        ids = c.ids()
+        for name, part in wanted.items():
+            got = c.call(ids[name], NUMBERS[:20])
+            true(got.code not in (CODE.OK, CODE.UNKNOWN, CODE.CANCELLED), name, got.code, got.details)
+            got.fails(got.code)
+            equal(got.rows, [], name)
+            contains(got.details.lower(), part)
+            lacks(got.details, SECRET)
+        equal(c.call(ids["csv"], NUMBERS).ok().numbers(), HALVES)
+        lacks(g.log(), SECRET)
+
+
+@story
+def a_partial_answer_is_never_kept():
+    """The first batches were good and went out; then one fails."""
+    with Runtime() as r, Gateway(config(r, {"limit_40": "max_rows = 10\nin_flight = 1\nattempts = 1\nmax_bytes = 1M"})) as g, \
+            client(g) as c:
+        rows = [1.0] * 20 + [1.0000001] * 5 + [12345.678901234] * 5
+        got = c.call(c.ids()["limit_40"], rows)
+        if got.code != CODE.OK:
+            got.fails(got.code)
+        else:  # it was cut in smaller pieces: then all rows must be there
+            equal(len(got.rows), 30)
+
+
+@story
+def too_large_is_cut_in_halves():
+    with Runtime() as r, Gateway(config(r, {"limit_200": "max_rows = 1000"})) as g, client(g) as c:
+        equal(c.call(c.ids()["limit_200"], NUMBERS).ok().numbers(), HALVES)
+        refused = [e for e in r.entries if e.status == 413]
+        true(refused and all(len(e.body) <= 200 for e in r.entries if e.status == 200), len(refused))
+    with Runtime() as r, Gateway(config(r, {"limit_2": "max_rows = 8"})) as g, client(g) as c:
+        got = c.call(c.ids()["limit_2"], [1000.0] * 8)  # one row alone is too large
+        true(got.code in (CODE.RESOURCE_EXHAUSTED, CODE.INVALID_ARGUMENT), got.code, got.details)
+        got.fails(got.code, "413")
+
+
+@story
+def throttling_is_waited_out_and_counted():
+    names = ("throttle_2_a", "failing_2_b", "notready_2_c")
+    with Runtime() as r, Gateway(config(r, {n: "" for n in names} | {"throttle_9_d": "attempts = 2",
+                                                                     "modelerror": "attempts = 3"})) as g, \
+            client(g) as c:
+        ids = c.ids()
+        for name in names:
+            equal(c.call(ids[name], NUMBERS[:50]).ok().numbers(), HALVES[:50], name)
+            equal([e.status == 200 for e in r.of("/%s/" % name.replace("_", "-"))], [False, False, True], name)
+            contains(g.await_log("function=" + name)[0], "repeats=2")
+        began = time.monotonic()
+        got = c.call(ids["throttle_9_d"], NUMBERS[:50])
+        got.fails(CODE.RESOURCE_EXHAUSTED, "ThrottlingException")
+        true(time.monotonic() - began < 60, "it did not give up")
+        equal(len(r.of("/throttle-9-d/")), 2)
+        got = c.call(ids["modelerror"], NUMBERS[:50])
+        got.fails(got.code)
+        equal(len(r.of("/modelerror/")), 1, "an error of the model is not asked again")
+
+
+@story
+def slow_backends_meet_deadlines():
+    slow = {"slow_30000": "attempts = 1"}
+    with Runtime() as r:
+        with Gateway(config(r, slow, "timeout = 700ms")) as g, client(g) as c:
+            began = time.monotonic()
+            c.call(c.ids()["slow_30000"], [1.0]).fails(CODE.DEADLINE_EXCEEDED, "aws", "700 ms")
+            true(time.monotonic() - began < 15, "the configured time was not kept")
+        with Gateway(config(r, slow)) as g, client(g) as c:
+            number = c.ids()["slow_30000"]
+            began = time.monotonic()
+            equal(c.call(number, [1.0], timeout=0.6).code, CODE.DEADLINE_EXCEEDED)
+            true(time.monotonic() - began < 15, "grpc-timeout was not kept")
+            eventually(lambda: r.ledger()["busy"] == 0, "the requests to be given up")
+        true(len(r.entries) == 2 and all(e.gave_up is not None for e in r.entries), [e.gave_up for e in r.entries])
+
+
+@story
+def a_cancelled_call_cancels_its_requests():
+    with Runtime() as r, Gateway(config(r, {"slow_20000": "max_rows = 1\nin_flight = 4"})) as g, client(g) as c:
+        stream = c.execute(iter([bundle(NUMBERS[:40])]), metadata=[function_header(c.ids()["slow_20000"]), common()])
+        eventually(lambda: r.ledger()["busy"] == 4, "four requests")
+        stream.cancel()
+        eventually(lambda: r.ledger()["busy"] == 0, "the requests to be given up", 10)
+        true(len(r.entries) == 4 and all(e.gave_up is not None for e in r.entries), len(r.entries))
+        contains(g.await_log("msg=call")[0], "CANCELLED")
+
+
+@story
+def nobody_there():
+    import socket
+    with socket.socket() as s:  # bound and not listening: refused, and nobody else gets it
+        s.bind(("127.0.0.1", 0))
+        url = "http://127.0.0.1:%d" % s.getsockname()[1]
+        with Gateway(config(url, {"csv": "attempts = 2"})) as g, client(g) as c:
+            c.call(c.ids()["csv"], [1.0]).fails(CODE.UNAVAILABLE, url.rsplit(":", 1)[1])
+    with Gateway(config("http://no-such-host.invalid", {"csv": "attempts = 1"})) as g, client(g) as c:
+        c.call(c.ids()["csv"], [1.0]).fails(CODE.UNAVAILABLE, "no-such-host.invalid")
+    with Runtime() as r, Gateway(config("https://127.0.0.1:%d" % r.port, {"csv": "attempts = 1"})) as g, client(g) as c:
+        got = c.call(c.ids()["csv"], [1.0])
+        got.fails(CODE.UNAVAILABLE)
+
+
+@story
+def connections_are_kept_and_bounded():
+    with Runtime() as r, Gateway(config(r, {"csv": "max_rows = 1\nin_flight = 6"})) as g, client(g) as c:
+        csv = c.ids()["csv"]
+        equal(c.call(csv, NUMBERS[:600]).ok().numbers(), HALVES[:600])
+        ledger = r.ledger()
+        equal(len(ledger["requests"]), 600)
+        true(ledger["connections"] <= 12, "600 requests took %d connections" % ledger["connections"])
+        true(1 < ledger["peak_busy"] <= 6, "%d requests at once" % ledger["peak_busy"])
+
+
+@story
+def order_survives_answers_that_overtake():
+    """Batches whose answers come in another order than they were asked."""
+    class Uneven(Runtime):
+        def answer(self, handler, entry):
+            first = float(entry.body.split(b"\n")[0])
+            time.sleep((first * 7919 % 13) / 400)
+            super().answer(handler, entry)
+    with Uneven() as r, Gateway(config(r, {"csv": "max_rows = 5\nin_flight = 16"})) as g, client(g) as c:
+        csv = c.ids()["csv"]
+        equal(c.call(csv, NUMBERS, size=17).ok().numbers(), HALVES)
+        true(r.ledger()["peak_busy"] > 4, r.ledger()["peak_busy"])
+
+
+@story
+def null_and_nan_rows_are_not_sent():
+    nan = float("nan")
+    rows = [1.0, nan, 3.0, nan, nan, 6.0]
+    with Runtime() as r, Gateway(config(r, {"csv": "max_rows = 4"})) as g, client(g) as c:
+        got = c.call(c.ids()["csv"], rows).ok().numbers()
+        equal([None if math.isnan(x) else x for x in got], [0.5, None, 1.5, None, None, 3.0])
+        lacks(b"".join(e.body for e in r.entries).decode().lower(), "nan")
+        r.forget()
+        got = c.call(c.ids()["csv"], [nan] * 100).ok().numbers()
+        true(len(got) == 100 and all(map(math.isnan, got)) and not r.entries, len(r.entries))
+        c.call(c.ids()["csv"], [])
+        equal(len(r.entries), 0, "a call without rows asked the backend")
+
+
+@story
+def temporary_keys_sign_their_token():
+    with Runtime(token="TOKEN/with+signs=") as r, \
+            Gateway(config(r, {"csv": ""}), env={"AWS_SESSION_TOKEN": "TOKEN/with+signs="}) as g, client(g) as c:
+        equal(c.call(c.ids()["csv"], [4.0]).ok().numbers(), [2.0])
+    with Runtime(secret="another") as r, Gateway(config(r, {"csv": ""})) as g, client(g) as c:
+        got = c.call(c.ids()["csv"], [4.0])
+        true(got.code in (CODE.UNAUTHENTICATED, CODE.PERMISSION_DENIED), got.code)
+        got.fails(got.code, "signature")
+        lacks(g.log() + got.details, SECRET)
+
+
+@story
+def a_transform_before_and_after():
+    files = {"scripts/transforms/t.lua": """return {
+  before = function(name, n)
+    if name == 'skip' then return end
+    return n * 10, name:upper()
+  end,
+  after = function(score, name, n) return name .. '=' .. score end,
+}
+"""}
+    functions = {"csv": "params = name:str, n:num\nanswer = num\nreturns = str\ntransform = transforms/t.lua\nmax_rows = 3"}
+    with Runtime() as r, Gateway(config(r, functions), files) as g, client(g) as c:
+        rows = [["a", 1.0], ["skip", 2.0], ["b", 3.0], ["", float("nan")], ["c", 4.5]]
+        equal(c.call(c.ids()["csv"], rows).ok().texts(), ["a=5.0", "", "b=15.0", "", "c=22.5"])
+        equal(sorted(x for e in r.entries for x in e.body.decode().split()), ["10,A", "30,B", "45,C"])
+
+
+@story
+def endless_answers_end():
+    with Runtime() as r, Gateway(config(r, {"endless": "attempts = 1"})) as g, client(g) as c:
+        before = g.status("VmHWM")
+        got = c.call(c.ids()["endless"], [1.0], timeout=100)
+        got.fails(got.code)
+        true(got.code != CODE.DEADLINE_EXCEEDED, "it read on and on")
+        true(g.status("VmHWM") - before < 300 * 1024, "it kept %d MiB" % ((g.status("VmHWM") - before) // 1024))
+
+
+if __name__ == "__main__":
+    main()
