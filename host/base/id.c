@@ -47,7 +47,8 @@ bool pb_id_valid(pbay_str s)
     if (s.n != PB_ID_LEN) return false;
     for (size_t i = 0; i < s.n; i++) {
         bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-        if (dash ? s.p[i] != '-' : !memchr("0123456789abcdef", s.p[i], 16)) return false;
+        char c = s.p[i];
+        if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
     }
     return true;
 }

@@ -45,7 +45,10 @@ struct pb_store_load {
     int64_t longest_ns; /* from post to done's being due, since the last call of pb_store_async_load */
 };
 
-/* Takes s, which nobody else uses from now on. Starts the thread. Returns owned. [loop] */
+/*
+ * Takes s, which nobody else uses from now on: pb_store_on_work comes before, and its fn is called on the
+ * store thread (pb_wake_send is what it may do). Starts the thread. Returns owned. [loop]
+ */
 struct pb_store_async *pb_store_async_new(struct pb_loop *loop, struct pb_store *s);
 /* Never refuses: who takes work from outside looks at the load first. [loop] */
 void pb_store_post(struct pb_store_async *a, struct pb_store_op *op);

@@ -112,7 +112,7 @@ int pb_store_audit_put(struct pb_store *s, const struct pb_audit *a, struct pb_e
 {
     PB_MAGIC_CHECK(s, PB_STORE_MAGIC);
     if (pb__check_name("person", a->who, 1, err) != 0 || pb__check_name("deed", a->what, 1, err) != 0 ||
-        pb__check_size("object", a->object, 2 * PB_STORE_NAME_MAX, err) != 0 ||
+        pb__check_size("object", a->object, (size_t)2 * PB_STORE_NAME_MAX, err) != 0 ||
         pb__check_size("detail", a->detail, 4096, err) != 0)
         return -1;
     return s->engine->audit_put(s, a, err);

@@ -102,8 +102,9 @@ struct pb_store {
     const struct pb_store_engine *engine;
     bool work; /* a verb of this transaction made or moved a job that waits */
     /*
-     * Set around a transaction of many parts by one who can do it all again: parts need not be undoable alone, which
-     * is most of what they cost. One that fails after it wrote spoils the transaction; then the outermost end fails.
+     * Set around a transaction of many parts by one who can do it all again: parts need not be undoable
+     * alone, which is most of what they cost. One that fails after it wrote spoils the transaction; then the
+     * outermost end fails.
      */
     bool bold;
     void (*on_work)(void *user);
@@ -119,6 +120,8 @@ void pb__store_ended(struct pb_store *s, bool committed);
 void *pb__store_pack(const void *src, size_t size, const size_t *strs, size_t n);
 struct pb_event *pb__event_pack(const struct pb_event *e);
 struct pb_job *pb__job_pack(const struct pb_job *j);
+/* Room for one more pointer behind the n of a list. */
+void *pb__store_grow(void *items, size_t n, size_t *cap);
 /* Errors name the argument: "a queue of 0 bytes; expected 1 to 256". */
 int pb__check_name(const char *what, pbay_str s, size_t least, struct pb_err *err);
 int pb__check_size(const char *what, pbay_str s, size_t most, struct pb_err *err);

@@ -116,7 +116,7 @@ static int read_job(struct claim *c, int64_t seq)
     pbay_str input = rc == 1 ? pb_sq_col(blob, 0) : PB_STR("");
     rc = pb_sq_find(c->s, PB_SQ_JOB_BY_SEQ, &st, c->err, "i", seq);
     if (rc == 1) {
-        PB_GROW(c->out->items, c->out->cap, c->out->n + 1);
+        c->out->items = pb__store_grow(c->out->items, c->out->n, &c->out->cap);
         c->out->items[c->out->n++] = pb_sq_job_row(st, input);
         pb_sq_done(st);
     }

@@ -124,7 +124,7 @@ int pb_sq_pause_list(struct pb_store *store, struct pb_pauses *out, struct pb_er
     for (; rc == 1; rc = pb_sq_step(s, st, "read", err)) {
         struct pb_pause p = {pb_sq_col(st, 0), pb_sq_col(st, 1), pb_sq_col(st, 2), pb_sq_col(st, 3),
                              sqlite3_column_int64(st, 4)};
-        PB_GROW(out->items, out->cap, out->n + 1);
+        out->items = pb__store_grow(out->items, out->n, &out->cap);
         out->items[out->n++] = pb__store_pack(&p, sizeof p, strs, PB_COUNTOF(strs));
     }
     if (st) pb_sq_done(st);
@@ -155,7 +155,7 @@ int pb_sq_audit_list(struct pb_store *store, int64_t before_seq, uint32_t limit,
                              pb_sq_col(st, 3),
                              sqlite3_column_int64(st, 4),
                              sqlite3_column_int64(st, 5)};
-        PB_GROW(out->items, out->cap, out->n + 1);
+        out->items = pb__store_grow(out->items, out->n, &out->cap);
         out->items[out->n++] = pb__store_pack(&a, sizeof a, strs, PB_COUNTOF(strs));
     }
     if (st) pb_sq_done(st);

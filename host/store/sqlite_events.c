@@ -99,7 +99,7 @@ int pb_sq_event_list(struct pb_store *store, const struct pb_event_filter *f, st
     rc = pb_sq_find(s, PB_SQ_EVENT_LIST, &st, err, "ittti", before, f->connector, f->type, f->subject,
                     (int64_t)f->limit);
     while (rc == 1) {
-        PB_GROW(out->items, out->cap, out->n + 1);
+        out->items = pb__store_grow(out->items, out->n, &out->cap);
         out->items[out->n++] = row(st);
         rc = pb_sq_step(s, st, "read", err);
     }

@@ -181,7 +181,7 @@ int pb_sq_job_cancel(struct pb_store *store, pbay_str id, struct pb_err *err)
 static int retry(struct pb_sq *s, pbay_str id, struct pb_err *err)
 {
     int64_t seq;
-    enum pb_job_state state;
+    enum pb_job_state state = PB_JOB_WAITING;
     if (job_state(s, id, &seq, &state, err) != 0) return -1;
     if (state == PB_JOB_RUNNING || state == PB_JOB_DONE)
         return pb_fail(err, PBAY_FAILED_PRECONDITION,
@@ -268,7 +268,7 @@ int pb_sq_job_list(struct pb_store *store, const struct pb_job_filter *f, struct
     int rc = pb_sq_find(s, PB_SQ_JOB_LIST, &st, err, "iitttti", before, (int64_t)f->states, f->queue,
                         f->connector, f->action, f->run, (int64_t)f->limit);
     while (rc == 1) {
-        PB_GROW(out->items, out->cap, out->n + 1);
+        out->items = pb__store_grow(out->items, out->n, &out->cap);
         out->items[out->n++] = pb_sq_job_row(st, PB_STR(""));
         rc = pb_sq_step(s, st, "read", err);
     }

@@ -77,6 +77,13 @@ void *pb__store_pack(const void *src, size_t size, const size_t *strs, size_t n)
     return out;
 }
 
+void *pb__store_grow(void *items, size_t n, size_t *cap)
+{
+    if (n < *cap) return items;
+    *cap = *cap ? 2 * *cap : 16;
+    return pb_array_grow(items, *cap, sizeof(void *));
+}
+
 int pb__check_size(const char *what, pbay_str s, size_t most, struct pb_err *err)
 {
     if (s.n <= most) return 0;

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "store/store.h"
+#include "store/async.h"
 #include "store_suite.h"
 
 static char *make(void)
@@ -311,6 +311,95 @@ static int file_limit(void)
     return fill(s, raise_limit);
 }
 
+/* ------------------------------------------------------------------------ the same through the store thread
+ */
+
+enum { WRITES = 100 };
+
+struct write {
+    struct pb_store_op op;
+    int number, times;
+    struct pb_err err;
+};
+
+static struct pb_loop *loop;
+static int out;
+
+static int run_write(struct pb_store *s, void *user, struct pb_err *err)
+{
+    struct write *w = user;
+    w->times++;
+    return put(s, w->number, err);
+}
+
+static int run_read(struct pb_store *s, void *user, struct pb_err *err)
+{
+    struct pb_buf b = {0};
+    (void)user;
+    int rc = pb_store_kv_get(s, PB_STR("x"), PB_STR("k0"), &b, err);
+    pb_buf_free(&b);
+    return rc;
+}
+
+static void write_done(void *user, const struct pb_err *err)
+{
+    struct write *w = user;
+    if (err)
+        w->err = *err;
+    else
+        w->err.code = 0;
+    if (--out == 0) pb_loop_stop(loop);
+}
+
+static void stop_loop(void *user)
+{
+    (void)user;
+    pb_loop_stop(loop);
+}
+
+static int post_all(struct pb_store_async *a, struct write *w, int n)
+{
+    int failed = 0;
+    out = n;
+    for (int i = 0; i < n; i++) pb_store_post(a, &w[i].op);
+    pb_loop_run(loop);
+    for (int i = 0; i < n; i++) failed += w[i].err.code != 0;
+    return failed;
+}
+
+/* Each is told that it failed and why; reads go on; when there is room again, so do writes. */
+static int full_thread(void)
+{
+    static struct write writes[WRITES], read;
+    struct rlimit lim = {700000, RLIM_INFINITY};
+    struct pb_store *s;
+    struct pb_err err;
+    signal(SIGXFSZ, SIG_IGN);
+    if (pb_store_open(url, &s, &err) != 0 || put(s, 0, &err) != 0) return 2;
+    if (setrlimit(RLIMIT_FSIZE, &lim) != 0) return 3;
+    loop = pb_loop_new(NULL);
+    struct pb_store_async *a = pb_store_async_new(loop, s);
+    read.op = (struct pb_store_op){.run = run_read, .done = write_done, .user = &read, .reads = true};
+    for (int i = 0; i < WRITES; i++) {
+        writes[i].op = (struct pb_store_op){.run = run_write, .done = write_done, .user = &writes[i]};
+        writes[i].number = i;
+    }
+    int rounds = 0;
+    while (post_all(a, writes, WRITES) < WRITES) {
+        for (int i = 0; i < WRITES; i++) writes[i].number += WRITES;
+        if (++rounds > 100) return 4;
+    }
+    for (int i = 0; i < WRITES; i++)
+        if (writes[i].err.code != PBAY_RESOURCE_EXHAUSTED) return 5;
+    if (!strstr(writes[WRITES - 1].err.msg, "write failed")) return 6;
+    if (post_all(a, &read, 1) != 0) return 7;
+    if (raise_limit() != 0 || post_all(a, writes, WRITES) != 0) return 8;
+    pb_store_async_close(a, stop_loop, NULL);
+    pb_loop_run(loop);
+    pb_loop_free(loop);
+    return 0;
+}
+
 static char *mounted;
 
 static int remount(const char *options, unsigned long flags)
@@ -360,6 +449,12 @@ static void test_full(void **state)
     assert_int_equal(in_child(file_limit), 0);
 }
 
+static void test_full_thread(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(full_thread), 0);
+}
+
 static void test_full_disk(void **state)
 {
     (void)state;
@@ -399,8 +494,8 @@ int main(void)
     static const struct store_factory factory = {"sqlite", make, remove_all};
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_modes),   T(test_whose), T(test_urls),      T(test_not_ours),       T(test_schema),
-        T(test_damaged), T(test_full),  T(test_full_disk), T(test_foreign_writer),
+        T(test_modes),   T(test_whose), T(test_urls),        T(test_not_ours),  T(test_schema),
+        T(test_damaged), T(test_full),  T(test_full_thread), T(test_full_disk), T(test_foreign_writer),
     };
     int failed = store_suite_run(&factory);
     return failed + cmocka_run_group_tests(tests, NULL, NULL);
