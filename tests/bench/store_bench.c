@@ -2,10 +2,13 @@
 /*
  * Durable rows per second of the store: an event with a key is a row, on disk when it counts.
  *
- *     store_bench --dir DIR --waiting N --processes P --seconds S [--what event|job|kv]
+ *     store_bench --dir DIR --waiting N --processes P --seconds S [--what event|job|kv|run]
  *
  * waiting 0: one transaction per row, one after the other. Else N rows always wait at the store thread of
  * each process, which groups them. Prints one line of JSON. The store is made in DIR and removed.
+ *
+ * With --what run, rows are jobs that were put before: each process runs `waiting` of them at once, and they end at
+ * once; waits are not measured.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -20,8 +23,9 @@
 #include "base/mem.h"
 #include "store/async.h"
 #include "store/events.h"
+#include "store/runner.h"
 
-enum { SAMPLES = 4 << 20, PROCESSES_MAX = 16, WAITING_MAX = 4096 };
+enum { SAMPLES = 4 << 20, PROCESSES_MAX = 16, WAITING_MAX = 4096, JOBS_AHEAD = 50000 };
 
 /* What a process measured, in memory that its parent sees. */
 struct measured {
@@ -145,6 +149,73 @@ static void grouped(struct pb_store *s)
     pb_loop_free(loop);
 }
 
+/* ------------------------------------------------------------------------ jobs */
+
+static struct pb_runner *runner;
+static struct pb_timer over;
+
+static void run_job(void *user, struct pb_turn *turn, const struct pb_job *job)
+{
+    (void)user;
+    (void)job;
+    mine->rows++;
+    pb_turn_done(turn, PB_STR("{}"));
+}
+
+static const struct pb_job_handler handler = {run_job, NULL, NULL};
+
+static const struct pb_job_handler *find(void *user, const struct pb_job *job)
+{
+    (void)user;
+    (void)job;
+    return &handler;
+}
+
+static void runner_stopped(void *user)
+{
+    (void)user;
+    struct pb_store_load load;
+    pb_store_async_load(async, &load);
+    mine->groups = load.groups;
+    pb_store_async_close(async, closed, NULL);
+}
+
+static void time_is_over(void *user)
+{
+    (void)user;
+    pb_runner_stop(runner, runner_stopped, NULL);
+}
+
+static void run_jobs(struct pb_store *s)
+{
+    loop = pb_loop_new(NULL);
+    async = pb_store_async_new(loop, s);
+    struct pb_runner_config c = {.loop = loop,
+                                 .store = async,
+                                 .owner = PB_STR("bench"),
+                                 .concurrency = args.waiting,
+                                 .lease_ms = 30000,
+                                 .find = find};
+    runner = pb_runner_new(&c);
+    over = (struct pb_timer){.fn = time_is_over};
+    pb_timer_set(loop, &over, (int64_t)(args.seconds * 1000));
+    pb_loop_run(loop);
+    pb_loop_free(loop);
+}
+
+static int put_jobs(struct pb_store *s, void *user, struct pb_err *err)
+{
+    (void)user;
+    for (int i = 0; i < JOBS_AHEAD; i++) {
+        struct pb_job_put in = {
+            .queue = i % 3 ? PB_STR("a") : PB_STR("b"), .action = PB_STR("c.act"), .args = PB_STR("{}")};
+        char id[PB_ID_SIZE];
+        bool known;
+        if (pb_store_job_put(s, &in, id, &known, err) != 0) return -1;
+    }
+    return 0;
+}
+
 static void work(struct measured *m)
 {
     struct pb_store *s;
@@ -152,7 +223,9 @@ static void work(struct measured *m)
     mine = m;
     if (pb_store_open(args.url, &s, &err) != 0) die("open", &err);
     end_ns = pb_mono_ns() + (int64_t)(args.seconds * 1e9);
-    if (args.waiting)
+    if (strcmp(args.what, "run") == 0)
+        run_jobs(s);
+    else if (args.waiting)
         grouped(s);
     else
         one_by_one(s);
@@ -223,6 +296,7 @@ int main(int argc, char **argv)
     struct pb_store *s;
     struct pb_err err;
     if (pb_store_open(args.url, &s, &err) != 0) die("open", &err);
+    if (strcmp(args.what, "run") == 0 && pb_store_atomic(s, put_jobs, NULL, &err) != 0) die("put", &err);
     pb_store_close(s);
     int failed = 0;
     if (args.processes == 1) {
