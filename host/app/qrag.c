@@ -90,6 +90,12 @@ static const char *refusal(struct pb_generation *g, const struct pb_plugin *p, c
     return s;
 }
 
+static void warn_refused(const struct pb_declaration *d)
+{
+    pb_log(PB_LOG_WARN, "app", "a function is listed but cannot be called", PB_V("function", d->name),
+           PB_V("where", d->where), PB_S("why", d->refusal));
+}
+
 static int declare(struct pb_generation *g, struct pb_qrag *q, struct pb_connector *connector, const struct pb_ini *ini,
                    const struct pb_qrag_function *f, const char *file, struct pb_err *err)
 {
@@ -123,8 +129,7 @@ static int declare(struct pb_generation *g, struct pb_qrag *q, struct pb_connect
     int op = pb_plugin_operation(plugin, d.operation);
     if (op < 0) {
         d.refusal = refusal(g, plugin, f);
-        pb_log(PB_LOG_WARN, "app", "a function is listed but cannot be called", PB_V("function", d.name),
-               PB_V("where", d.where), PB_S("why", d.refusal));
+        warn_refused(&d);
         return pb_declare(g, &q->catalog, &d, err);
     }
     /* An old file says `str` where it means nothing: an aggregation that the backend cannot make is told by settle. */
@@ -135,11 +140,13 @@ static int declare(struct pb_generation *g, struct pb_qrag *q, struct pb_connect
     int rc = pb_config_make(&picked, &options, 1, &env, &d.cfg, err);
     pb_free(picked.entries);
     pb_map_free(&picked.by_key);
-    if (rc && !old)
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s has no section [%.*s], which function %d of %s needs", ini->file,
-                       PB_FMT(d.name), f->id, file);
-    if (!rc && pb_declare(g, &q->catalog, &d, err)) rc = pb_fail_in(err, "%.*s", PB_FMT(d.where));
-    return rc ? -1 : 0;
+    /* The old gateway found out when it was called, and the other functions of its folder worked. */
+    if (rc) {
+        d.refusal = old ? pb_arena_str(&g->mem, pb_str_c(err->msg)).p
+                        : pb_arena_printf(&g->mem, "%s has no section [%.*s]", ini->file, PB_FMT(d.name));
+        warn_refused(&d);
+    }
+    return pb_declare(g, &q->catalog, &d, err) ? pb_fail_in(err, "%.*s", PB_FMT(d.where)) : 0;
 }
 
 /* The address: what the section says, or every address and the port of the old [base]. */

@@ -257,7 +257,7 @@ bool pb__call_rows(struct pb_flow_call *call, const pbay_batch *batch)
     }
     call->stats.rows_out += batch->n_rows;
     if (batch->n_row_errors) call->stats.no_store = true;
-    if (call->script.n_nulled) call->stats.no_store = true;
+    if (call->script.n_nulled || call->script.personal) call->stats.no_store = true;
     bool more = call->req.sink->rows(call->req.user, batch);
     if (!more) call->held = true;
     return more;

@@ -83,6 +83,21 @@ def mistakes(d):
             need(text in r.stderr, f"{a!r} -> {b!r}: no {text!r}", r)
 
 
+def old_folder(d):
+    """A function of an old gateway's folder that cannot be called is listed with the reason; the others are served."""
+    ini = os.path.join(d, "patchbay.ini")
+    data = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data", "qrag", "sagemaker")
+    for name in ("functions.json", "config/qrag.ini"):
+        with open(os.path.join(data, name)) as f:
+            write(os.path.join(d, "old", name), f.read())
+    write(ini, '[qrag "old"]\nfunctions = old/functions.json\nini = old/config/qrag.ini\naddress = 127.0.0.1:0\n')
+    r = patchbay("check", "--config", ini)
+    for text in ("0  sample_single(str1:str) -> str  tensor  through qrag-old\n",
+                 "qrag.ini has no section [telco_customer_churn]\n", "is sound: 1 connector, 16 functions\n"):
+        need(r.returncode == 0 and text in r.stdout, f"an old folder: no {text!r}", r)
+    need("function=telco_customer_churn" in r.stderr, "an old folder: a warning", r)
+
+
 def helps():
     r = patchbay("help")
     verbs = [line.split()[1] for line in r.stdout.splitlines() if line.startswith("    patchbay ")]
@@ -118,4 +133,5 @@ with tempfile.TemporaryDirectory() as folder:
         write(os.path.join(folder, name), script)
     helps()
     mistakes(folder)
+    old_folder(folder)
     log_file(folder)
