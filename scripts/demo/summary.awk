@@ -2,6 +2,12 @@
 # What a person wants to know of the answers: awk -F, -f summary.awk answers.csv scores.csv
 # Both files: the sample's columns, then the function's answer.
 
+function grouped(n,    t) { # 5000 as 5,000
+    for (t = ""; n >= 1000; n = int(n / 1000)) t = sprintf(",%03d", n % 1000) t
+    return n t
+}
+function months(n) { return n + 0 == 1 ? "1 month" : n " months" }
+
 FNR == 1 { file++; next }
 file == 1 {
     rows++
@@ -15,12 +21,12 @@ file == 2 && $NF != "" {
         if ($NF > top[i] + 0) {
             for (j = 5; j > i; j--) { top[j] = top[j - 1]; who[j] = who[j - 1] }
             top[i] = $NF
-            who[i] = sprintf("%s, %s years, %s a year, %s for %s months", $1, $2, $3, $4, $5)
+            who[i] = sprintf("%s, aged %s, earns %s, %s for %s", $1, $2, grouped($3), $4, months($5))
             break
         }
 }
 END {
-    printf "%d customers: %d (%.0f %%) are likely to leave", rows, total, 100 * total / rows
+    printf "%s customers: %s (%.0f %%) are likely to leave", grouped(rows), grouped(total), 100 * total / rows
     if (unanswered) printf "; %d have no known plan and got no answer", unanswered
     print "."
     n = split("Basic Plus Premium", order, " ")
@@ -30,7 +36,7 @@ END {
         share = leaves[p] / seen[p]
         bar = ""
         for (k = 0; k < share * 40; k++) bar = bar "#"
-        printf "    %-8s %5d customers  %3.0f %%  %s\n", p, seen[p], 100 * share, bar
+        printf "    %-8s %6s customers, %3.0f %% leave  %s\n", p, grouped(seen[p]), 100 * share, bar
     }
     print "Most likely to leave:"
     for (i = 1; i <= 5; i++) if (who[i] != "") printf "    %.4f  %s\n", top[i], who[i]
