@@ -12,6 +12,11 @@ endfunction()
 pb_check(rooms/includes ${PB_PYTHON} ${here}/../rooms/check_rooms.py ${PROJECT_SOURCE_DIR})
 pb_check(rooms/self_test ${PB_PYTHON} ${here}/../rooms/check_rooms.py --self-test)
 
+# What the documentation shows, against the program; the check plants faults of its own first.
+if(TARGET patchbay AND TARGET sagemaker)
+  pb_check(docs/shown ${PB_PYTHON} ${here}/../docs/check_docs.py ${PROJECT_SOURCE_DIR} $<TARGET_FILE:patchbay>)
+endif()
+
 # pb_check_binaries(PREFIX BUILD option...): the program and every plugin of a build directory.
 function(pb_check_binaries prefix build)
   set(check ${PB_PYTHON} ${here}/check_binary.py ${ARGN})
