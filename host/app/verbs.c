@@ -9,6 +9,7 @@
 #include "app/worker.h"
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "data/options.h"
 #include "plugin/probe.h"
 #include "script/vm.h"
@@ -133,13 +134,15 @@ static int list_plugins(int argc, char **argv)
     struct pb_err err;
     if (pb_workshop_open(&shop, NULL, NULL, false, &err)) return pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     struct pb_registry *r = pb_registry_new(&shop.env, true);
+    pb_log_level(NULL, PB_LOG_OFF); /* refusals are listed below */
     const char *given = pb_args_get(a, "dir");
     char *dir = given ? pb_strdup(given) : pb_path_plugins();
     rc = pb_registry_scan(r, dir, &err) ? pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg) : 0;
     for (size_t i = 0; !rc && i < pb_registry_count(r); i++) {
         const struct pb_found *f = pb_registry_at(r, i);
         if (!f->plugin) {
-            printf("%s: refused: %s\n", f->path, f->why->msg);
+            bool named = pb_str_starts(pb_str_c(f->why->msg), pb_str_c(f->path));
+            printf("refused: %s%s%s\n", named ? "" : f->path, named ? "" : ": ", f->why->msg);
             continue;
         }
         const pbay_descriptor *d = &f->plugin->descriptor;

@@ -25,8 +25,10 @@ const struct pb_function *pb_catalog_name(const struct pb_catalog *c, pbay_str n
 void pb_catalog_list(const struct pb_catalog *c, struct pb_buf *out)
 {
     enum { SHOWN = 12 };
-    for (size_t i = 0; i < c->n && i < SHOWN; i++)
-        pb_buf_printf(out, "%s%.*s (%d)", i ? ", " : "", PB_FMT(c->functions[i]->name), c->functions[i]->id);
+    for (size_t i = 0; i < c->n && i < SHOWN; i++) {
+        pb_buf_printf(out, "%s%.*s", i ? ", " : "", PB_FMT(c->functions[i]->name));
+        if (c->functions[i]->id >= 0) pb_buf_printf(out, " (%d)", c->functions[i]->id); /* without a store there is none */
+    }
     if (c->n > SHOWN) pb_buf_printf(out, " and %zu more", c->n - SHOWN);
     if (!c->n) pb_buf_c(out, "none");
 }

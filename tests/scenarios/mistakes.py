@@ -107,6 +107,19 @@ def helps():
         need(r.returncode == 0 and r.stdout.startswith(f"usage: patchbay {verb}"), f"patchbay help {verb}", r)
 
 
+def refused_plugin(d):
+    write(os.path.join(d, "plugins", "broken.so"), "not a plugin\n")
+    r = patchbay("plugins", "--dir", os.path.join(d, "plugins"))
+    need(r.stdout == f"refused: {d}/plugins/broken.so: not an ELF file, so not a plugin\n" and not r.stderr, "plugins", r)
+
+
+def no_function(d):
+    ini = os.path.join(d, "patchbay.ini")
+    write(ini, INI)
+    r = patchbay("explain", "shot", "x", "--config", ini)
+    need(r.returncode == 2 and r.stderr.endswith("there are predict, shout\n"), "explain", r)
+
+
 def log_file(d):
     ini, log = os.path.join(d, "patchbay.ini"), os.path.join(d, "gateway.log")
     write(ini, INI + f"[log]\nfile = {log}\n")
@@ -134,4 +147,6 @@ with tempfile.TemporaryDirectory() as folder:
     helps()
     mistakes(folder)
     old_folder(folder)
+    refused_plugin(folder)
+    no_function(folder)
     log_file(folder)
