@@ -136,25 +136,55 @@ int pb_apikeys_parse(struct pb_apikeys *keys, const char *file, pbay_str text, s
     return 0;
 }
 
-void pb_apikey_line(const struct pb_apikey *key, struct pb_buf *out)
+static void put_hash(const struct pb_apikey *key, struct pb_buf *out)
+{
+    pb_buf_c(out, HASH_PREFIX);
+    pb_hex_encode(pb_str((const char *)key->hash, sizeof key->hash), out);
+}
+
+static void put_time(int64_t ms, struct pb_buf *out)
 {
     char at[PB_TIME_MAX];
-    pb_buf_str(out, key->name);
-    pb_buf_c(out, " " HASH_PREFIX);
-    pb_hex_encode(pb_str((const char *)key->hash, sizeof key->hash), out);
-    const int64_t times[] = {key->created_ms, key->expires_ms};
-    for (size_t i = 0; i < PB_COUNTOF(times); i++) {
-        pb_buf_ch(out, ' ');
-        if (times[i])
-            pb_buf_add(out, at, pb_format_time(times[i], at));
-        else
-            pb_buf_ch(out, '-');
-    }
-    pb_buf_ch(out, ' ');
+    if (ms)
+        pb_buf_add(out, at, pb_format_time(ms, at));
+    else
+        pb_buf_ch(out, '-');
+}
+
+static void put_scopes(const struct pb_apikey *key, struct pb_buf *out)
+{
     if (!key->n_scopes) pb_buf_ch(out, '-');
     for (size_t i = 0; i < key->n_scopes; i++) {
         if (i) pb_buf_ch(out, ',');
         pb_buf_str(out, key->scopes[i]);
+    }
+}
+
+void pb_apikey_line(const struct pb_apikey *key, struct pb_buf *out)
+{
+    pb_buf_str(out, key->name);
+    pb_buf_ch(out, ' ');
+    put_hash(key, out);
+    pb_buf_ch(out, ' ');
+    put_time(key->created_ms, out);
+    pb_buf_ch(out, ' ');
+    put_time(key->expires_ms, out);
+    pb_buf_ch(out, ' ');
+    put_scopes(key, out);
+    pb_buf_ch(out, '\n');
+}
+
+void pb_apikey_section(const struct pb_apikey *key, struct pb_buf *out)
+{
+    pb_buf_printf(out, "[key \"%.*s\"]\nhash = ", PB_FMT(key->name));
+    put_hash(key, out);
+    if (key->expires_ms) {
+        pb_buf_c(out, "\nexpires = ");
+        put_time(key->expires_ms, out);
+    }
+    if (key->n_scopes) {
+        pb_buf_c(out, "\nscopes = ");
+        put_scopes(key, out);
     }
     pb_buf_ch(out, '\n');
 }

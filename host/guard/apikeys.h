@@ -72,6 +72,8 @@ void pb_apikey_hash(pbay_str key, uint8_t out[PB_SHA256_SIZE]);
 bool pb_apikey_hash_parse(pbay_str text, uint8_t out[PB_SHA256_SIZE]);
 /* The line of a key file, with its newline, appended. */
 void pb_apikey_line(const struct pb_apikey *key, struct pb_buf *out);
+/* The section of patchbay.ini that says the same (without the time of creation), appended. */
+void pb_apikey_section(const struct pb_apikey *key, struct pb_buf *out);
 
 /*
  * What a request shows: the value of x-api-key, else of "Authorization: Bearer" when it begins with "pbk_"

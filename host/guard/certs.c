@@ -67,16 +67,17 @@ static bool push(GENERAL_NAMES *list, int type, const void *p, int n)
     return false;
 }
 
-/* An address stands as a DNS name too: Qlik's guide writes it so, and clients of that time look for it there.
- */
+/* An IPv4 address stands as a DNS name too: Qlik's guide writes it so, and clients of that time look for it
+ * there. */
 static bool add_name(GENERAL_NAMES *list, pbay_str name)
 {
     char text[256];
     unsigned char address[16];
     memcpy(text, name.p, name.n);
     text[name.n] = 0;
-    int size = inet_pton(AF_INET, text, address) == 1 ? 4 : inet_pton(AF_INET6, text, address) == 1 ? 16 : 0;
-    return (!size || push(list, GEN_IPADD, address, size)) && push(list, GEN_DNS, name.p, (int)name.n);
+    if (inet_pton(AF_INET6, text, address) == 1) return push(list, GEN_IPADD, address, 16);
+    bool v4 = inet_pton(AF_INET, text, address) == 1;
+    return (!v4 || push(list, GEN_IPADD, address, 4)) && push(list, GEN_DNS, name.p, (int)name.n);
 }
 
 /* Each name once, and what this machine calls itself. */

@@ -165,6 +165,21 @@ static void test_config(void **state)
                  keys, &err))
         fail_msg("%s", err.msg);
     assert_int_equal(pb_apikeys_count(keys), 2);
+    /* What is written for an operator to paste reads back. */
+    const pbay_str scopes[] = {PB_STR("a"), PB_STR("b")};
+    struct pb_apikey k = {
+        .name = PB_STR("new"), .expires_ms = 1763710265500, .scopes = scopes, .n_scopes = 2};
+    char text[PB_APIKEY_LEN + 1];
+    struct pb_buf section = {0};
+    pb_apikey_generate(text);
+    pb_apikey_hash(pb_str_c(text), k.hash);
+    pb_apikey_section(&k, &section);
+    pb_buf_ch(&section, 0);
+    if (from_ini(section.p, keys, &err)) fail_msg("%s", err.msg);
+    pb_buf_free(&section);
+    const struct pb_apikey *back = pb_apikeys_check(keys, pb_str_c(text), 1763710265499, &err);
+    assert_non_null(back);
+    assert_true(pb_str_is(back->name, "new") && back->expires_ms == k.expires_ms && back->n_scopes == 2);
     assert_int_equal(from_ini("[key \"b\"]\nhash = " HASH_A "\n", keys, &err), -1);
     assert_string_equal(err.msg, "p.ini:2: hash: key \"b\" is the same as key \"etl\"");
     assert_int_equal(from_ini("[key \"b\"]\nhash = pbk_1\n", keys, &err), -1);
