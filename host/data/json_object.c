@@ -149,12 +149,12 @@ pbay_str pb_json_get(const struct pb_json_object *o, const char *name)
     return pb_str(NULL, 0);
 }
 
-bool pb_json_string(pbay_str text, struct pb_arena *a, pbay_str *out)
+bool pb_json_string(pbay_str value, struct pb_arena *a, pbay_str *out)
 {
-    struct pb_scan_in in = {.p = text.p, .end = text.p + text.n, .whole = true};
+    if (!value.n || *value.p != '"') return false;
+    struct pb_scan_in in = {.p = value.p, .end = value.p + value.n, .whole = true};
     bool escaped = false;
-    if (!text.n || *text.p != '"' || pb_scan_string(&in, out, &escaped) != PB_SCAN_OK || in.p != in.end)
-        return false;
+    if (pb_scan_string(&in, out, &escaped) != PB_SCAN_OK || in.p != in.end) return false;
     *out = decoded(*out, escaped, a);
     return true;
 }
