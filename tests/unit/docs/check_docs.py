@@ -38,17 +38,21 @@ def check_page(path, patchbay, write, faults):
     for link in LINK.findall(text):
         if not os.path.exists(os.path.join(os.path.dirname(path), link)):
             faults.append(f"{path}: the link {link} leads nowhere")
-    fresh, tests = text, 0
+    fresh, copied, tests = "", 0, 0
+    blocks = list(BLOCK.finditer(text))
+    if len(blocks) != len(re.findall(r"^<!-- ", text, re.M)):
+        faults.append(f"{path}: a comment without a block behind it")
     with tempfile.TemporaryDirectory() as d:
         os.chmod(d, 0o700)
-        for m in BLOCK.finditer(text):
+        for m in blocks:
             what, shown = m["what"], m["text"]
             if what.startswith("patchbay "):
                 r = run(patchbay, *what.split()[1:])
                 if r.returncode:
                     faults.append(f"{path}: `{what}`: exit code {r.returncode}: {r.stderr.strip()}")
                 elif r.stdout != shown:
-                    fresh = fresh.replace(m[0], m[0].replace(shown, r.stdout))
+                    fresh += text[copied:m.start("text")] + r.stdout
+                    copied = m.end("text")
                     if not write:
                         faults.append(f"{path}: the output of `{what}` is another now: run check_docs.py with --write")
             elif what.startswith("file: ") or what.startswith("check: "):
@@ -67,9 +71,9 @@ def check_page(path, patchbay, write, faults):
             r = run(patchbay, "test", "--scripts", d)
             if r.returncode or "\n0 passed" in r.stdout:
                 faults.append(f"{path}: its specs fail:\n{r.stdout}{r.stderr}")
-    if write and fresh != text:
+    if write and copied:
         with open(path, "w") as f:
-            f.write(fresh)
+            f.write(fresh + text[copied:])
 
 
 def self_test(patchbay):
@@ -81,6 +85,7 @@ def self_test(patchbay):
         "<!-- check: patchbay.ini -->\n```ini\n[lissten]\n```": "there is no section",
         "<!-- file: x_test.lua -->\n```lua\ntest('x', function() equal(1, 2) end)\n```": "specs fail",
         "<!-- fil: x -->\n```lua\n```": "what is",
+        "<!-- patchbay version -->\nnothing": "without a block",
     }
     for text, wanted in planted.items():
         with tempfile.TemporaryDirectory() as d:
@@ -91,6 +96,15 @@ def self_test(patchbay):
             check_page(page, patchbay, False, faults)
             if len(faults) != 1 or wanted not in faults[0]:
                 sys.exit(f"self-test: {text!r} gives {faults!r}, not one fault with {wanted!r}")
+    with tempfile.TemporaryDirectory() as d:
+        page, block = os.path.join(d, "page.md"), "<!-- patchbay version -->\n```text\n%s```\n"
+        with open(page, "w") as f:
+            f.write("a\n" + block % "" + "b\n" + block % "old\n" + "c\n")
+        check_page(page, patchbay, True, [])
+        version = block % run(patchbay, "version").stdout
+        with open(page) as f:
+            if f.read() != f"a\n{version}b\n{version}c\n":
+                sys.exit("self-test: --write does not put the output in its place and nowhere else")
 
 
 def main():
