@@ -14,6 +14,7 @@ enum { FIELD_MAX = 1024, GATHER = 64 * 1024, ROOMS = 24 };
 
 static int out_fd = 2;
 static enum pb_log_format out_format = PB_LOG_LOGFMT;
+static char who_logfmt[48], who_json[48]; /* " worker=1 pid=77"; empty: there is one process */
 static _Atomic int level_all = PB_LOG_INFO;
 
 static struct room_level {
@@ -38,6 +39,12 @@ void pb_log_open(int fd, enum pb_log_format format)
     pb_log_flush();
     out_fd = fd;
     out_format = format;
+}
+
+void pb_log_worker(unsigned slot, int pid)
+{
+    snprintf(who_logfmt, sizeof who_logfmt, " worker=%u pid=%d", slot, pid);
+    snprintf(who_json, sizeof who_json, ",\"worker\":%u,\"pid\":%d", slot, pid);
 }
 
 void pb_log_level(const char *room, enum pb_log_level level)
@@ -136,6 +143,7 @@ void pb_log_write(enum pb_log_level level, const char *room, const char *message
     pb_buf_c(&line, json ? "\",\"msg\":" : " msg=");
     struct pb_field m = PB_S("msg", message);
     add_value(&m);
+    if (*who_logfmt) pb_buf_c(&line, json ? who_json : who_logfmt);
     for (size_t i = 0; i < n; i++) {
         if (json) {
             pb_buf_c(&line, ",\"");

@@ -37,6 +37,8 @@ struct pb_field {
 
 /* Where lines go and what they look like; fd stays the caller's. Before threads start. */
 void pb_log_open(int fd, enum pb_log_format format);
+/* Every line from here on says which worker of which supervisor wrote it: worker=SLOT pid=PID. Before threads start. */
+void pb_log_worker(unsigned slot, int pid);
 /* The least level written, for a room or (room NULL) for all that have none of their own. Any time. */
 void pb_log_level(const char *room, enum pb_log_level level);
 bool pb_log_enabled(enum pb_log_level level, const char *room);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The page that a supervisor and its workers share: one row per worker, which that worker alone writes and everybody
+ * reads, and a few words for the whole machine.
+ *
+ * It is a memfd that each process maps: no locks, only atomics and text that its one writer finishes before it sets the
+ * flag beside it. A worker that dies leaves its row as it was; the supervisor reads from it what the worker was doing,
+ * then clears it. Nothing in it is a pointer. Threads: any, unless a member says otherwise.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <patchbay/types.h>
+
+#include "base/err.h"
+
+enum {
+    PB_PAGE_ROWS = 64,      /* worker slots; two generations live side by side during a reload */
+    PB_PAGE_WORKERS = 32,   /* of one generation */
+    PB_PAGE_OUTS = 32,      /* connectors that crashes have put out */
+    PB_PAGE_NAME = 64,      /* bytes of a connector's name, with NUL; longer ones are cut */
+    PB_PAGE_FUNCTION = 128,
+    PB_PAGE_WHAT = 24,
+    PB_PAGE_REASON = 256,
+};
+
+/* What of a plugin is running now in a worker's loop thread. Written by that thread alone. */
+struct pb_page_mark {
+    _Atomic uint32_t inside; /* 0: the host itself; the text below is of the last visit */
+    char connector[PB_PAGE_NAME];
+    char function[PB_PAGE_FUNCTION];
+    char what[PB_PAGE_WHAT]; /* "submit", "http done" */
+};
+
+struct pb_page_row {
+    _Atomic int32_t pid; /* 0: the slot is free */
+    _Atomic uint32_t generation;
+    _Atomic int64_t heartbeat_ns; /* monotonic; written once a second while the loop turns */
+    _Atomic uint64_t conns_ended; /* connections that were handed to it and are gone */
+    struct pb_page_mark mark;
+};
+
+/* A connector that crashed too often. Written by the supervisor alone; `set` last. */
+struct pb_page_out {
+    _Atomic uint32_t set;
+    char connector[PB_PAGE_NAME];
+    char reason[PB_PAGE_REASON];
+};
+
+struct pb_page {
+    uint64_t magic;
+    uint64_t size;
+    _Atomic uint64_t work; /* goes up with each commit that makes a job due: whoever runs jobs looks again */
+    struct pb_page_out outs[PB_PAGE_OUTS];
+    struct pb_page_row rows[PB_PAGE_ROWS];
+};
+
+/* The supervisor's: made, zeroed and mapped. *fd is owned and close-on-exec. NULL with err. */
+struct pb_page *pb_page_make(int *fd, struct pb_err *err);
+/* A worker's: mapped from the inherited descriptor, which may be closed afterwards. NULL with err. */
+struct pb_page *pb_page_map(int fd, struct pb_err *err);
+void pb_page_unmap(struct pb_page *page); /* NULL is fine */
+
+/* Why crashes have put this connector out, or NULL. Borrowed as long as the page. */
+const char *pb_page_out_reason(const struct pb_page *page, pbay_str connector);
+/* Put it out. False: there is no room for another. */
+bool pb_page_put_out(struct pb_page *page, const char *connector, const char *reason);
+/* Everybody in again. */
+void pb_page_clear_outs(struct pb_page *page);
