@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/listener.h"
 
-#include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/loop.h"
+#include "net/bound.h"
 #include "net/conn.h"
 #include "net/tls.h"
 
@@ -22,7 +21,7 @@ struct pb_listener {
     uv_tcp_t tcp;
     struct pb_loop *loop;
     char *name, *label; /* label: "sse 0.0.0.0:50058" */
-    char address[64];
+    char address[PB_BOUND_NAME];
     uint16_t port;
     const char *protocol;
     struct pb_tls *tls;
@@ -33,6 +32,8 @@ struct pb_listener {
     int64_t warned_ns;
     void (*take)(void *user, struct pb_conn *conn);
     void *user;
+    void (*gone)(void *user);
+    void *gone_user;
 };
 
 static void unref(struct pb_listener *l)
@@ -48,6 +49,7 @@ static void on_gone(void *user)
 {
     struct pb_listener *l = user;
     l->open--;
+    if (l->gone) l->gone(l->gone_user);
     unref(l);
 }
 
@@ -113,6 +115,8 @@ static struct pb_listener *make(struct pb_loop *loop, const struct pb_listener_o
     l->backlog = o->backlog > 0 ? o->backlog : BACKLOG;
     l->max_conns = o->max_conns ? o->max_conns : MAX_CONNS;
     l->take = o->take;
+    l->gone = o->gone;
+    l->gone_user = o->gone_user;
     l->user = o->user;
     return l;
 }
@@ -135,72 +139,27 @@ int pb_listener_adopt(struct pb_listener *l, int fd, struct pb_err *err)
     return 0;
 }
 
-/* "host:port", "[v6]:port" to the first address it means. */
-static int resolve(const char *address, struct sockaddr_storage *out, struct pb_err *err)
-{
-    const char *colon = strrchr(address, ':');
-    int64_t port;
-    if (!colon || !pb_parse_i64(pb_str_c(colon + 1), &port) || port < 0 || port > 65535)
-        return pb_fail(err, PBAY_INVALID_ARGUMENT,
-                       "address \"%s\" is not HOST:PORT, such as 0.0.0.0:50058 or [::]:50058", address);
-    PB_AUTO_FREE char *host = NULL;
-    if (address[0] == '[' && colon > address + 1 && colon[-1] == ']')
-        host = pb_strndup(address + 1, (size_t)(colon - address) - 2);
-    else
-        host = pb_strndup(address, (size_t)(colon - address));
-    if (address[0] != '[' && strchr(host, ':'))
-        return pb_fail(err, PBAY_INVALID_ARGUMENT,
-                       "address \"%s\": write an IPv6 address in brackets, [%s]:%lld", address, host,
-                       (long long)port);
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE},
-                    *found;
-    int rc = getaddrinfo(*host ? host : NULL, colon + 1, &hints, &found);
-    if (rc) return pb_fail(err, PBAY_INVALID_ARGUMENT, "address \"%s\": %s", address, gai_strerror(rc));
-    memcpy(out, found->ai_addr, found->ai_addrlen);
-    freeaddrinfo(found);
-    return 0;
-}
-
-static void name_address(struct pb_listener *l)
-{
-    struct sockaddr_storage a;
-    int n = sizeof a;
-    char host[48];
-    if (uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&a, &n)) return;
-    if (a.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)&a;
-        uv_ip6_name(in, host, sizeof host);
-        l->port = ntohs(in->sin6_port);
-        snprintf(l->address, sizeof l->address, "[%s]:%u", host, l->port);
-    } else {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&a;
-        uv_ip4_name(in, host, sizeof host);
-        l->port = ntohs(in->sin_port);
-        snprintf(l->address, sizeof l->address, "%s:%u", host, l->port);
-    }
-    pb_free(l->label);
-    l->label = pb_sprintf("%s %s", l->name, l->address);
-}
-
 struct pb_listener *pb_listener_open(struct pb_loop *loop, const struct pb_listener_options *options,
                                      struct pb_err *err)
 {
-    struct sockaddr_storage a;
-    if (resolve(options->address, &a, err)) return NULL;
+    int fd = pb_bound_open(options->address, options->backlog > 0 ? options->backlog : BACKLOG, err);
+    if (fd < 0) return NULL;
     struct pb_listener *l = make(loop, options);
     uv_tcp_init(pb_loop_uv(loop), &l->tcp);
     l->tcp.data = l;
     l->refs++;
     l->has_socket = true;
-    int rc = uv_tcp_bind(&l->tcp, (const struct sockaddr *)&a, 0); /* sets SO_REUSEADDR */
-    if (rc == 0) rc = uv_listen((uv_stream_t *)&l->tcp, l->backlog, on_connection);
+    int rc = uv_tcp_open(&l->tcp, fd);
+    if (rc) close(fd);
+    else rc = uv_listen((uv_stream_t *)&l->tcp, l->backlog, on_connection);
     if (rc) {
-        pb_fail(err, PBAY_UNAVAILABLE, "cannot listen on %s: %s%s", options->address, uv_strerror(rc),
-                rc == UV_EADDRINUSE ? "; another program, or another listener, has this port" : "");
+        pb_fail(err, PBAY_UNAVAILABLE, "cannot listen on %s: %s", options->address, uv_strerror(rc));
         pb_listener_close(l);
         return NULL;
     }
-    name_address(l);
+    l->port = pb_bound_name(fd, l->address);
+    pb_free(l->label);
+    l->label = pb_sprintf("%s %s", l->name, l->address);
     return l;
 }
 
