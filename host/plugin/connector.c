@@ -275,6 +275,11 @@ void pb_connector_set_state(struct pb_connector *c, enum pb_connector_state s, c
            PB_S("state", pb_connector_state_name(s)), PB_S("why", sentence));
 }
 
+int pb_connector_refuse(const struct pb_connector *c, struct pb_err *err)
+{
+    return pb_fail(err, PBAY_UNAVAILABLE, "connector \"%s\" is out: %s", c->name, c->sentence);
+}
+
 void pb_connector_fault(struct pb_connector *c, const char *what, const char *detail)
 {
     enum { LINES = 10 };

@@ -67,6 +67,8 @@ static inline void pb_connector_ended(struct pb_connector *c)
     if (PB_UNLIKELY(c->closing)) pb_connector_settle(c);
 }
 
+/* No new work while it is out: UNAVAILABLE with the reason; returns -1. */
+int pb_connector_refuse(const struct pb_connector *c, struct pb_err *err);
 /* True, and counted as a fault, when the service may not be used before the caller of a request is known. */
 bool pb_connector_locked(struct pb_connector *c, const char *service);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/current.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "plugin/connector_priv.h"
@@ -8,11 +10,33 @@
 enum { SLOW_MS = 5, LOG_EVERY_S = 60 };
 
 _Thread_local struct pb_current pb_current;
+_Thread_local struct pb_page_mark *pb_current_mark;
+
+static void put(char *to, size_t cap, const char *from)
+{
+    if (!from) from = "";
+    size_t n = strnlen(from, cap - 1);
+    memcpy(to, from, n);
+    to[n] = 0;
+}
+
+/* The supervisor reads it only when this process is gone, so its parts need no order among themselves. */
+static void mark(const struct pb_current *now)
+{
+    struct pb_page_mark *m = pb_current_mark;
+    if (now->connector) {
+        put(m->connector, sizeof m->connector, now->name);
+        put(m->function, sizeof m->function, now->function);
+        put(m->what, sizeof m->what, now->what);
+    }
+    atomic_store_explicit(&m->inside, now->connector != NULL, memory_order_release);
+}
 
 void pb_visit_enter(struct pb_visit *v, struct pb_connector *c, const char *what, const char *function)
 {
     v->before = pb_current;
     pb_current = (struct pb_current){c, c->name, what, function};
+    if (pb_current_mark) mark(&pb_current);
     v->start_ns = pb_mono_ns();
 }
 
@@ -29,4 +53,5 @@ void pb_visit_leave(struct pb_visit *v)
     int64_t now = pb_mono_ns(), took = now - v->start_ns;
     if (PB_UNLIKELY(took > SLOW_MS * PB_MS)) slow(pb_current.connector, pb_current.what, now, took);
     pb_current = v->before;
+    if (pb_current_mark) mark(&pb_current);
 }

@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "base/page.h"
+
 struct pb_connector;
 
 struct pb_current {
@@ -16,6 +18,9 @@ struct pb_current {
     const char *function;           /* the function's name, or NULL */
 };
 extern _Thread_local struct pb_current pb_current;
+
+/* Where the same is written for the supervisor to read after a crash. NULL: nobody reads. Borrowed. */
+extern _Thread_local struct pb_page_mark *pb_current_mark;
 
 /* One call into a plugin, from enter to leave; may nest. */
 struct pb_visit {

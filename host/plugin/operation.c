@@ -484,6 +484,7 @@ int pb_op_submit(struct pb_op *op, struct pb_op_context *ctx, uint32_t attempt, 
     struct pb_connector *c = op->connector;
     if (PB_UNLIKELY(c->stopped))
         return pb_fail(err, PBAY_UNAVAILABLE, "connector \"%s\" is stopping", c->name);
+    if (PB_UNLIKELY(c->state == PB_CONNECTOR_OUT)) return pb_connector_refuse(c, err);
     struct pb_op_call *call = pb_op_call_new(op, ctx, attempt);
     call->on_complete = on_complete;
     call->user = user;

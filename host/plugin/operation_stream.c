@@ -97,6 +97,7 @@ int pb_op_open(struct pb_op *op, struct pb_op_context *ctx, uint32_t attempt,
     struct pb_connector *c = op->connector;
     PB_REQUIRE(op->operation->shape != PBAY_SHAPE_MAP);
     if (c->stopped) return pb_fail(err, PBAY_UNAVAILABLE, "connector \"%s\" is stopping", c->name);
+    if (c->state == PB_CONNECTOR_OUT) return pb_connector_refuse(c, err);
     struct pb_op_call *call = pb_op_call_new(op, ctx, attempt);
     call->fns = fns;
     call->on_complete = fns->on_complete;
