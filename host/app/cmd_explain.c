@@ -136,7 +136,7 @@ static int explain(int argc, char **argv)
     struct pb_generation *g = pb_generation_build(site, &o, &err);
     if (!g) rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     else {
-        pb_generation_start(g);
+        pb_generation_start(g, NULL);
         rc = explain_rows(a, &shop, g, &x);
     }
     pb_workshop_end_generation(&shop, g);

@@ -101,11 +101,22 @@ struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_
     return g;
 }
 
-void pb_generation_start(struct pb_generation *g)
+void pb_generation_outs(struct pb_generation *g, const struct pb_page *page)
 {
     for (size_t i = 0; i < pb_registry_n_connectors(g->registry); i++) {
         struct pb_connector *c = pb_registry_connector_at(g->registry, i);
+        const char *why = pb_page_out_reason(page, pb_connector_name(c));
+        if (why) pb_connector_set_state(c, PB_CONNECTOR_OUT, why);
+    }
+}
+
+void pb_generation_start(struct pb_generation *g, const struct pb_page *page)
+{
+    if (page) pb_generation_outs(g, page);
+    for (size_t i = 0; i < pb_registry_n_connectors(g->registry); i++) {
+        struct pb_connector *c = pb_registry_connector_at(g->registry, i);
         struct pb_err err;
+        if (page && pb_page_out_reason(page, pb_connector_name(c))) continue;
         if (pb_connector_start(c, &err))
             pb_log(PB_LOG_ERROR, "app", "a connector did not start; its functions answer UNAVAILABLE",
                    PB_V("connector", pb_connector_name(c)), PB_S("error", err.msg));

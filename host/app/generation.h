@@ -10,6 +10,7 @@
 #pragma once
 
 #include "app/site.h"
+#include "base/page.h"
 #include "endpoints/catalog.h"
 #include "plugin/registry.h"
 #include "store/store.h"
@@ -50,8 +51,13 @@ struct pb_generation_options {
 
 /* Takes site. NULL with err: FILE:LINE, what, what to do. */
 struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_generation_options *o, struct pb_err *err);
-/* Start the connectors. A connector that cannot start is out, with its reason in the log; the others serve. */
-void pb_generation_start(struct pb_generation *g);
+/*
+ * Start the connectors. A connector that cannot start is out, with its reason in the log; the others serve. page: those
+ * that crashes have put out are not started; may be NULL.
+ */
+void pb_generation_start(struct pb_generation *g, const struct pb_page *page);
+/* Put out what the page says. */
+void pb_generation_outs(struct pb_generation *g, const struct pb_page *page);
 /* No calls any more: functions unbound, connectors stopped; closed(user) on a later turn. */
 void pb_generation_close(struct pb_generation *g, void (*closed)(void *user), void *user);
 /* After closed. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/paths.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -58,4 +59,28 @@ char *pb_path_plugins(void)
     }
     pb_free(self);
     return beside;
+}
+
+int pb_path_make(const char *path, struct pb_err *err)
+{
+    char *p = pb_strdup(path);
+    int rc = 0;
+    for (char *s = p + 1; !rc && *s; s++) {
+        if (*s != '/') continue;
+        *s = 0;
+        if (mkdir(p, 0755) && errno != EEXIST) rc = -1;
+        *s = '/';
+    }
+    if (!rc && mkdir(p, 0700) && errno != EEXIST) rc = -1;
+    if (rc) pb_fail(err, PBAY_FAILED_PRECONDITION, "the state directory %s cannot be made: %s", p, strerror(errno));
+    pb_free(p);
+    return rc;
+}
+
+char *pb_path_runtime(const char *given_state, const char *state)
+{
+    const char *dir = getenv("RUNTIME_DIRECTORY"), *system = "/run/patchbay";
+    if (!given_state && dir && *dir) return pb_strdup(dir);
+    if (!given_state && geteuid() == 0 && is_dir(system)) return pb_strdup(system);
+    return pb_sprintf("%s/run", state);
 }

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/serve.h"
 
+#include <unistd.h>
+
+#include "app/leash.h"
+#include "base/log.h"
 #include "endpoints/health.h"
 #include "endpoints/http_door.h"
 #include "endpoints/qlik_sse.h"
@@ -87,10 +91,17 @@ static int listen_at(struct door *d, const struct place *p, const char *protocol
 {
     struct pb_tls *tls;
     if (load_tls(p, alpn, &tls, err)) return -1;
-    char *address = pb_strndup(p->address.p, p->address.n);
-    const struct pb_listener_options o = {
+    char *address = pb_strndup(p->address.p, p->address.n), where[PB_BOUND_NAME];
+    struct pb_listener_options o = {
         .name = p->name, .address = address, .protocol = protocol, .tls = tls, .take = take, .user = d};
-    d->listener = pb_listener_open(d->serving->o.loop, &o, err);
+    struct pb_leash *leash = d->serving->o.leash;
+    if (!leash) d->listener = pb_listener_open(d->serving->o.loop, &o, err);
+    else if (pb_leash_listen(leash, p->name, address, where, err) == 0) {
+        o.address = where;
+        o.gone = pb_leash_conn_gone;
+        o.gone_user = leash;
+        d->listener = pb_listener_for_fds(d->serving->o.loop, &o);
+    }
     pb_free(address);
     pb_tls_unref(tls);
     return d->listener ? 0 : pb_fail_in(err, "%.*s", PB_FMT(pb_config_where(p->cfg, "address")));
@@ -206,6 +217,26 @@ struct pb_serving *pb_serving_open(const struct pb_serving_options *options, str
 void pb_serving_each(const struct pb_serving *s, void (*fn)(void *user, const char *name, pbay_str address), void *user)
 {
     for (size_t i = 0; i < s->n; i++) fn(user, s->doors[i].name, pb_listener_address(s->doors[i].listener));
+}
+
+static struct door *find(struct pb_serving *s, const char *name)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (s->doors[i].listener && strcmp(s->doors[i].name, name) == 0) return &s->doors[i];
+    return NULL;
+}
+
+void pb_serving_adopt(struct pb_serving *s, const char *name, int fd)
+{
+    struct door *d = find(s, name);
+    struct pb_err err;
+    if (d && pb_listener_adopt(d->listener, fd, &err) == 0) return;
+    if (!d) {
+        close(fd);
+        pb_leash_conn_gone(s->o.leash);
+        pb_fail(&err, PBAY_UNAVAILABLE, "it is not open any more");
+    }
+    pb_log(PB_LOG_WARN, "app", "a connection could not be taken over", PB_S("listener", name), PB_S("why", err.msg));
 }
 
 /* ------------------------------------------------------------------------------------------------ the end */

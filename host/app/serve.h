@@ -9,6 +9,7 @@
 #include "flow/call.h"
 
 struct pb_evaluator;
+struct pb_leash;
 struct pb_routes;
 struct pb_serving;
 
@@ -18,6 +19,7 @@ struct pb_serving_options {
     struct pb_generation *generation;
     struct pb_evaluator *evaluator; /* NULL: scripts are refused */
     struct pb_routes *routes;       /* of plugins */
+    struct pb_leash *leash;         /* NULL: sockets of one's own; else connections come from the supervisor */
 };
 
 /* What opening would find wrong without taking an address: who may come in, and the certificates. 0, or -1 with err. */
@@ -26,6 +28,8 @@ int pb_serving_check(struct pb_generation *generation, struct pb_err *err);
 struct pb_serving *pb_serving_open(const struct pb_serving_options *options, struct pb_err *err);
 /* Walk the listeners: "sse", "127.0.0.1:50058". */
 void pb_serving_each(const struct pb_serving *s, void (*fn)(void *user, const char *name, pbay_str address), void *user);
+/* A connection that the supervisor accepted for the listener of that name. Takes fd. */
+void pb_serving_adopt(struct pb_serving *s, const char *name, int fd);
 /* Take no more connections, let calls end; drained(user) when all have. */
 void pb_serving_drain(struct pb_serving *s, void (*drained)(void *user), void *user);
 /* What has not ended is lost. drained() of a drain under way comes from inside this. */

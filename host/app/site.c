@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -146,31 +147,62 @@ static struct pb_site *load(const char *path, pbay_str text, struct pb_err *err)
     return site;
 }
 
-static int read_all(const char *path, struct pb_buf *out, struct pb_err *err)
+static int read_all(int fd, const char *path, struct pb_buf *out, struct pb_err *err)
 {
-    int fd = pb_trust_open(path, err);
-    if (fd < 0) return -1;
     ssize_t n;
-    while ((n = read(fd, pb_buf_room(out, 65536), 65536)) > 0) {
+    while ((n = pread(fd, pb_buf_room(out, 65536), 65536, (off_t)out->n)) > 0) {
         out->n += (size_t)n;
         if (out->n > PB_INI_MAX) break;
     }
-    int rc = n < 0 ? pb_fail(err, PBAY_UNAVAILABLE, "reading %s: %s", path, strerror(errno)) : 0;
-    close(fd);
-    return rc;
+    return n < 0 ? pb_fail(err, PBAY_UNAVAILABLE, "reading %s: %s", path, strerror(errno)) : 0;
+}
+
+static void forget(struct pb_buf *text)
+{
+    if (text->p) explicit_bzero(text->p, text->n); /* it may hold secrets */
+    pb_buf_free(text);
+}
+
+int pb_site_snapshot(const char *path, char **full, struct pb_err *err)
+{
+    char real[PATH_MAX];
+    if (!realpath(path, real)) return pb_fail(err, PBAY_NOT_FOUND, "%s: %s", path, strerror(errno));
+    struct pb_buf text = {0};
+    int fd = pb_trust_open(real, err), copy = -1;
+    if (fd >= 0 && read_all(fd, real, &text, err) == 0) {
+        copy = memfd_create("patchbay.ini", MFD_CLOEXEC);
+        for (size_t at = 0; copy >= 0 && at < text.n;) {
+            ssize_t n = write(copy, text.p + at, text.n - at);
+            if (n > 0) at += (size_t)n;
+            else if (errno != EINTR) {
+                close(copy);
+                copy = -1;
+            }
+        }
+        if (copy < 0) pb_fail(err, PBAY_INTERNAL, "%s cannot be kept in memory: %s", real, strerror(errno));
+    }
+    if (fd >= 0) close(fd);
+    forget(&text);
+    if (copy >= 0) *full = pb_strdup(real);
+    return copy;
+}
+
+struct pb_site *pb_site_load_fd(int fd, const char *full, struct pb_err *err)
+{
+    struct pb_buf text = {0};
+    struct pb_site *site = read_all(fd, full, &text, err) ? NULL : load(full, pb_buf_view(&text), err);
+    forget(&text);
+    return site;
 }
 
 struct pb_site *pb_site_load(const char *path, struct pb_err *err)
 {
-    char full[PATH_MAX];
-    if (!realpath(path, full)) {
-        pb_fail(err, PBAY_NOT_FOUND, "%s: %s", path, strerror(errno));
-        return NULL;
-    }
-    struct pb_buf text = {0};
-    struct pb_site *site = read_all(full, &text, err) ? NULL : load(full, pb_buf_view(&text), err);
-    if (text.p) explicit_bzero(text.p, text.n); /* it may hold secrets */
-    pb_buf_free(&text);
+    char *full;
+    int fd = pb_site_snapshot(path, &full, err);
+    if (fd < 0) return NULL;
+    struct pb_site *site = pb_site_load_fd(fd, full, err);
+    close(fd);
+    pb_free(full);
     return site;
 }
 

@@ -16,8 +16,8 @@
 
 const struct pb_cli_verb *const pb_verbs[] = {
     &pb_verb_run,     &pb_verb_check, &pb_verb_call,    &pb_verb_explain,      &pb_verb_test,
-    &pb_verb_plugins, &pb_verb_certs, &pb_verb_new_key, &pb_verb_help,         &pb_verb_version,
-    &pb_verb_plugin_probe,
+    &pb_verb_plugins, &pb_verb_certs, &pb_verb_new_key, &pb_verb_reload,       &pb_verb_help,
+    &pb_verb_version, &pb_verb_worker, &pb_verb_plugin_probe,
 };
 const size_t pb_verbs_n = PB_COUNTOF(pb_verbs);
 
@@ -97,32 +97,6 @@ char *pb_args_state(const struct pb_args *a)
     const char *given = pb_args_get(a, "state");
     return given ? pb_strdup(given) : pb_path_state();
 }
-
-/* ------------------------------------------------------------------------------------------------ run */
-
-static int run(int argc, char **argv)
-{
-    struct pb_args args, *a = &args;
-    int rc = pb_args_parse(a, &pb_verb_run, argc, argv);
-    if (rc >= 0) return rc;
-    struct pb_site *site = pb_args_site(a);
-    if (!site) return PB_EXIT_FAILED;
-    char *state = pb_args_state(a);
-    const struct pb_worker_options o = {site, state};
-    rc = pb_worker_run(&o);
-    pb_free(state);
-    return rc;
-}
-
-static const struct pb_cli_option run_options[] = {PB_OPTION_CONFIG, PB_OPTION_STATE};
-const struct pb_cli_verb pb_verb_run = {
-    .name = "run",
-    .summary = "Serve until SIGTERM or Ctrl-C, then let calls in flight end.",
-    .text = "Prints `ready NAME=ADDRESS ...` when every listener is open. The log goes to standard error.\n"
-            "A second signal stops without waiting.",
-    .options = run_options,
-    .n_options = PB_COUNTOF(run_options),
-    .run = run};
 
 /* ------------------------------------------------------------------------------------------------ plugins */
 

@@ -5,8 +5,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 #include <string.h>
 
+#include "app/leash.h"
+#include "app/notify.h"
 #include "app/serve.h"
 #include "base/log.h"
 #include "endpoints/qlik_script.h"
@@ -17,6 +20,7 @@ struct pb_worker {
     struct pb_generation *generation;
     struct pb_evaluator *evaluator;
     struct pb_serving *serving;
+    struct pb_leash *leash; /* NULL: no supervisor */
     struct pb_signal *signals[2];
     struct pb_timer drain_limit;
     bool stopping;
@@ -32,10 +36,14 @@ static void say_listener(void *user, const char *name, pbay_str address)
 
 static void say_ready(const struct pb_worker *w)
 {
-    printf("ready");
-    pb_serving_each(w->serving, say_listener, NULL);
-    printf("\n");
-    fflush(stdout);
+    if (w->leash) pb_leash_ready(w->leash, NULL);
+    else {
+        printf("ready");
+        pb_serving_each(w->serving, say_listener, NULL);
+        printf("\n");
+        fflush(stdout);
+        pb_notify("READY=1");
+    }
     pb_log(PB_LOG_INFO, "app", "ready", PB_S("version", PB_VERSION), PB_I("functions", w->generation->catalog.n),
            PB_I("connectors", pb_registry_n_connectors(w->generation->registry)));
 }
@@ -69,27 +77,68 @@ static void drain_over(void *user)
     give_up(user, "the drain limit has passed");
 }
 
-static void on_signal(void *user, int signum)
+/* Again: do not wait any longer. */
+static void stop(struct pb_worker *w, const char *why)
 {
-    struct pb_worker *w = user;
-    if (w->stopping) {
-        if (pb_timer_is_set(&w->drain_limit)) {
-            pb_timer_cancel(&w->drain_limit);
-            give_up(w, "a second signal");
-        }
-        return;
-    }
+    if (!pb_timer_is_set(&w->drain_limit)) return;
+    pb_timer_cancel(&w->drain_limit);
+    give_up(w, why);
+}
+
+static void drain(struct pb_worker *w, const char *why)
+{
     w->stopping = true;
-    pb_log(PB_LOG_INFO, "app", "draining", PB_S("signal", signum == SIGTERM ? "SIGTERM" : "SIGINT"),
-           PB_I("calls", pb_flow_live(w->shop.flow)));
+    pb_log(PB_LOG_INFO, "app", "draining", PB_S("why", why), PB_I("calls", pb_flow_live(w->shop.flow)));
     w->drain_limit.fn = drain_over;
     w->drain_limit.user = w;
     pb_timer_set(w->shop.loop, &w->drain_limit, pb_config_get_int(w->generation->site->limits, "drain"));
     pb_serving_drain(w->serving, drained, w);
 }
 
+static void on_signal(void *user, int signum)
+{
+    struct pb_worker *w = user;
+    if (w->leash) {
+        /* Ctrl-C reaches the whole group, and the supervisor says what becomes of it. */
+        if (signum == SIGTERM && !w->stopping) pb_leash_leave(w->leash);
+    } else if (w->stopping) {
+        stop(w, "a second signal");
+    } else {
+        pb_notify("STOPPING=1");
+        drain(w, signum == SIGTERM ? "SIGTERM" : "SIGINT");
+    }
+}
+
+static void leash_conn(void *user, const char *name, int fd)
+{
+    struct pb_worker *w = user;
+    pb_serving_adopt(w->serving, name, fd);
+}
+
+static void leash_outs(void *user)
+{
+    struct pb_worker *w = user;
+    pb_generation_outs(w->generation, pb_leash_page(w->leash));
+}
+
+static void leash_drain(void *user)
+{
+    struct pb_worker *w = user;
+    if (!w->stopping) drain(w, "the supervisor says so");
+}
+
+static void leash_stop(void *user)
+{
+    struct pb_worker *w = user;
+    leash_drain(w);
+    stop(w, "the supervisor says so");
+}
+
+static const struct pb_leash_ops leash_ops = {leash_conn, leash_outs, leash_drain, leash_stop};
+
 static void close_worker(struct pb_worker *w)
 {
+    if (w->leash) pb_leash_stop(w->leash);
     pb_serving_free(w->serving);
     for (size_t i = 0; i < PB_COUNTOF(w->signals); i++) pb_signal_close(w->signals[i]);
     pb_evaluator_free(w->evaluator);
@@ -113,8 +162,7 @@ static int add_routes(struct pb_worker *w, struct pb_err *err)
 
 /* ------------------------------------------------------------------------------------------------ the life of a worker */
 
-/* The file stays open as long as the process: the last lines are written when all else is gone. */
-static int open_log(const struct pb_site *site, struct pb_err *err)
+int pb_worker_open_log(const struct pb_site *site, struct pb_err *err)
 {
     pbay_str file = pb_config_get_str(site->log, "file");
     int fd = 2;
@@ -128,6 +176,9 @@ static int open_log(const struct pb_site *site, struct pb_err *err)
     static const enum pb_log_level levels[] = {PB_LOG_DEBUG, PB_LOG_INFO, PB_LOG_WARN, PB_LOG_ERROR, PB_LOG_OFF};
     pb_log_level(NULL, levels[pb_config_get_int(site->log, "level")]);
     pb_log_open(fd, pb_config_get_int(site->log, "format") == 1 ? PB_LOG_JSON : PB_LOG_LOGFMT);
+    static int opened = 2;
+    if (opened > 2) close(opened); /* of the generation before */
+    opened = fd;
     uint32_t n = pb_config_count(site->log, "room");
     for (uint32_t i = 0; i < n; i++) {
         pbay_str room, level = pb_config_item(site->log, "room", i, &room);
@@ -169,33 +220,40 @@ int pb_worker_run(const struct pb_worker_options *options)
     struct pb_worker worker = {0}, *w = &worker;
     struct pb_site *site = options->site;
     struct pb_err err;
+    w->leash = options->leash;
     signal(SIGPIPE, SIG_IGN);
-    if (open_log(site, &err) || pb_workshop_open(&w->shop, site, options->state_dir, true, &err)) {
+    if (pb_worker_open_log(site, &err) || pb_workshop_open(&w->shop, site, options->state_dir, true, &err)) {
         pb_site_free(site);
         goto failed;
     }
-    const struct pb_generation_options go = {.probe = pb_config_get_int(site->plugins, "probe") != 0, .env = w->shop.env};
+    const struct pb_generation_options go = {.env = w->shop.env,
+                                             .probe = !options->no_probe && pb_config_get_int(site->plugins, "probe")};
     w->generation = pb_generation_build(site, &go, &err);
     if (!w->generation) goto failed;
     static const int signums[] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < PB_COUNTOF(signums); i++)
         if (!(w->signals[i] = pb_signal_open(w->shop.loop, signums[i], on_signal, w, &err))) goto failed;
     if (make_evaluator(w, &err) || add_routes(w, &err)) goto failed;
-    pb_generation_start(w->generation);
-    const struct pb_serving_options so = {w->shop.loop, w->shop.flow, w->generation, w->evaluator, w->shop.routes};
+    pb_generation_start(w->generation, w->leash ? pb_leash_page(w->leash) : NULL);
+    const struct pb_serving_options so = {w->shop.loop,  w->shop.flow,   w->generation,
+                                          w->evaluator, w->shop.routes, w->leash};
     if (!(w->serving = pb_serving_open(&so, &err))) goto failed;
+    if (w->leash && pb_leash_start(w->leash, w->shop.loop, &leash_ops, w, &err)) goto failed;
     say_ready(w);
     pb_loop_run(w->shop.loop);
     close_worker(w);
     pb_generation_free(w->generation);
     pb_log(PB_LOG_INFO, "app", "stopped", PB_I("exit", w->exit_code));
     pb_workshop_close(&w->shop);
+    pb_leash_free(w->leash);
     return w->exit_code;
 
 failed:
     close_worker(w);
     pb_workshop_end_generation(&w->shop, w->generation);
     pb_workshop_close(&w->shop);
-    fprintf(stderr, "patchbay: %s\n", err.msg);
+    if (w->leash) pb_leash_failed(w->leash, err.msg);
+    else fprintf(stderr, "patchbay: %s\n", err.msg);
+    pb_leash_free(w->leash);
     return 1;
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "app/paths.h"
 #include "app/worker.h"
 #include "base/log.h"
 #include "endpoints/routes.h"
@@ -14,30 +15,13 @@ static void flush_log(void *user)
     pb_log_flush();
 }
 
-/* The folder and those above it, 0700. */
-static int make_dirs(const char *path, struct pb_err *err)
-{
-    char *p = pb_strdup(path);
-    int rc = 0;
-    for (char *s = p + 1; !rc && *s; s++) {
-        if (*s != '/') continue;
-        *s = 0;
-        if (mkdir(p, 0755) && errno != EEXIST) rc = -1;
-        *s = '/';
-    }
-    if (!rc && mkdir(p, 0700) && errno != EEXIST) rc = -1;
-    if (rc) pb_fail(err, PBAY_FAILED_PRECONDITION, "the state directory %s cannot be made: %s", p, strerror(errno));
-    pb_free(p);
-    return rc;
-}
-
 static int open_store(struct pb_workshop *w, const struct pb_site *site, const char *state_dir, struct pb_err *err)
 {
     pbay_str url = pb_config_get_str(site->store, "url");
     char *u;
     if (url.n) u = pb_strndup(url.p, url.n);
     else {
-        if (make_dirs(state_dir, err)) return -1;
+        if (pb_path_make(state_dir, err)) return -1;
         u = pb_sprintf("sqlite:%s/state.db", state_dir);
     }
     int rc = pb_store_open(u, &w->store, err);

@@ -95,8 +95,9 @@ endfunction()
 
 # pbay_scenario(name.py [RELEASE] [SERIAL] [TIMEOUT s] [ARGS a...])
 # runs tests/scenarios/name.py against the built program: exit 0 passes, 77 is a skip (a peer is not installed), but
-# with PATCHBAY_STRICT_TESTS a skip is a failure. It finds PATCHBAY, PATCHBAY_PLUGINS, PATCHBAY_SCRIPTS and
-# PB_TESTS_DIR in its environment, picks free ports, leaves nothing behind. SERIAL: not beside other tests.
+# with PATCHBAY_STRICT_TESTS a skip is a failure. It finds PATCHBAY, PATCHBAY_PLUGINS, PATCHBAY_SCRIPTS, PB_TESTS_DIR
+# and SCENARIO_PLUGINS (scenarios/plugins) in its environment, picks free ports, leaves nothing behind. SERIAL: not
+# beside other tests.
 # RELEASE: runs again as release/name and flat/name on the builds that `make test` names (below).
 function(pbay_scenario file)
   cmake_parse_arguments(PARSE_ARGV 1 arg "RELEASE;SERIAL" "TIMEOUT" "ARGS")
@@ -120,6 +121,7 @@ macro(pb_add_scenario kind name build)
   set_tests_properties(${test} PROPERTIES
     LABELS "scenario;${kind}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT_MODIFICATION "${PB_TEST_UNSET}"
     ENVIRONMENT "${PB_TEST_ENV};PATCHBAY=${build}/patchbay;PATCHBAY_PLUGINS=${build}/plugins")
+  set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT "SCENARIO_PLUGINS=${CMAKE_CURRENT_BINARY_DIR}/plugins")
   if(NOT PATCHBAY_STRICT_TESTS)
     set_tests_properties(${test} PROPERTIES SKIP_RETURN_CODE 77)
   endif()
