@@ -143,6 +143,7 @@ static struct pb_lane *lane_of(struct pb_generation *g, const struct pb_declarat
         lane = pb_arena_zalloc(&g->mem, sizeof *lane);
         lane->name = pb_str_c(key);
         lane->limit = d->in_flight;
+        if (g->page) pb_lane_share(lane, g->env.loop, g->page, g->row);
         pb_map_set(&g->lanes, lane->name, lane);
     }
     /* Functions that share a backend share what it bears: the most careful of them knows. */

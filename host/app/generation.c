@@ -89,6 +89,8 @@ struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_
     g->site = site;
     g->env = o->env;
     g->check_only = o->check_only;
+    g->page = o->page;
+    g->row = o->row;
     g->declared_end = &g->declared;
     if (scan_plugins(g, o->probe, err) || make_vm(g, err) || make_connectors(g, err) || declare_all(g, err)) {
         struct pb_err why = *err; /* closing has failures of its own to tell */

@@ -27,6 +27,8 @@ struct pb_declared; /* a function with what is freed with it */
 
 struct pb_generation {
     struct pb_site *site; /* owned */
+    struct pb_page *page; /* NULL: no other workers */
+    uint32_t row;
     struct pb_plugin_env env;
     struct pb_registry *registry;
     struct pb_vm *vm;
@@ -46,6 +48,8 @@ struct pb_generation {
 struct pb_generation_options {
     bool check_only; /* connectors are created, never started; ids are not assigned */
     bool probe;      /* try plugins in a child first */
+    struct pb_page *page; /* limits are for all workers; NULL: there is one */
+    uint32_t row;         /* of the page: this worker's */
     struct pb_plugin_env env;
 };
 

@@ -43,9 +43,14 @@ struct pb_leash *pb_leash_new(uint32_t slot, uint32_t generation, struct pb_err 
     return l;
 }
 
-const struct pb_page *pb_leash_page(const struct pb_leash *l)
+struct pb_page *pb_leash_page(const struct pb_leash *l)
 {
     return l->page;
+}
+
+uint32_t pb_leash_slot(const struct pb_leash *l)
+{
+    return (uint32_t)(l->row - l->page->rows);
 }
 
 int pb_leash_listen(struct pb_leash *l, const char *name, const char *address, char out[PB_BOUND_NAME],

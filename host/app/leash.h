@@ -21,7 +21,9 @@ struct pb_leash_ops {
 
 /* Take the descriptors; the calling thread's calls into plugins are marked in the row. NULL with err. */
 struct pb_leash *pb_leash_new(uint32_t slot, uint32_t generation, struct pb_err *err);
-const struct pb_page *pb_leash_page(const struct pb_leash *l);
+struct pb_page *pb_leash_page(const struct pb_leash *l);
+/* Its row. */
+uint32_t pb_leash_slot(const struct pb_leash *l);
 /* Ask for the connections of a listener; blocks until there is an answer. out: where it really listens. */
 int pb_leash_listen(struct pb_leash *l, const char *name, const char *address, char out[PB_BOUND_NAME],
                     struct pb_err *err);

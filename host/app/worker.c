@@ -227,6 +227,8 @@ int pb_worker_run(const struct pb_worker_options *options)
         goto failed;
     }
     const struct pb_generation_options go = {.env = w->shop.env,
+                                             .page = w->leash ? pb_leash_page(w->leash) : NULL,
+                                             .row = w->leash ? pb_leash_slot(w->leash) : 0,
                                              .probe = !options->no_probe && pb_config_get_int(site->plugins, "probe")};
     w->generation = pb_generation_build(site, &go, &err);
     if (!w->generation) goto failed;

@@ -226,7 +226,7 @@ static void bury(struct pb_process **at, int status)
     *at = p->next;
     pb_timer_cancel(&p->kill);
     close(p->channel);
-    memset(p->row, 0, sizeof *p->row);
+    pb_page_clear_row(s->page, p->slot);
     p->crew->n_processes--;
     pb_supervisor_ended(p, seat, p->why);
     pb_free(p);

@@ -60,6 +60,80 @@ void pb_page_unmap(struct pb_page *page)
     if (page) munmap(page, sizeof *page);
 }
 
+/* ------------------------------------------------------------------------------------------------ limits */
+
+static void give_back(struct pb_page_limit *l, uint32_t n)
+{
+    uint32_t now = atomic_load(&l->taken);
+    while (!atomic_compare_exchange_weak(&l->taken, &now, now > n ? now - n : 0)) continue;
+}
+
+void pb_page_clear_row(struct pb_page *page, uint32_t row)
+{
+    struct pb_page_row *r = &page->rows[row];
+    for (int i = 0; i < PB_PAGE_LIMITS; i++) {
+        uint32_t n = atomic_load(&r->held[i]);
+        if (n) give_back(&page->limits[i], n);
+        pb_page_wait(page, row, i, false);
+    }
+    memset(r, 0, sizeof *r);
+}
+
+int pb_page_limit(struct pb_page *page, pbay_str name)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    for (size_t i = 0; i < name.n; i++) h = (h ^ (unsigned char)name.p[i]) * UINT64_C(0x100000001b3);
+    if (!h) h = 1;
+    for (int i = 0; i < PB_PAGE_LIMITS; i++) {
+        int at = (int)((h + (uint64_t)i) % PB_PAGE_LIMITS);
+        uint64_t is = 0;
+        if (atomic_compare_exchange_strong(&page->limits[at].name, &is, h) || is == h) return at;
+    }
+    return -1;
+}
+
+uint32_t pb_page_others(const struct pb_page *page, uint32_t row, int limit)
+{
+    uint64_t w = atomic_load_explicit(&page->limits[limit].waiting, memory_order_relaxed) & ~(UINT64_C(1) << row);
+    uint32_t n = 0;
+    for (; w; w &= w - 1) n++;
+    return n;
+}
+
+bool pb_page_take(struct pb_page *page, uint32_t row, int limit, uint32_t max)
+{
+    struct pb_page_limit *l = &page->limits[limit];
+    _Atomic uint32_t *held = &page->rows[row].held[limit];
+    uint32_t others = pb_page_others(page, row, limit);
+    if (others) {
+        uint32_t share = max / (others + 1);
+        if (atomic_load(held) >= (share ? share : 1)) return false;
+    }
+    atomic_fetch_add(held, 1);
+    uint32_t now = atomic_load(&l->taken);
+    while (now < max)
+        if (atomic_compare_exchange_weak(&l->taken, &now, now + 1)) return true;
+    atomic_fetch_sub(held, 1);
+    return false;
+}
+
+void pb_page_give(struct pb_page *page, uint32_t row, int limit)
+{
+    give_back(&page->limits[limit], 1);
+    atomic_fetch_sub(&page->rows[row].held[limit], 1);
+}
+
+void pb_page_wait(struct pb_page *page, uint32_t row, int limit, bool waiting)
+{
+    uint64_t bit = UINT64_C(1) << row;
+    _Atomic uint64_t *w = &page->limits[limit].waiting;
+    if (((atomic_load_explicit(w, memory_order_relaxed) & bit) != 0) == waiting) return;
+    if (waiting) atomic_fetch_or(w, bit);
+    else atomic_fetch_and(w, ~bit);
+}
+
+/* ------------------------------------------------------------------------------------------------ connectors that are out */
+
 static bool same(const char *kept, pbay_str name)
 {
     size_t n = name.n < PB_PAGE_NAME - 1 ? name.n : PB_PAGE_NAME - 1;

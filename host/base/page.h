@@ -19,6 +19,7 @@
 
 enum {
     PB_PAGE_ROWS = 64,      /* worker slots; two generations live side by side during a reload */
+    PB_PAGE_LIMITS = 1024,  /* lanes that were ever named while the supervisor runs */
     PB_PAGE_WORKERS = 32,   /* of one generation */
     PB_PAGE_OUTS = 32,      /* connectors that crashes have put out */
     PB_PAGE_NAME = 64,      /* bytes of a connector's name, with NUL; longer ones are cut */
@@ -41,6 +42,14 @@ struct pb_page_row {
     _Atomic int64_t heartbeat_ns; /* monotonic; written once a second while the loop turns */
     _Atomic uint64_t conns_ended; /* connections that were handed to it and are gone */
     struct pb_page_mark mark;
+    _Atomic uint32_t held[PB_PAGE_LIMITS]; /* of each limit; given back by the supervisor when it dies */
+};
+
+/* How much of something all workers together have now. Its place is found by name and kept for ever. */
+struct pb_page_limit {
+    _Atomic uint64_t name; /* a hash; 0: free */
+    _Atomic uint32_t taken;
+    _Atomic uint64_t waiting; /* bit per row: that worker would take more */
 };
 
 /* A connector that crashed too often. Written by the supervisor alone; `set` last. */
@@ -54,6 +63,7 @@ struct pb_page {
     uint64_t magic;
     uint64_t size;
     _Atomic uint64_t work; /* goes up with each commit that makes a job due: whoever runs jobs looks again */
+    struct pb_page_limit limits[PB_PAGE_LIMITS];
     struct pb_page_out outs[PB_PAGE_OUTS];
     struct pb_page_row rows[PB_PAGE_ROWS];
 };
@@ -63,6 +73,22 @@ struct pb_page *pb_page_make(int *fd, struct pb_err *err);
 /* A worker's: mapped from the inherited descriptor, which may be closed afterwards. NULL with err. */
 struct pb_page *pb_page_map(int fd, struct pb_err *err);
 void pb_page_unmap(struct pb_page *page); /* NULL is fine */
+
+/* A worker has died: what it held is given back, its row is all zero. */
+void pb_page_clear_row(struct pb_page *page, uint32_t row);
+
+/* The limit of that name, the same in every worker. -1: there are too many names. */
+int pb_page_limit(struct pb_page *page, pbay_str name);
+/*
+ * Take one when all together have less than max, and when others wait, no more than a fair share of it. False: not now.
+ * Who dies between the two changes of these leaves one too many to have, never one too few.
+ */
+bool pb_page_take(struct pb_page *page, uint32_t row, int limit, uint32_t max);
+void pb_page_give(struct pb_page *page, uint32_t row, int limit);
+/* This worker would take more, or would not any longer. */
+void pb_page_wait(struct pb_page *page, uint32_t row, int limit, bool waiting);
+/* How many other workers would. */
+uint32_t pb_page_others(const struct pb_page *page, uint32_t row, int limit);
 
 /* Why crashes have put this connector out, or NULL. Borrowed as long as the page. */
 const char *pb_page_out_reason(const struct pb_page *page, pbay_str connector);

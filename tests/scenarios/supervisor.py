@@ -52,6 +52,14 @@ connector = bad
 operation = echo
 params = word:str
 returns = str
+[connector "narrow"]
+plugin = crasher
+[function "single"]
+connector = narrow
+operation = echo
+params = word:str
+returns = str
+in_flight = 1
 [function "steady"]
 connector = calm
 operation = echo
@@ -233,6 +241,46 @@ def kill(g):
     check(max(map(len, errors)) <= 2, True, f"errors of one caller, of {errors}")
 
 
+def limit(g):
+    """in_flight is for all workers together: a call that holds its place half a second keeps the others waiting."""
+    held = [g.connect() for _ in range(4)]
+    for c in held:
+        check(g.call("greet", "kim", 1, on=c), (200, "KIM-1"), "a call")
+    check(g.connections(), [2, 2], "four connections over two workers")
+    answers = []
+    callers = [threading.Thread(target=lambda c=c: answers.append(g.call("single", "hold", on=c))) for c in held]
+    began = time.monotonic()
+    for t in callers:
+        t.start()
+    for t in callers:
+        t.join()
+    took = time.monotonic() - began
+    check(answers, [(200, "hold")] * 4, "calls that wait for each other")
+    check(took >= 2, True, f"four times half a second, one after the other: {took:.2f} s")
+    for c in held:
+        c.close()
+    until("all are gone", lambda: g.connections() == [0, 0])
+    # Who dies gives back what it held.
+    threads = [threading.Thread(target=lambda: answers.append(attempt(g, "single", "hold"))) for _ in range(2)]
+    for t in threads:
+        t.start()
+    until("both are called", lambda: sum(g.connections()) == 2)
+    time.sleep(0.1)
+    for w in g.workers():
+        os.kill(int(w["pid"]), signal.SIGKILL)
+    for t in threads:
+        t.join()
+    until("others serve", lambda: len(g.workers()) == 2)
+    check(g.call("single", "free"), (200, "free"), "a place after its holder died")
+
+
+def attempt(g, *args):
+    try:
+        return g.call(*args)
+    except (OSError, http.client.HTTPException) as e:
+        return repr(e)
+
+
 def reload(g):
     load = Load(4, lambda: sse_connect(g.at["sse"]), sse_greet)
     for i in range(RELOADS):
@@ -334,7 +382,7 @@ def main():
         os.chmod(d, 0o700)
         g = Gateway(d)
         try:
-            for story in spread, kill, reload, bad_reload, crash, drain:
+            for story in spread, kill, limit, reload, bad_reload, crash, drain:
                 story(g)
         except BaseException:
             sys.stderr.writelines(line for line in g.log().splitlines(True) if "msg=call " not in line)
