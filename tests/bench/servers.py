@@ -96,7 +96,7 @@ def write_config(build, endpoint=None):
         path = os.path.join(folder, name + ".ini")
         with open(path, encoding="utf-8") as file:
             text = file.read()
-        text = text.replace("@STATE@", os.path.join(folder, name + ".db")).replace("@ENDPOINT@", endpoint or "127.0.0.1:9")
+        text = text.replace("@ENDPOINT@", endpoint or "127.0.0.1:9")
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
     for root, _, names in os.walk(folder):  # the gateway refuses files that others may write
@@ -107,10 +107,9 @@ def write_config(build, endpoint=None):
 
 
 def start_gateway(config, build, core, name="patchbay"):
-    """The gateway in one foreground process, as `run --workers 0` gives it. The scoring endpoint's credentials are
-    made up: the stand-in checks that a signature is there and right, not whose it is."""
+    """The gateway in one foreground process, its state beside the configuration. The credentials are made up; the
+    scoring endpoint, which gets the same, checks that every request is signed with them."""
     program = os.path.join(build, "patchbay")
-    if not os.path.exists(program):
-        program = os.path.join(build, "host", "app", "patchbay")
+    state = os.path.join(os.path.dirname(config), name + ".state")
     credentials = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "bench-secret"}
-    return Server(name, [program, "run", "--config", config, "--workers", "0"], GATEWAY_FUNCTIONS, core, credentials)
+    return Server(name, [program, "run", "--config", config, "--state", state], GATEWAY_FUNCTIONS, core, credentials)
