@@ -79,6 +79,11 @@ bool pb_utf8_valid(pbay_str s)
             p += 8;
         }
         if (p == end) break;
+        if (s.n >= 8 && end - p < 8) { /* what is left, with some of what was seen */
+            uint64_t w;
+            memcpy(&w, end - 8, 8);
+            if (!(w & UINT64_C(0x8080808080808080))) break;
+        }
         unsigned c = *p;
         if (c < 0x80) {
             p++;

@@ -23,6 +23,14 @@ void pb_fields_free(struct pb_script_field *fields, uint32_t n)
     pb_free(fields);
 }
 
+uint32_t pb_args_taken(lua_State *L, int idx, uint32_t n)
+{
+    lua_Debug ar;
+    lua_pushvalue(L, idx);
+    lua_getinfo(L, ">u", &ar); /* of a function in C: no parameters, but variable arguments */
+    return !ar.isvararg && ar.nparams < n ? ar.nparams : n;
+}
+
 /* ------------------------------------------------------------------------------------------------ any kind
  */
 

@@ -34,6 +34,9 @@ static inline void pb_cell_push(lua_State *L, const pbay_column *col, uint32_t r
     lua_pushlstring(L, s.p, s.n);
 }
 
+/* How many of `n` arguments the function at idx can see: cells that it has no parameter for are not made into values. */
+uint32_t pb_args_taken(lua_State *L, int idx, uint32_t n);
+
 /* Append the value at idx to column c. want: a kind, or PB_KIND_ANY. Raises when it does not fit, unless
  * bad_null. */
 void pb_cell_put(lua_State *L, int idx, struct pbay_builder *b, uint32_t c, uint32_t want, bool bad_null);
@@ -45,6 +48,13 @@ static inline void pb_cell_put_fast(lua_State *L, int idx, struct pbay_builder *
         double v = lua_tonumber(L, idx);
         if (PB_LIKELY(!isnan(v))) {
             pb_put_num(b, c, v);
+            return;
+        }
+    } else if (want == PBAY_STR && lua_type(L, idx) == LUA_TSTRING) {
+        size_t n;
+        const char *p = lua_tolstring(L, idx, &n);
+        if (PB_LIKELY(pb_utf8_valid(pb_str(p, n)))) {
+            pb_put_text(b, c, p, n);
             return;
         }
     }

@@ -8,12 +8,13 @@ static int loop(lua_State *L)
     lua_settop(L, 0);
     r->push(L, r->arg);
     luaL_checkstack(L, (int)(r->in->n_cols + r->n_returns) + 8, "too many columns");
+    uint32_t args = pb_args_taken(L, 1, r->in->n_cols);
     r->started = true;
     for (; r->row < r->in->n_rows; r->row++) {
         lua_pushvalue(L, 1);
-        for (uint32_t c = 0; c < r->in->n_cols; c++)
+        for (uint32_t c = 0; c < args; c++)
             pb_cell_push(L, pbay_batch_col(r->in, c), r->row, r->params && r->params[c].integer);
-        lua_call(L, (int)r->in->n_cols, (int)r->n_returns);
+        lua_call(L, (int)args, (int)r->n_returns);
         for (uint32_t c = 0; c < r->n_returns; c++)
             pb_cell_put_fast(L, (int)c + 2, r->out, c, r->returns[c].kind, r->bad_null);
         lua_settop(L, 1);

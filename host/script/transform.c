@@ -165,10 +165,12 @@ struct run {
     bool started;    /* a row is at hand: an error is its */
 };
 
-static void push_row(lua_State *L, const pbay_batch *b, uint32_t row, const struct pb_script_field *params)
+/* The first n cells of a row. */
+static void push_row(lua_State *L, const pbay_batch *b, uint32_t row, uint32_t n,
+                     const struct pb_script_field *params)
 {
     const char *col = (const char *)b->cols;
-    for (uint32_t c = 0; c < b->n_cols; c++, col += b->col_stride)
+    for (uint32_t c = 0; c < n; c++, col += b->col_stride)
         pb_cell_push(L, (const pbay_column *)(const void *)col, row, params && params[c].integer);
 }
 
@@ -196,14 +198,14 @@ static int before_rows(lua_State *L)
     lua_settop(L, 0);
     luaL_checkstack(L, (int)r->in->n_cols + 8, "too many columns");
     lua_rawgeti(L, LUA_REGISTRYINDEX, t->before);
-    uint32_t want = t->o.raw ? PBAY_STR : PB_KIND_ANY;
+    uint32_t want = t->o.raw ? PBAY_STR : PB_KIND_ANY, args = pb_args_taken(L, 1, r->in->n_cols);
     r->started = true;
     const uint64_t *skip = r->sent->skip;
     for (; r->row < r->in->n_rows; r->row++) {
         if (PB_UNLIKELY(skip != NULL) && (skip[r->row >> 6] >> (r->row & 63u) & 1u)) continue;
         lua_pushvalue(L, 1);
-        push_row(L, r->in, r->row, t->params);
-        lua_call(L, (int)r->in->n_cols, LUA_MULTRET);
+        push_row(L, r->in, r->row, args, t->params);
+        lua_call(L, (int)args, LUA_MULTRET);
         int got = lua_gettop(L) - 1;
         if (got == 0 || (got == 1 && lua_isnil(L, 2))) {
             lua_settop(L, 1);
@@ -376,28 +378,43 @@ static bool next_answer(struct run *r)
     return true;
 }
 
+/* No row failed, was left out or has a null answer: what next_answer looks for is not there. */
+static bool answer_to_all(const struct run *r)
+{
+    if (!r->in || r->sent->n_kept != r->original->n_rows || r->sent->n_failed || r->in->n_row_errors) return false;
+    for (uint32_t c = 0; c < r->in->n_cols; c++)
+        if (pbay_batch_col(r->in, c)->null_bits) return false;
+    return r->in->n_cols > 0;
+}
+
 static int after_rows(lua_State *L)
 {
     struct run *r = lua_touserdata(L, 1);
     struct pb_transform *t = r->t;
     ready(L, t);
     lua_settop(L, 0);
-    uint32_t args = r->original->n_cols + (r->in ? r->in->n_cols : 0);
-    luaL_checkstack(L, (int)args + 8, "too many columns");
+    uint32_t answers = r->in ? r->in->n_cols : 0, originals = r->original->n_cols;
+    luaL_checkstack(L, (int)(answers + originals) + 8, "too many columns");
     lua_rawgeti(L, LUA_REGISTRYINDEX, t->after);
+    if (t->after != LUA_NOREF) {
+        uint32_t args = pb_args_taken(L, 1, answers + originals);
+        if (args < answers) answers = args;
+        originals = args - answers;
+    }
     uint32_t n = t->o.n_returns;
+    bool all = answer_to_all(r);
     r->started = true;
     for (; r->row < r->original->n_rows; r->row++) {
-        if (!next_answer(r)) continue;
+        if (!all && !next_answer(r)) continue;
         if (t->after == LUA_NOREF) {
             pass_row(L, r);
             r->answer++;
             continue;
         }
         lua_pushvalue(L, 1);
-        push_row(L, r->in, r->answer, NULL);
-        push_row(L, r->original, r->row, t->params);
-        lua_call(L, (int)args, LUA_MULTRET);
+        push_row(L, r->in, r->answer, answers, NULL);
+        push_row(L, r->original, r->row, originals, t->params);
+        lua_call(L, (int)(answers + originals), LUA_MULTRET);
         uint32_t got = (uint32_t)(lua_gettop(L) - 1);
         if (!r->out->n_cols) pb_cells_columns(r->out, NULL, 0, got ? got : 1, r->had + r->row);
         if (PB_UNLIKELY(got != r->out->n_cols)) {
