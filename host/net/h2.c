@@ -248,7 +248,8 @@ struct pb_h2 *pb_h2_server_new(const struct pb_h2_options *options, const struct
     if (h2->conn_window < h2->stream_window) h2->conn_window = h2->stream_window;
     nghttp2_session_callbacks *callbacks = make_callbacks();
     nghttp2_option *option = make_options(h2);
-    if (nghttp2_session_server_new2(&h2->session, callbacks, h2, option)) pb_fatal("nghttp2: out of memory");
+    nghttp2_mem mem = pb__h2_mem(&h2->heap);
+    if (nghttp2_session_server_new3(&h2->session, callbacks, h2, option, &mem)) pb_fatal("nghttp2: out of memory");
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     const nghttp2_settings_entry settings[] = {
@@ -273,6 +274,7 @@ void pb_h2_free(struct pb_h2 *h2)
         h2->ops->close(s, NGHTTP2_CANCEL);
     }
     nghttp2_session_del(h2->session);
+    pb_heap_free(&h2->heap);
     while (h2->n_bufs) pb_buf_free(&h2->bufs[--h2->n_bufs]);
     pb_free(h2->bufs);
     while (h2->chunks) {

@@ -4,10 +4,12 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "base/heap.h"
 #include "net/h2.h"
 
 struct pb_h2 {
     nghttp2_session *session;
+    struct pb_heap heap; /* of the session */
     const struct pb_h2_ops *ops;
     void *user;
     uint32_t max_streams, stream_window, conn_window, max_header;
@@ -21,6 +23,8 @@ struct pb_h2 {
     char why[160]; /* nghttp2's last complaint */
 };
 
+/* For a session that lives as long as heap. */
+nghttp2_mem pb__h2_mem(struct pb_heap *heap);
 void pb__h2_put_field(struct pb_buf *text, struct pb_h2_field **fields, uint32_t *n, uint32_t *cap,
                       pbay_str name, pbay_str value);
 /* Move n bytes of the stream's output to out. */

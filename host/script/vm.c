@@ -15,19 +15,20 @@ const char pb_fail_key;
 static void *count_alloc(void *ud, void *p, size_t osize, size_t nsize)
 {
     struct pb_vm *vm = ud;
-    if (!p) osize = 0; /* then it is the kind of object, not a size */
-    if (nsize == 0) {
+    if (!nsize) {
+        if (!p) return NULL;
         vm->used -= osize;
-        if (p) pb_heap_realloc(&vm->heap, p, osize, 0);
+        pb_heap_put(&vm->heap, p, osize);
         return NULL;
     }
-    if (nsize > osize && vm->used + (nsize - osize) > vm->o.memory_cap) {
+    if (!p) osize = 0; /* then it is the kind of object, not a size */
+    size_t used = vm->used - osize + nsize;
+    if (PB_UNLIKELY(used > vm->o.memory_cap) && nsize > osize) {
         vm->hit_cap = true;
         return NULL;
     }
-    void *q = pb_heap_realloc(&vm->heap, p, osize, nsize);
-    if (!q) return NULL;
-    vm->used = vm->used - osize + nsize;
+    void *q = p ? pb_heap_realloc(&vm->heap, p, osize, nsize) : pb_heap_get(&vm->heap, nsize);
+    if (PB_LIKELY(q != NULL)) vm->used = used;
     return q;
 }
 

@@ -13,7 +13,7 @@
 #include <lualib.h>
 
 #include "base/map.h"
-#include "script/heap.h"
+#include "base/heap.h"
 #include "script/vm.h"
 #include "script/watchdog.h"
 
