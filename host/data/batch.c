@@ -21,7 +21,8 @@ enum { FIRST_CELLS = 16, FIRST_TEXT = 256 };
 #define POOLED 1
 #endif
 
-enum { POOL_MAX = 64 };
+/* A turn of the loop may have a call of every stream at hand, each with a few builders. */
+enum { POOL_MAX = 1024 };
 static _Thread_local struct {
     struct pbay_builder *free[POOL_MAX];
     size_t held[POOL_MAX];

@@ -8,7 +8,7 @@
 #include "endpoints/qlik_script.h"
 #include "endpoints/sse_reply.h"
 
-enum { SSE_MAGIC = 0x53534543 };
+enum { SSE_MAGIC = 0x53534543, HEADER_KEEP = 16 * 1024 };
 
 struct pb_sse {
     struct pb_loop *loop;
@@ -16,6 +16,7 @@ struct pb_sse {
     struct pb_flow *flow;
     struct pb_script_method *script;
     struct pb_buf capabilities; /* encoded once */
+    struct pb_buf header;       /* scratch: a decoded -bin header */
     struct sse_call *free_calls;
 };
 
@@ -130,15 +131,16 @@ static const struct pb_flow_sink sink = {on_rows, on_describe, on_consumed, on_d
 static int read_headers(struct sse_call *c, struct pb_flow_request *req, struct pb_err *err)
 {
     struct pb_sse *sse = c->sse;
-    struct pb_buf raw = {0};
+    struct pb_buf *raw = &sse->header;
+    raw->n = 0;
     struct pb_sse_call fh;
     struct pb_sse_common ch = {0};
-    int there = pb_grpc_metadata_bin(c->grpc, "qlik-functionrequestheader-bin", &raw, err);
+    int there = pb_grpc_metadata_bin(c->grpc, "qlik-functionrequestheader-bin", raw, err);
     int rc = there < 0 ? -1 : 0;
     if (there == 0)
         rc = pb_fail(err, PBAY_INVALID_ARGUMENT,
                      "the header qlik-functionrequestheader-bin is missing: it says which function is called");
-    if (!rc && pb_sse_read_call(pb_buf_view(&raw), &fh, &c->arena, err))
+    if (!rc && pb_sse_read_call(pb_buf_view(raw), &fh, &c->arena, err))
         rc = pb_fail_in(err, "header qlik-functionrequestheader-bin");
     if (!rc) {
         c->fn = pb_catalog_id(sse->catalog, fh.function_id);
@@ -153,11 +155,11 @@ static int read_headers(struct sse_call *c, struct pb_flow_request *req, struct 
         }
     }
     /* Who calls is worth knowing, not worth failing for. */
-    raw.n = 0;
+    raw->n = 0;
     struct pb_err ignored;
-    if (!rc && pb_grpc_metadata_bin(c->grpc, "qlik-commonrequestheader-bin", &raw, &ignored) > 0)
-        if (pb_sse_read_common(pb_buf_view(&raw), &ch, &c->arena, &ignored)) ch = (struct pb_sse_common){0};
-    pb_buf_free(&raw);
+    if (!rc && pb_grpc_metadata_bin(c->grpc, "qlik-commonrequestheader-bin", raw, &ignored) > 0)
+        if (pb_sse_read_common(pb_buf_view(raw), &ch, &c->arena, &ignored)) ch = (struct pb_sse_common){0};
+    pb_buf_reset(raw, HEADER_KEEP);
     if (rc) return -1;
     req->fn = c->fn;
     req->identity = (pbay_identity){.struct_size = sizeof(pbay_identity),
@@ -175,12 +177,14 @@ static void execute_opened(struct pb_grpc_call *grpc, void *user)
 {
     struct pb_sse *sse = user;
     struct sse_call *c = sse->free_calls;
-    struct pb_arena arena = {0};
-    if (c) {
-        sse->free_calls = c->next_free;
-        arena = c->arena;
-    } else c = pb_alloc(sizeof *c);
-    *c = (struct sse_call){.magic = SSE_MAGIC, .sse = sse, .grpc = grpc, .arena = arena};
+    if (c) sse->free_calls = c->next_free;
+    else c = pb_zalloc(sizeof *c);
+    c->magic = SSE_MAGIC;
+    c->sse = sse;
+    c->grpc = grpc;
+    c->flow = NULL;
+    c->fn = NULL;
+    c->rows_out = 0;
     c->give_up = pb_defer_make(give_up, c);
     pb_grpc_set_user(grpc, c);
     struct pb_flow_request req = {.sink = &sink, .user = c};
@@ -268,6 +272,7 @@ void pb_sse_free(struct pb_sse *sse)
         pb_free(c);
     }
     pb_buf_free(&sse->capabilities);
+    pb_buf_free(&sse->header);
     pb_free(sse->script);
     pb_free(sse);
 }

@@ -182,14 +182,14 @@ static void count_call(const struct pb_flow_call *call, int32_t code)
     const struct pb_function_counters *c = call->fn->counters;
     const struct pb_flow_stats *s = &call->stats;
     struct pb_metrics *m = c->metrics;
-    pb_metric_add(m, c->in_flight, -1);
-    pb_metric_add(m, c->by_code[code >= 0 && code < PB_CODES ? code : PBAY_UNKNOWN], 1);
-    pb_histogram_add(m, &c->latency, s->ns);
-    if (s->rows_in) pb_metric_add(m, c->rows_in, (int64_t)s->rows_in);
-    if (s->rows_out) pb_metric_add(m, c->rows_out, (int64_t)s->rows_out);
-    if (s->batches) pb_metric_add(m, c->batches, s->batches);
-    if (s->repeats) pb_metric_add(m, c->repeats, s->repeats);
-    if (s->nulled) pb_metric_add(m, c->nulled, s->nulled);
+    pb_metric_add_own(m, c->in_flight, -1);
+    pb_metric_add_own(m, c->by_code[code >= 0 && code < PB_CODES ? code : PBAY_UNKNOWN], 1);
+    pb_histogram_add_own(m, &c->latency, s->ns);
+    if (s->rows_in) pb_metric_add_own(m, c->rows_in, (int64_t)s->rows_in);
+    if (s->rows_out) pb_metric_add_own(m, c->rows_out, (int64_t)s->rows_out);
+    if (s->batches) pb_metric_add_own(m, c->batches, s->batches);
+    if (s->repeats) pb_metric_add_own(m, c->repeats, s->repeats);
+    if (s->nulled) pb_metric_add_own(m, c->nulled, s->nulled);
 }
 
 /* Count, log, and (unless the caller has gone) tell. The call may be freed on return. */
@@ -399,7 +399,7 @@ struct pb_flow_call *pb_flow_open(struct pb_flow *flow, const struct pb_flow_req
     else call = pb_alloc(sizeof *call);
     *call = (struct pb_flow_call){.magic = PB_CALL_MAGIC, .flow = flow, .fn = request->fn, .req = *request};
     flow->live++;
-    call->opened_ns = pb_mono_ns();
+    call->opened_ns = pb_loop_now(flow->loop);
     if (!call->req.cut_bytes) call->req.cut_bytes = CUT_BYTES;
     call->script = (struct pb_script_ctx){.user = request->identity.user,
                                           .app = request->identity.app,
@@ -408,7 +408,7 @@ struct pb_flow_call *pb_flow_open(struct pb_flow *flow, const struct pb_flow_req
     call->waiter.turn = lane_turn;
     call->pump_later = pb_defer_make(pump_now, call);
     const struct pb_function *fn = call->fn;
-    pb_metric_add(fn->counters->metrics, fn->counters->in_flight, 1);
+    pb_metric_add_own(fn->counters->metrics, fn->counters->in_flight, 1);
     int64_t due = request->deadline_ns;
     if (fn->call_timeout_ms && due > call->opened_ns + fn->call_timeout_ms * PB_MS)
         due = call->opened_ns + fn->call_timeout_ms * PB_MS;

@@ -11,11 +11,14 @@
 #include "base/mem.h"
 #include "plugin/flatten.h"
 
-enum { POOL_MAX = 1024 };
+enum { POOL_MAX = 1024, CONTEXT_SMALL = 512 };
 
 _Thread_local struct pb_handles pb_op_calls;
 static _Thread_local struct pb_op_call *pool;
 static _Thread_local uint32_t n_pool;
+/* Contexts of CONTEXT_SMALL bytes, linked by their first word. */
+static _Thread_local void **contexts;
+static _Thread_local uint32_t n_contexts;
 
 /* ------------------------------------------------------------------------------------------------ binding */
 
@@ -139,7 +142,14 @@ struct pb_op_context *pb_op_context_new(const struct pb_op_context_info *info)
     const pbay_str from[] = {id->user, id->app, id->principal, id->source, info->traceparent};
     size_t n = 0;
     for (size_t i = 0; i < PB_COUNTOF(from); i++) n += from[i].n;
-    struct pb_op_context *ctx = pb_alloc(sizeof *ctx + n);
+    struct pb_op_context *ctx;
+    bool small = sizeof *ctx + n <= CONTEXT_SMALL;
+    if (small && contexts) {
+        ctx = (void *)contexts;
+        contexts = *contexts;
+        n_contexts--;
+    } else ctx = pb_alloc(small ? CONTEXT_SMALL : sizeof *ctx + n);
+    ctx->small = small;
     ctx->refs = 1;
     ctx->deadline_ns = info->deadline_ns;
     ctx->options = info->options;
@@ -163,7 +173,15 @@ struct pb_op_context *pb_op_context_ref(struct pb_op_context *ctx)
 
 void pb_op_context_unref(struct pb_op_context *ctx)
 {
-    if (ctx && !--ctx->refs) pb_free(ctx);
+    if (!ctx || --ctx->refs) return;
+    if (!ctx->small || n_contexts == POOL_MAX) {
+        pb_free(ctx);
+        return;
+    }
+    void **free_context = (void **)(void *)ctx;
+    *free_context = contexts;
+    contexts = free_context;
+    n_contexts++;
 }
 
 /* ------------------------------------------------------------------------------------------------ life of a
@@ -295,6 +313,12 @@ void pb_op_pool_free(void)
         pb_free(call);
     }
     n_pool = 0;
+    while (contexts) {
+        void **c = contexts;
+        contexts = *c;
+        pb_free(c);
+    }
+    n_contexts = 0;
     if (!pb_op_calls.live) pb_handles_free(&pb_op_calls);
 }
 

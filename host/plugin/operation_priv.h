@@ -34,6 +34,7 @@ struct pb_op {
 
 struct pb_op_context {
     uint32_t refs;
+    bool small; /* of the pool */
     int64_t deadline_ns;
     const struct pbay_config *options;
     pbay_identity identity;
