@@ -2,6 +2,7 @@
 #include "base/buf.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "base/check.h"
@@ -60,11 +61,22 @@ static size_t char_at(pbay_str s, size_t i)
     return 0;
 }
 
+static bool as_is(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 void pb_buf_json(struct pb_buf *b, pbay_str s)
 {
     static const char hex[] = "0123456789abcdef";
     pb_buf_ch(b, '"');
     for (size_t i = 0; i < s.n;) {
+        size_t from = i;
+        while (i < s.n && as_is((unsigned char)s.p[i])) i++;
+        if (i > from) {
+            pb_buf_add(b, s.p + from, i - from);
+            continue;
+        }
         unsigned char c = (unsigned char)s.p[i];
         if (c >= 0x80) {
             size_t k = char_at(s, i);
@@ -80,11 +92,10 @@ void pb_buf_json(struct pb_buf *b, pbay_str s)
         case '\n': pb_buf_c(b, "\\n"); break;
         case '\r': pb_buf_c(b, "\\r"); break;
         case '\t': pb_buf_c(b, "\\t"); break;
-        default:
-            if (c < 0x20 || c == 0x7f) {
-                const char esc[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-                pb_buf_add(b, esc, 6);
-            } else pb_buf_ch(b, (char)c);
+        default: {
+            const char esc[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+            pb_buf_add(b, esc, 6);
+        }
         }
     }
     pb_buf_ch(b, '"');

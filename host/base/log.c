@@ -30,7 +30,7 @@ static _Thread_local char stamp[PB_TIME_MAX];
 static struct room_level *room_of(const char *name)
 {
     for (size_t i = 0; i < ROOMS && rooms[i].name; i++)
-        if (rooms[i].name == name || strcmp(rooms[i].name, name) == 0) return &rooms[i];
+        if (rooms[i].name == name || (rooms[i].name[0] == name[0] && strcmp(rooms[i].name, name) == 0)) return &rooms[i];
     return NULL;
 }
 
@@ -125,6 +125,12 @@ static void add_value(const struct pb_field *f)
     }
 }
 
+/* A name of a few letters: its end is found on the way. */
+static void add_name(const char *name)
+{
+    while (*name) pb_buf_ch(&line, *name++);
+}
+
 void pb_log_write(enum pb_log_level level, const char *room, const char *message, const struct pb_field *fields,
                   size_t n)
 {
@@ -137,9 +143,9 @@ void pb_log_write(enum pb_log_level level, const char *room, const char *message
     pb_buf_c(&line, json ? "{\"time\":\"" : "time=");
     pb_buf_add(&line, stamp, 24);
     pb_buf_c(&line, json ? "\",\"level\":\"" : " level=");
-    pb_buf_c(&line, pb_log_level_name(level));
+    add_name(pb_log_level_name(level));
     pb_buf_c(&line, json ? "\",\"room\":\"" : " room=");
-    pb_buf_c(&line, room);
+    add_name(room);
     pb_buf_c(&line, json ? "\",\"msg\":" : " msg=");
     struct pb_field m = PB_S("msg", message);
     add_value(&m);
@@ -151,7 +157,7 @@ void pb_log_write(enum pb_log_level level, const char *room, const char *message
             pb_buf_c(&line, "\":");
         } else {
             pb_buf_ch(&line, ' ');
-            pb_buf_c(&line, fields[i].name);
+            add_name(fields[i].name);
             pb_buf_ch(&line, '=');
         }
         add_value(&fields[i]);

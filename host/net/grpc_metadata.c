@@ -5,13 +5,24 @@
 
 #include <string.h>
 
-static int sextet(unsigned char c)
-{
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
+static const char abc[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+enum { NO_SEXTET = 0x80 };
+
+#define TIMES_16(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
+#define NONE_16     TIMES_16(NO_SEXTET)
+/* The inverse of abc. */
+static const unsigned char sextets[256] = {
+    NONE_16, NONE_16,
+    /* clang-format off */
+    128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128,  62, 128, 128, 128,  63,
+     52,  53,  54,  55,  56,  57,  58,  59,  60,  61, 128, 128, 128, 128, 128, 128,
+    128,   0,   1,   2,   3,   4,   5,   6,   7,   8,   9,  10,  11,  12,  13,  14,
+     15,  16,  17,  18,  19,  20,  21,  22,  23,  24,  25, 128, 128, 128, 128, 128,
+    128,  26,  27,  28,  29,  30,  31,  32,  33,  34,  35,  36,  37,  38,  39,  40,
+     41,  42,  43,  44,  45,  46,  47,  48,  49,  50,  51, 128, 128, 128, 128, 128,
+    /* clang-format on */
+    NONE_16, NONE_16, NONE_16, NONE_16, NONE_16, NONE_16, NONE_16, NONE_16};
 
 bool pb_grpc_base64_decode(pbay_str in, struct pb_buf *out)
 {
@@ -19,18 +30,22 @@ bool pb_grpc_base64_decode(pbay_str in, struct pb_buf *out)
     if (n && n % 4 == 0 && in.p[n - 1] == '=') n -= in.p[n - 2] == '=' ? 2 : 1;
     if (n % 4 == 1) return false;
     char *at = pb_buf_room(out, n / 4 * 3 + 3), *start = at;
-    uint32_t word = 0;
+    const unsigned char *p = (const unsigned char *)in.p;
+    uint32_t word = 0, bad = 0;
     size_t i = 0;
-    for (; i < n; i++) {
-        int v = sextet((unsigned char)in.p[i]);
-        if (v < 0) return false;
-        word = word << 6 | (uint32_t)v;
-        if (i % 4 == 3) {
-            *at++ = (char)(word >> 16);
-            *at++ = (char)(word >> 8);
-            *at++ = (char)word;
-        }
+    for (; i + 4 <= n; i += 4) {
+        uint32_t a = sextets[p[i]], b = sextets[p[i + 1]], c = sextets[p[i + 2]], d = sextets[p[i + 3]];
+        bad |= a | b | c | d;
+        word = a << 18 | b << 12 | c << 6 | d;
+        *at++ = (char)(word >> 16);
+        *at++ = (char)(word >> 8);
+        *at++ = (char)word;
     }
+    for (; i < n; i++) {
+        bad |= sextets[p[i]];
+        word = word << 6 | sextets[p[i]];
+    }
+    if (bad & NO_SEXTET) return false;
     /* Bits beyond the last byte are not looked at: senders exist that leave them set. */
     if (n % 4 == 2) {
         *at++ = (char)(word >> 4);
@@ -44,7 +59,6 @@ bool pb_grpc_base64_decode(pbay_str in, struct pb_buf *out)
 
 void pb_grpc_base64_encode(pbay_str in, struct pb_buf *out)
 {
-    static const char abc[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     char *at = pb_buf_room(out, in.n / 3 * 4 + 4), *start = at;
     const unsigned char *p = (const unsigned char *)in.p;
     size_t i = 0;
