@@ -8,7 +8,7 @@ return {
   before = number,
   after = function(score, id)
     local x = number(id)
-    local want = 1 / (1 + math.exp(0.25 - 1.5 * x / (50 + x))) -- sdk/examples/local_endpoint, score.c
+    local want = 1 / (1 + math.exp(0.2 - 1.2 * (math.log(1 + x, 10) - 1.6))) -- sdk/examples/local_endpoint/score.c
     return math.abs(score - want) < 1e-6 and id or "wrong score"
   end,
 }
