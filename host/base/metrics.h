@@ -71,13 +71,25 @@ static inline int64_t pb_metric_get(const struct pb_metrics *m, uint32_t slot)
     return atomic_load_explicit(&m->slots[slot], memory_order_relaxed);
 }
 
+static inline uint32_t pb_histogram_bucket(const struct pb_histogram *h, int64_t value)
+{
+    uint32_t i = 0;
+    while (i < h->n && value > h->bounds[i]) i++;
+    return h->first + i;
+}
+
+static inline void pb_histogram_add(struct pb_metrics *m, const struct pb_histogram *h, int64_t value)
+{
+    if (!h->first) return;
+    pb_metric_add(m, pb_histogram_bucket(h, value), 1);
+    pb_metric_add(m, h->first + h->n + 1, value);
+}
+
 /* The caller's thread alone changes h. */
 static inline void pb_histogram_add_own(struct pb_metrics *m, const struct pb_histogram *h, int64_t value)
 {
     if (!h->first) return;
-    uint32_t i = 0;
-    while (i < h->n && value > h->bounds[i]) i++;
-    pb_metric_add_own(m, h->first + i, 1);
+    pb_metric_add_own(m, pb_histogram_bucket(h, value), 1);
     pb_metric_add_own(m, h->first + h->n + 1, value);
 }
 
