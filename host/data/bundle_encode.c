@@ -142,8 +142,15 @@ static uint32_t put_rows(struct message *m, uint32_t from, uint32_t end, uint32_
         char *first = pb_buf_room(m->out, room), *p = first;
         bool full = false;
         for (; row < stop; row++) {
-            size_t now = before + (size_t)(p - first);
-            size_t size = row_size(m->cols, m->n_cols, row), whole = 1 + pb_wire_varint_size(size) + size;
+            size_t now = before + (size_t)(p - first), size, whole, text = 0, dual = 0;
+            uint64_t num = 0;
+            if (PB_LIKELY(m->n_cols == 1)) { /* what most functions answer: its cell is looked at once */
+                dual = dual_size(m->cols, row, &num, &text);
+                size = 1 + pb_wire_varint_size(dual) + dual;
+            } else {
+                size = row_size(m->cols, m->n_cols, row);
+            }
+            whole = 1 + pb_wire_varint_size(size) + size;
             full = now > m->soft_max || whole > m->hard_max - now;
             if (PB_UNLIKELY(full)) {
                 if (now) break;
@@ -151,7 +158,13 @@ static uint32_t put_rows(struct message *m, uint32_t from, uint32_t end, uint32_
                         base + row + 1, whole, m->hard_max);
                 return PB_BUNDLE_FAILED;
             }
-            p = put_row(p, m->cols, m->n_cols, row, size);
+            if (PB_LIKELY(m->n_cols == 1)) {
+                *p++ = TAG_ROW;
+                p = pb_wire_put_varint(p, size);
+                p = put_dual(p, m->cols, row, dual, num, text);
+            } else {
+                p = put_row(p, m->cols, m->n_cols, row, size);
+            }
         }
         m->out->n += (size_t)(p - first);
         if (full) break;
