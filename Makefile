@@ -3,7 +3,7 @@
 #   make run     builds and starts the demo (RUN_ONCE=1: ends after its summary)
 #   make test    all tests: sanitizers, optimised build, flattened ABI; the last lines are ctest's count
 #   make soak    the scenarios again and again, for SOAK_MINUTES (10)
-#   make bench   side by side with other servers; minutes of full load
+#   make bench   side by side with other servers; minutes of full load (BENCH_ARGS: see tests/bench/run_sse.py --help)
 #   make format, make lint
 # run, test, soak and bench install what is missing (.ci/deps: apt as root or with sudo, npm) and say so.
 
@@ -56,7 +56,7 @@ bench:
 	@.ci/deps build bench
 	@cmake -B build-bench -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPATCHBAY_BENCH=ON -DPATCHBAY_TESTS=OFF > /dev/null
 	@cmake --build build-bench -j $(JOBS)
-	@PATCHBAY_BUILD=$(CURDIR)/build-bench exec tests/bench/run
+	@PATCHBAY_BUILD=$(CURDIR)/build-bench exec tests/bench/run $(BENCH_ARGS)
 
 format:
 	@.ci/deps lint

@@ -118,6 +118,13 @@ static void cancel_all(struct run *r, unsigned *reconnects)
     }
 }
 
+/* Half a second in which the server may take connections and put things away. */
+static void settle(struct run *r)
+{
+    uint64_t until = measure_now_ns() + 500000000u;
+    while (load_turn(&r->load, 50) && measure_now_ns() < until) continue;
+}
+
 int mode_cancel(const struct load_options *opt)
 {
     struct run r = {0};
@@ -130,11 +137,12 @@ int mode_cancel(const struct load_options *opt)
     for (unsigned i = 0; i < opt->streams; i++)
         r.all[i] = (struct victim){.call = {.ops = &victim_ops}, .run = &r};
 
+    settle(&r);
     int fds = measure_fds(opt->pid);
     uint64_t rss = measure_rss_kib(opt->pid), t0 = measure_now_ns();
     cancel_all(&r, &reconnects);
     double took = (double)(measure_now_ns() - t0) / 1e9;
-    while (load_turn(&r.load, 50) && measure_now_ns() - t0 < (uint64_t)(took * 1e9) + 500000000u) continue;
+    settle(&r);
     uint64_t rss_after = measure_rss_kib(opt->pid);
     int fds_after = measure_fds(opt->pid);
     bool whole = r.cancelled + r.answered >= opt->count;
