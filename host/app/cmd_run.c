@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `patchbay run`, the workers that it starts, and `patchbay reload`. */
-#include <signal.h>
-#include <stdio.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -24,6 +23,14 @@ static void raise_limits(void)
     if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur >= r.rlim_max) return;
     r.rlim_cur = r.rlim_max;
     setrlimit(RLIMIT_NOFILE, &r);
+}
+
+/* As many as there are processors for us, at most 4: more share too little. */
+static int64_t automatic(void)
+{
+    cpu_set_t set;
+    int64_t n = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+    return n < 1 ? 1 : n > 4 ? 4 : n;
 }
 
 static int supervise(const struct pb_args *a, unsigned workers)
@@ -55,8 +62,9 @@ static int run(int argc, char **argv)
     if (rc >= 0) return rc;
     const char *given = pb_args_get(a, "workers");
     int64_t workers = 0;
-    if (given && (!pb_parse_i64(pb_str_c(given), &workers) || workers < 0 || workers > PB_PAGE_WORKERS))
-        return pb_cli_usage(&pb_verb_run, "--workers %s: a number from 0 to %d", given, PB_PAGE_WORKERS);
+    if (given && strcmp(given, "auto") == 0) workers = automatic();
+    else if (given && (!pb_parse_i64(pb_str_c(given), &workers) || workers < 0 || workers > PB_PAGE_WORKERS))
+        return pb_cli_usage(&pb_verb_run, "--workers %s: auto, or a number from 0 to %d", given, PB_PAGE_WORKERS);
     raise_limits();
     if (workers) return supervise(a, (unsigned)workers);
     struct pb_site *site = pb_args_site(a);
@@ -70,7 +78,7 @@ static int run(int argc, char **argv)
 
 static const struct pb_cli_option run_options[] = {
     PB_OPTION_CONFIG, PB_OPTION_STATE,
-    {"workers", 'w', "N", "worker processes below a supervisor; 0: all in this one process"}};
+    {"workers", 'w', "N", "worker processes below a supervisor; auto: one per processor, at most 4; 0 unless given: none"}};
 const struct pb_cli_verb pb_verb_run = {
     .name = "run",
     .summary = "Serve until SIGTERM or Ctrl-C, then let calls in flight end.",

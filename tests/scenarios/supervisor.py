@@ -353,7 +353,7 @@ def systemd(folder):
         manager.bind(os.path.join(folder, "notify"))
         manager.settimeout(PATIENCE)
         where = "127.0.0.1:%d" % listening.getsockname()[1]
-        g = Gateway(folder, 1, where, {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "http",
+        g = Gateway(folder, "auto", where, {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "http",
                                        "NOTIFY_SOCKET": os.path.join(folder, "notify"), "WATCHDOG_USEC": "400000"},
                     preexec_fn=lambda: os.dup2(listening.fileno(), 3), pass_fds=(3,))
         try:
