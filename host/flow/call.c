@@ -74,7 +74,8 @@ static void seal(struct pb_flow_call *call, bool all)
     uint32_t n = in ? pb_builder_rows(in) : 0;
     if (!n) return;
     const struct pb_function *fn = call->fn;
-    uint32_t rest = all || fn->shape != PBAY_SHAPE_MAP ? 0 : n % fn->max_rows;
+    /* Rows of a function that takes nothing have no cells to copy: all of them go. */
+    uint32_t rest = all || fn->shape != PBAY_SHAPE_MAP || !fn->n_params ? 0 : n % fn->max_rows;
     struct pb_err err;
     const pbay_batch *batch = pb_builder_seal(in, &err);
     if (!batch) {

@@ -58,7 +58,7 @@ static void to_json(const pbay_column *src, uint32_t i, struct pbay_builder *out
 }
 
 int pb_convert(const pbay_column *src, uint32_t n, struct pbay_builder *out, uint32_t c, enum pb_bad on_bad,
-               uint64_t first_row, struct pb_err *err)
+               uint64_t first_row, const uint32_t *rows, struct pb_err *err)
 {
     uint32_t want = out->cols[c].kind;
     if (want == src->kind) {
@@ -78,7 +78,7 @@ int pb_convert(const pbay_column *src, uint32_t n, struct pbay_builder *out, uin
         case PBAY_NUM:
             if (cell_num(src, i, &v)) pb_put_num(out, c, v);
             else if (on_bad == PB_BAD_NULL || !pbay_cell_text(src, i).n) pb_put_null(out, c);
-            else rc = bad(first_row + i + 1, pbay_cell_text(src, i), src, err);
+            else rc = bad(first_row + (rows ? rows[i] : i) + 1, pbay_cell_text(src, i), src, err);
             break;
         case PBAY_STR:
             if (src->kind == PBAY_NUM) put_num_as_text(out, c, src->num[i]);

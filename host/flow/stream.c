@@ -65,7 +65,7 @@ static int put(struct pb_stream *s, struct pbay_builder *out, struct pb_err *err
         for (uint32_t c = 0; c < b->n_cols; c++)
             pb_builder_column(converted, fn->returns[c].name, fn->returns[c].kind);
         for (uint32_t c = 0; c < b->n_cols && !rc; c++)
-            rc = pb_convert(pbay_batch_col(b, c), b->n_rows, converted, c, fn->on_bad, s->call->stats.rows_out, err);
+            rc = pb_convert(pbay_batch_col(b, c), b->n_rows, converted, c, fn->on_bad, s->call->stats.rows_out, NULL, err);
         if (!rc) b = pb_builder_seal(converted, err);
         if (!b) rc = -1;
     }
@@ -81,9 +81,12 @@ static int put(struct pb_stream *s, struct pbay_builder *out, struct pb_err *err
 static int lua_emit(void *user, struct pbay_builder *rows)
 {
     struct pb_stream *s = user;
-    if (s->call) return put(s, rows, &s->sink_err);
-    pb_builder_unref(rows);
-    return -1;
+    if (!s->call) {
+        pb_builder_unref(rows);
+        return -1;
+    }
+    int rc = put(s, rows, &s->sink_err);
+    return s->call ? rc : -1; /* a row's own error ends the call at once */
 }
 
 /* The script has returned. True: the call is over. */
@@ -184,7 +187,7 @@ void pb__stream_abandon(struct pb_flow_call *call)
     struct pb_stream *s = call->stream;
     call->stream = NULL;
     s->call = NULL;
-    pb_slice_drop(&s->slice);
+    if (!s->in_lua) pb_slice_drop(&s->slice); /* a script that emitted a failure still reads it */
     if (s->op_call) pb_op_cancel(s->op_call); /* its completion frees the stream */
     else if (!s->in_lua) stream_free(s);
 }

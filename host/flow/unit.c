@@ -236,6 +236,15 @@ static int append_answer(struct pb_unit *u, const pbay_batch *got, struct pb_err
     return 0;
 }
 
+/* on_bad = null: a row that the backend answered with something bad is a null and no error. */
+static void forgive_bad(struct pbay_builder *out)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < out->n_row_errors; i++)
+        if (out->row_errors[i].code != PBAY_INVALID_ARGUMENT) out->row_errors[n++] = out->row_errors[i];
+    out->n_row_errors = n;
+}
+
 /* The answer of a part joins those before it. Takes answer->out. */
 static int take_answer(struct pb_unit *u, struct pb_op_answer *answer, struct pb_err *err)
 {
@@ -249,8 +258,12 @@ static int take_answer(struct pb_unit *u, struct pb_op_answer *answer, struct pb
                      PB_FMT(u->fn->name), got->n_cols ? got->n_rows : 0, u->size);
     else if (!u->answer && u->size == u->send->n_rows) {
         u->answer = out;
+        if (u->fn->on_bad == PB_BAD_NULL) forgive_bad(out);
         return 0;
-    } else rc = append_answer(u, got, err);
+    } else {
+        rc = append_answer(u, got, err);
+        if (!rc && u->fn->on_bad == PB_BAD_NULL) forgive_bad(u->answer);
+    }
     pb_builder_unref(out);
     return rc;
 }
@@ -339,6 +352,12 @@ static struct pbay_builder *convert_all(struct pb_unit *u, struct pbay_builder *
                                         struct pb_err *err)
 {
     const pbay_batch *in = pb_builder_seal(b, err);
+    if (in && in->n_cols != n) {
+        pb_fail(err, PBAY_DATA_LOSS, "function %.*s: the answer has %u columns, %u are declared", PB_FMT(u->fn->name),
+                in->n_cols, n);
+        in = NULL;
+    }
+    if (!in) pb_builder_unref(b);
     if (!in || same_kinds(in, want, n)) return in ? b : NULL;
     struct pbay_builder *out = pb_builder_get();
     for (uint32_t c = 0; c < in->n_cols; c++) {
@@ -346,7 +365,7 @@ static struct pbay_builder *convert_all(struct pb_unit *u, struct pbay_builder *
         pb_builder_column(out, p->name.n && c < n ? p->name : pbay_batch_col(in, c)->name, p->kind);
     }
     for (uint32_t c = 0; c < in->n_cols; c++) {
-        if (pb_convert(pbay_batch_col(in, c), in->n_rows, out, c, u->fn->on_bad, u->first_row, err)) {
+        if (pb_convert(pbay_batch_col(in, c), in->n_rows, out, c, u->fn->on_bad, u->first_row, u->picked ? u->sent.kept : NULL, err)) {
             pb_builder_unref(out);
             pb_builder_unref(b);
             return NULL;

@@ -23,7 +23,7 @@
 
 /* ------------------------------------------------------------------------------------------------ the plugin */
 
-enum mode { NOW, LATER, REVERSED, SPLIT, FLAKY, FEW, MANY, NEVER, REFUSE, BROKEN, N_MODES };
+enum mode { NOW, LATER, REVERSED, SPLIT, FLAKY, FEW, MANY, NEVER, REFUSE, BROKEN, BARE, BAD2, N_MODES };
 
 struct held {
     pbay_call call;
@@ -148,6 +148,29 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
         P.at_once--;
         P.call->complete(call, &r, NULL);
         return PBAY_OK;
+    case BARE: {
+        P.at_once--;
+        pbay_builder *b = P.batch->create(P.host);
+        uint32_t c = P.batch->add_column(b, (pbay_str){NULL, 0}, PBAY_STR);
+        for (uint32_t i = 0; i < in->n_rows; i++) P.batch->text(b, c, (pbay_str){"y", 1});
+        P.call->complete(call, &r, b);
+        return PBAY_OK;
+    }
+    case BAD2: {
+        P.at_once--;
+        pbay_builder *b = P.batch->create(P.host);
+        uint32_t c = P.batch->add_column(b, (pbay_str){NULL, 0}, PBAY_STR);
+        for (uint32_t i = 0; i < in->n_rows; i++) {
+            pbay_str s = pbay_cell_text(pbay_batch_col(in, 0), i);
+            char text[64];
+            int n = snprintf(text, sizeof text, "%.*s%.*s", (int)s.n, s.p, (int)s.n, s.p);
+            if (i != 1) P.batch->text(b, c, (pbay_str){text, (size_t)n});
+            else P.batch->null(b, c);
+        }
+        P.batch->row_error(b, 1, PBAY_INVALID_ARGUMENT, (pbay_str){"no number", 9});
+        P.call->complete(call, &r, b);
+        return PBAY_OK;
+    }
     default: break;
     }
     P.at_once--;
@@ -176,7 +199,8 @@ static void cancel(void *self, void *bound, pbay_call call)
 
 #define OP(n) {n, "test", PBAY_SHAPE_MAP, 0, {NULL, 0, sizeof(pbay_option)}}
 static const pbay_operation ops[N_MODES] = {OP("now"),  OP("later"), OP("reversed"), OP("split"),  OP("flaky"),
-                                            OP("few"),  OP("many"),  OP("never"),    OP("refuse"), OP("broken")};
+                                            OP("few"),  OP("many"),  OP("never"),    OP("refuse"), OP("broken"),
+                                            OP("bare"), OP("bad2")};
 static const pbay_functions_1 functions = {.struct_size = sizeof functions,
                                            .n_operations = N_MODES,
                                            .operations = ops,
@@ -637,6 +661,78 @@ static void converts_what_the_backend_answers(void **state)
     assert_non_null(strstr(g.err.msg, "\"catcat\""));
 }
 
+static void a_bad_answer_is_named_by_the_callers_row(void **state)
+{
+    static const struct pb_script_field number = {{"n", 1}, PBAY_NUM, false};
+    struct fixture *f = *state;
+    struct got g = {0};
+    use(f, "now");
+    f->fn.returns = &number;
+    struct pb_flow_call *call = begin(f, &g, PB_NO_DEADLINE);
+    pb_put_text(pb_flow_input(call), 0, "1", 1);
+    pb_put_null(pb_flow_input(call), 0); /* not sent: the backend's second row is the caller's third */
+    pb_put_text(pb_flow_input(call), 0, "cat", 3);
+    pb_flow_commit(call, 2);
+    pb_flow_end(call);
+    until_done(f, &g);
+    assert_int_equal(g.err.code, PBAY_INVALID_ARGUMENT);
+    assert_non_null(strstr(g.err.msg, "row 3"));
+}
+
+static void more_columns_than_declared_are_an_error(void **state)
+{
+    static const struct pb_script_field two[] = {{{"a", 1}, PBAY_STR, false}, {{"b", 1}, PBAY_STR, false}};
+    struct fixture *f = *state;
+    struct got g = {0};
+    use(f, "now");
+    f->fn.returns = two;
+    f->fn.n_returns = 2;
+    struct pb_flow_call *call = begin(f, &g, PB_NO_DEADLINE);
+    rows(call, 0, 1);
+    pb_flow_end(call);
+    until_done(f, &g);
+    assert_int_equal(g.err.code, PBAY_DATA_LOSS);
+    assert_non_null(strstr(g.err.msg, "the answer has 1 columns, 2 are declared"));
+    assert_int_equal(g.rows, 0);
+}
+
+/* Rows without cells count too, also those beyond the last full batch. */
+static void a_function_that_takes_nothing_answers_every_row(void **state)
+{
+    struct fixture *f = *state;
+    struct got g = {0};
+    use(f, "bare");
+    f->fn.n_params = 0;
+    struct pb_flow_call *call = begin(f, &g, PB_NO_DEADLINE);
+    pb_flow_input(call)->bare_rows = 25;
+    pb_flow_commit(call, 25);
+    pb_flow_end(call);
+    until_done(f, &g);
+    assert_int_equal(g.err.code, PBAY_OK);
+    assert_int_equal(g.rows, 25);
+    assert_int_equal(g.consumed, 25);
+    free(g.text);
+}
+
+static void bad_rows_are_null_or_fail_the_call(void **state)
+{
+    struct fixture *f = *state;
+    for (int null = 0; null < 2; null++) {
+        struct got g = {0};
+        pb_op_unbind(f->fn.op);
+        use(f, "bad2");
+        f->fn.on_bad = null ? PB_BAD_NULL : PB_BAD_ERROR;
+        struct pb_flow_call *call = begin(f, &g, PB_NO_DEADLINE);
+        rows(call, 0, 3);
+        pb_flow_end(call);
+        until_done(f, &g);
+        assert_int_equal(g.err.code, null ? PBAY_OK : PBAY_INVALID_ARGUMENT);
+        if (null) assert_string_equal(g.text, "00|~|22|");
+        else assert_non_null(strstr(g.err.msg, "row 2: no number"));
+        free(g.text);
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -654,6 +750,10 @@ int main(void)
         T(a_window_full_of_waiting_rows_is_cut),
         T(many_calls_share_a_lane_fairly),
         T(converts_what_the_backend_answers),
+        T(a_bad_answer_is_named_by_the_callers_row),
+        T(more_columns_than_declared_are_an_error),
+        T(a_function_that_takes_nothing_answers_every_row),
+        T(bad_rows_are_null_or_fail_the_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
