@@ -35,6 +35,8 @@ struct script_call {
     struct pb_sse_reply reply;
     uint64_t rows_in, rows_out;
     int64_t opened_ns;
+    bool held;   /* the client reads slower than it sends */
+    size_t owed; /* of its window, kept back meanwhile */
 };
 
 struct pb_evaluator *pb_evaluator_new(const struct pb_evaluator_options *options, struct pb_err *err)
@@ -146,7 +148,11 @@ static int put(struct script_call *c, struct pbay_builder *out, struct pb_err *e
     if (rows && rows->n_row_errors)
         rc = pb_fail(err, rows->row_errors[0].code, "row %llu: %.*s",
                      (unsigned long long)(c->rows_out + rows->row_errors[0].row + 1), PB_FMT(rows->row_errors[0].message));
-    if (!rc && rows->n_rows && pb_sse_reply_rows(&c->reply, rows, c->rows_out, err) < 0) rc = -1;
+    if (!rc && rows->n_rows) {
+        int sent = pb_sse_reply_rows(&c->reply, rows, c->rows_out, err);
+        if (sent < 0) rc = -1;
+        if (sent > 0) c->held = true;
+    }
     if (!rc) c->rows_out += rows->n_rows;
     return rc;
 }
@@ -175,8 +181,22 @@ static void message(struct pb_grpc_call *grpc, pbay_str msg, size_t credit)
     struct script_call *c = pb_grpc_user(grpc);
     PB_MAGIC_CHECK(c, SCRIPT_MAGIC);
     struct pb_err err;
+    bool hold = false;
     if (c->eval && (pb_bundle_decode(msg, c->input, &err) || evaluate(c, &err))) finish(c, &err);
-    pb_grpc_consumed(grpc, credit);
+    else if (c->eval && c->held) {
+        hold = true;
+        c->owed += credit;
+    }
+    if (!hold) pb_grpc_consumed(grpc, credit);
+}
+
+static void writable(struct pb_grpc_call *grpc)
+{
+    struct script_call *c = pb_grpc_user(grpc);
+    size_t owed = c->owed;
+    c->held = false;
+    c->owed = 0;
+    if (owed) pb_grpc_consumed(grpc, owed);
 }
 
 static void half_close(struct pb_grpc_call *grpc)
@@ -207,7 +227,12 @@ static void closed(struct pb_grpc_call *grpc, enum pb_grpc_closed reason)
     pb_free(c);
 }
 
-static const struct pb_grpc_ops ops = {.refusal = &pb_sse_not_kept, .opened = opened, .message = message, .half_close = half_close, .closed = closed};
+static const struct pb_grpc_ops ops = {.refusal = &pb_sse_not_kept,
+                                       .opened = opened,
+                                       .message = message,
+                                       .half_close = half_close,
+                                       .writable = writable,
+                                       .closed = closed};
 
 struct pb_script_method *pb_sse_script_method(struct pb_grpc_server *server, struct pb_loop *loop,
                                            struct pb_evaluator *evaluator, const struct pb_catalog *catalog)
