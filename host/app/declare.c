@@ -270,6 +270,7 @@ int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_de
                                .call_timeout_ms = d->call_timeout_ms,
                                .empty = d->empty,
                                .on_bad = d->bad_null ? PB_BAD_NULL : PB_BAD_ERROR,
+                               .more_columns = d->more_columns,
                                .qlik_cache = d->cache,
                                .refusal = d->refusal,
                                .counters = &decl->counters};

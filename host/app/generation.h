@@ -92,6 +92,7 @@ struct pb_declaration {
     int type; /* enum pb_function_type; -1: by shape */
     uint32_t max_rows, max_bytes, in_flight, attempts;
     int64_t call_timeout_ms;
+    bool more_columns; /* as in struct pb_function */
     enum pb_empty empty;
     bool nulls, bad_null, error_null, raw, cache;
     const char *refusal; /* not NULL: it is listed, and calls are answered UNIMPLEMENTED with this */

@@ -120,6 +120,7 @@ static int declare(struct pb_generation *g, struct pb_qrag *q, struct pb_connect
                                .n_params = (uint32_t)f->n_params,
                                .returns = returns,
                                .n_returns = 1,
+                               .more_columns = true,
                                .type = f->type,
                                .max_rows = QRAG_MAX_ROWS,
                                .max_bytes = 4u << 20,

@@ -59,6 +59,7 @@ struct pb_function {
     int64_t call_timeout_ms; /* of a whole call; 0: none but the caller's own */
     enum pb_empty empty;
     enum pb_bad on_bad;
+    bool more_columns; /* an answer may have more columns than `returns`: an old folder's function declares one only */
     bool qlik_cache; /* no: callers are told not to keep the answer */
     bool effects;    /* bound to an action: never repeated or cached by the flow */
 

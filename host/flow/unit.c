@@ -352,7 +352,7 @@ static struct pbay_builder *convert_all(struct pb_unit *u, struct pbay_builder *
                                         struct pb_err *err)
 {
     const pbay_batch *in = pb_builder_seal(b, err);
-    if (in && in->n_cols != n) {
+    if (in && (in->n_cols < n || (in->n_cols > n && !u->fn->more_columns))) {
         pb_fail(err, PBAY_DATA_LOSS, "function %.*s: the answer has %u columns, %u are declared", PB_FMT(u->fn->name),
                 in->n_cols, n);
         in = NULL;
