@@ -302,7 +302,7 @@ static void stop(struct pb_supervisor *s, const char *why)
     s->next = s->current = NULL;
     if (next) dismiss(next, true);
     if (current) dismiss(current, false);
-    if (!s->processes) pb_loop_stop(s->loop);
+    if (!s->processes && s->running) pb_loop_stop(s->loop);
 }
 
 static void on_signal(void *user, int signum)
@@ -392,7 +392,8 @@ int pb_supervisor_run(const struct pb_supervisor_options *options)
         s->failed = true;
     } else {
         begin(s);
-        if (!s->stopping || s->processes) pb_loop_run(s->loop);
+        s->running = !s->stopping || s->processes;
+        if (s->running) pb_loop_run(s->loop);
         pb_log(PB_LOG_INFO, "app", "stopped", PB_I("exit", s->failed));
     }
     pb_timer_cancel(&s->tick);

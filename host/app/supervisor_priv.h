@@ -73,7 +73,7 @@ struct pb_supervisor {
     struct pb_control_call *waits[16]; /* `patchbay reload` */
     size_t n_waits;
     bool reload_again; /* asked for while one was under way */
-    bool stopping, stopped, failed;
+    bool running, stopping, stopped, failed;
     struct pb_timer start_limit, tick;
     int64_t watchdog_ms, watchdog_ns;
     struct pb_page_out outs_before[PB_PAGE_OUTS];

@@ -345,6 +345,17 @@ def drain(g):
     check(os.path.exists(os.path.join(g.folder, "run", "control")), False, "the control socket")
 
 
+def wrong(folder):
+    """A configuration that cannot be read, and one that a worker finds wanting: said once, exit code 1."""
+    ini = os.path.join(folder, "wrong.ini")
+    for text, part in ("[functoin \"x\"]\n", "did you mean [function]?"), ("[listen \"sse\"]\naddress = 0.0.0.0:0\n", "insecure"):
+        with open(ini, "w") as f:
+            f.write(text)
+        r = subprocess.run([PATCHBAY, "run", "--config", ini, "--state", folder, "--workers", "2"], capture_output=True,
+                           text=True, timeout=PATIENCE)
+        check((r.returncode, r.stdout, r.stderr.count(part)), (1, "", 1), "a start that fails: " + r.stderr)
+
+
 def systemd(folder):
     """A socket that somebody else listens on, and somebody who wants to be told."""
     with socket.socket() as listening, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -392,6 +403,7 @@ def main():
             g.process.wait()
     with tempfile.TemporaryDirectory() as d:
         os.chmod(d, 0o700)
+        wrong(d)
         systemd(d)
 
 
