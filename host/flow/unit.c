@@ -3,6 +3,8 @@
  * One unit on its way: which rows need the backend, what the transform makes of them, the backend's answer in one part
  * or several, what the transform makes of that, and every row in its place again.
  */
+#include <math.h>
+
 #include "base/check.h"
 #include "flow/backoff.h"
 #include "flow/convert.h"
@@ -77,13 +79,14 @@ void pb__unit_abandon(struct pb_unit *u)
 
 /* ------------------------------------------------------------------------------------------------ before */
 
-/* Is every cell of the row null or empty text? */
+/* Is every cell of the row null or empty text? A number is something, also where a DUAL has no text beside it. */
 static bool row_empty(const pbay_batch *b, uint32_t row)
 {
     for (uint32_t c = 0; c < b->n_cols; c++) {
         const pbay_column *col = pbay_batch_col(b, c);
         if (pbay_cell_null(col, row)) continue;
         if (col->kind == PBAY_NUM || col->off[row] != col->off[row + 1]) return false;
+        if (col->kind == PBAY_DUAL && !isnan(col->num[row])) return false;
     }
     return b->n_cols > 0;
 }

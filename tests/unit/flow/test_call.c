@@ -733,6 +733,24 @@ static void bad_rows_are_null_or_fail_the_call(void **state)
     }
 }
 
+static void a_number_without_text_is_not_empty(void **state)
+{
+    static const struct pb_script_field dual = {{"d", 1}, PBAY_DUAL, false};
+    struct fixture *f = *state;
+    struct got g = {0};
+    use(f, "bare");
+    f->fn.params = &dual;
+    struct pb_flow_call *call = begin(f, &g, PB_NO_DEADLINE);
+    pb_put_dual(pb_flow_input(call), 0, 5, "", 0);
+    pb_put_dual(pb_flow_input(call), 0, (double)NAN, "", 0);
+    pb_put_dual(pb_flow_input(call), 0, 0, "", 0);
+    pb_flow_commit(call, 3);
+    pb_flow_end(call);
+    until_done(f, &g);
+    assert_string_equal(g.text, "y|~|y|");
+    free(g.text);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -754,6 +772,7 @@ int main(void)
         T(more_columns_than_declared_are_an_error),
         T(a_function_that_takes_nothing_answers_every_row),
         T(bad_rows_are_null_or_fail_the_call),
+        T(a_number_without_text_is_not_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
