@@ -7,6 +7,8 @@
 
 /* What waits for a full batch is cut anyway at this: a caller's window must never fill up with waiting rows. */
 enum { CUT_BYTES = 256 * 1024 };
+/* ... and after this: the caller may be waiting for answers before it sends more. */
+#define LINGER_NS (20 * PB_MS)
 
 struct pb_flow *pb_flow_new(struct pb_loop *loop)
 {
@@ -132,6 +134,7 @@ static void drop_everything(struct pb_flow_call *call)
 {
     call->state = PB_CALL_OVER;
     pb_deadline_cancel(&call->deadline);
+    pb_deadline_cancel(&call->linger);
     pb_defer_cancel(&call->pump_later);
     if (call->fn->lane) {
         pb_lane_forget(call->fn->lane, &call->waiter);
@@ -348,6 +351,34 @@ struct pbay_builder *pb_flow_input(struct pb_flow_call *call)
     return call->input;
 }
 
+static void lingered(void *user);
+
+/* Rows wait for more of them, but not for long. */
+static void linger(struct pb_flow_call *call)
+{
+    if (pb_deadline_is_set(&call->linger)) return;
+    call->linger.fn = lingered;
+    call->linger.user = call;
+    pb_deadline_set(call->flow->loop, &call->linger, pb_loop_now(call->flow->loop) + LINGER_NS);
+}
+
+/* Cut what waits and start it. all: also the rows that do not fill a batch. */
+static void cut(struct pb_flow_call *call, bool all)
+{
+    pb_deadline_cancel(&call->linger);
+    call->busy++;
+    seal(call, all);
+    if (call->state == PB_CALL_OPEN && call->input && !call->ended) linger(call);
+    if (call->state == PB_CALL_OPEN) pump(call);
+    call->busy--;
+    pb__call_release(call);
+}
+
+static void lingered(void *user)
+{
+    cut(user, true);
+}
+
 void pb_flow_commit(struct pb_flow_call *call, size_t bytes)
 {
     PB_MAGIC_CHECK(call, PB_CALL_MAGIC);
@@ -360,12 +391,11 @@ void pb_flow_commit(struct pb_flow_call *call, size_t bytes)
         return;
     }
     bool much = call->pending_bytes >= call->req.cut_bytes;
-    if (!much && n < fn->max_rows && (fn->max_bytes == 0 || pb_builder_text(call->input) < fn->max_bytes)) return;
-    call->busy++;
-    seal(call, n < fn->max_rows);
-    if (call->state == PB_CALL_OPEN) pump(call);
-    call->busy--;
-    pb__call_release(call);
+    if (!much && n < fn->max_rows && (fn->max_bytes == 0 || pb_builder_text(call->input) < fn->max_bytes)) {
+        linger(call);
+        return;
+    }
+    cut(call, n < fn->max_rows);
 }
 
 void pb_flow_end(struct pb_flow_call *call)
@@ -373,11 +403,7 @@ void pb_flow_end(struct pb_flow_call *call)
     PB_MAGIC_CHECK(call, PB_CALL_MAGIC);
     if (call->ended) return;
     call->ended = true;
-    call->busy++;
-    seal(call, true);
-    if (call->state == PB_CALL_OPEN) pump(call);
-    call->busy--;
-    pb__call_release(call);
+    cut(call, true);
 }
 
 void pb_flow_writable(struct pb_flow_call *call)

@@ -81,6 +81,7 @@ struct pb_flow_call {
     struct pb_lane_waiter waiter;
     struct pb_defer pump_later;
     struct pb_deadline deadline;
+    struct pb_deadline linger; /* rows that wait for more to come */
 
     struct pb_script_ctx script; /* who calls, for scripts */
     struct pb_op_context *ctx; /* who calls, for operations */

@@ -622,6 +622,25 @@ static void a_window_full_of_waiting_rows_is_cut(void **state)
     free(g.text);
 }
 
+/* A caller may wait for answers before it sends more: rows that do not fill a batch go after a moment. */
+static void a_caller_that_waits_is_answered(void **state)
+{
+    struct fixture *f = *state;
+    struct got g = {0};
+    use(f, "now");
+    struct pb_flow_call *call = begin(f, &g, PB_NO_DEADLINE);
+    rows(call, 0, 3);
+    for (int i = 0; i < 1000 && g.rows < 3; i++) pb_loop_turn(f->loop, true);
+    assert_int_equal(g.rows, 3);
+    rows(call, 3, 12);
+    for (int i = 0; i < 1000 && g.rows < 15; i++) pb_loop_turn(f->loop, true);
+    assert_int_equal(g.rows, 15);
+    pb_flow_end(call);
+    until_done(f, &g);
+    expect_doubled(&g, 15);
+    free(g.text);
+}
+
 static void many_calls_share_a_lane_fairly(void **state)
 {
     struct fixture *f = *state;
@@ -766,6 +785,7 @@ int main(void)
         T(deadline_and_cancel_leave_nothing),
         T(the_sink_can_hold),
         T(a_window_full_of_waiting_rows_is_cut),
+        T(a_caller_that_waits_is_answered),
         T(many_calls_share_a_lane_fairly),
         T(converts_what_the_backend_answers),
         T(a_bad_answer_is_named_by_the_callers_row),
