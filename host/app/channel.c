@@ -56,7 +56,8 @@ int pb_msg_send(int channel, enum pb_msg_type type, const char *name, const char
 static void take_fd(struct msghdr *h, struct pb_msg *m)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c))
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof m->fd))
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+            c->cmsg_len == CMSG_LEN(sizeof m->fd))
             memcpy(&m->fd, CMSG_DATA(c), sizeof m->fd);
 }
 
@@ -65,7 +66,8 @@ int pb_msg_receive(int channel, struct pb_msg *m, bool wait)
     char texts[PB_MSG_NAME + PB_MSG_TEXT + 2];
     struct iovec parts[] = {{&m->type, sizeof m->type}, {texts, sizeof texts - 1}};
     union control c;
-    struct msghdr h = {.msg_iov = parts, .msg_iovlen = 2, .msg_control = c.room, .msg_controllen = sizeof c.room};
+    struct msghdr h = {
+        .msg_iov = parts, .msg_iovlen = 2, .msg_control = c.room, .msg_controllen = sizeof c.room};
     ssize_t n;
     m->fd = -1;
     while ((n = recvmsg(channel, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0)

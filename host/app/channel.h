@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the supervisor and a worker say to each other, over a socket that keeps messages whole and in order
- * (SOCK_SEQPACKET). One socket for all of it, because order matters: what was handed over before DRAIN is served.
- * Threads: [loop] of each end.
+ * (SOCK_SEQPACKET). One socket for all of it, because order matters: what was handed over before DRAIN is
+ * served. Threads: [loop] of each end.
  */
 #pragma once
 
@@ -12,10 +12,11 @@
 
 enum pb_msg_type {
     /* a worker */
-    PB_MSG_LISTEN = 1, /* name, text: wants the connections of that address; answered by one of the next two */
-    PB_MSG_READY,      /* text: what there is, for the log */
-    PB_MSG_FAILED,     /* text: why it cannot serve; it ends */
-    PB_MSG_LEAVE,      /* was asked to end by somebody else: give it no more, then DRAIN */
+    PB_MSG_LISTEN =
+        1,         /* name, text: wants the connections of that address; answered by one of the next two */
+    PB_MSG_READY,  /* text: what there is, for the log */
+    PB_MSG_FAILED, /* text: why it cannot serve; it ends */
+    PB_MSG_LEAVE,  /* was asked to end by somebody else: give it no more, then DRAIN */
     /* the supervisor */
     PB_MSG_LISTENING, /* text: where it really listens */
     PB_MSG_REFUSED,   /* text: why not */
@@ -35,8 +36,8 @@ struct pb_msg {
 };
 
 /*
- * Send; fd (-1: none) stays the caller's. name, text: NULL is "". wait: block while the socket is full. 0; 1: it is full
- * (only without wait); -1: the other end is gone.
+ * Send; fd (-1: none) stays the caller's. name, text: NULL is "". wait: block while the socket is full. 0; 1:
+ * it is full (only without wait); -1: the other end is gone.
  */
 int pb_msg_send(int channel, enum pb_msg_type type, const char *name, const char *text, int fd, bool wait);
 /* 1: a message; 0: none now (only without wait); -1: the other end is gone. */

@@ -37,8 +37,8 @@ struct pb_cli_verb {
     const char *text;    /* paragraphs below it: `patchbay help VERB`; NULL: none */
     const struct pb_cli_option *options;
     size_t n_options;
-    int min_args, max_args; /* max -1: any */
-    bool hidden;            /* not for people */
+    int min_args, max_args;            /* max -1: any */
+    bool hidden;                       /* not for people */
     int (*run)(int argc, char **argv); /* argv[0] is the verb; returns the exit code */
 };
 

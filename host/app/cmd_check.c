@@ -12,7 +12,8 @@ static const char *const type_names[] = {"scalar", "aggregation", "tensor"};
 static void print_fields(const struct pb_script_field *f, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        printf("%s%.*s%s%s", i ? ", " : "", PB_FMT(f[i].name), f[i].name.n ? ":" : "", f[i].integer ? "int" : pb_kind_name(f[i].kind));
+        printf("%s%.*s%s%s", i ? ", " : "", PB_FMT(f[i].name), f[i].name.n ? ":" : "",
+               f[i].integer ? "int" : pb_kind_name(f[i].kind));
 }
 
 static void print_catalog(const struct pb_catalog *c, pbay_str address)
@@ -20,15 +21,19 @@ static void print_catalog(const struct pb_catalog *c, pbay_str address)
     if (address.n) printf("%.*s on %.*s\n", PB_FMT(c->name), PB_FMT(address));
     for (size_t i = 0; i < c->n; i++) {
         const struct pb_function *f = c->functions[i];
-        if (f->id >= 0) printf("    %6d  ", f->id);
-        else printf("    (new)   ");
+        if (f->id >= 0)
+            printf("    %6d  ", f->id);
+        else
+            printf("    (new)   ");
         printf("%.*s(", PB_FMT(f->name));
         print_fields(f->params, f->n_params);
         printf(") -> ");
         print_fields(f->returns, f->n_returns);
         printf("  %s", type_names[f->type]);
-        if (f->refusal) printf("  cannot be called: %s", f->refusal);
-        else if (f->script) printf("  Lua");
+        if (f->refusal)
+            printf("  cannot be called: %s", f->refusal);
+        else if (f->script)
+            printf("  Lua");
         else {
             pbay_str conn = pb_connector_name(pb_op_connector(f->op));
             printf("  through %.*s", PB_FMT(conn));
@@ -54,13 +59,14 @@ static int check(int argc, char **argv)
         pb_site_free(site);
         rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     } else {
-        const struct pb_generation_options o = {.check_only = true,
-                                                .probe = pb_config_get_int(site->plugins, "probe") != 0,
-                                                .env = shop.env};
+        const struct pb_generation_options o = {
+            .check_only = true, .probe = pb_config_get_int(site->plugins, "probe") != 0, .env = shop.env};
         struct pb_generation *g = pb_generation_build(site, &o, &err);
-        if (g && shop.store && pb_store_check(shop.store, &err)) rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
+        if (g && shop.store && pb_store_check(shop.store, &err))
+            rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
         if (g && !rc && pb_serving_check(g, &err)) rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
-        if (!g) rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
+        if (!g)
+            rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
         else if (!rc) {
             size_t n = g->catalog.n;
             print_catalog(&g->catalog, pb_str(NULL, 0));
@@ -69,8 +75,8 @@ static int check(int argc, char **argv)
                 n += g->qrags[i].catalog.n;
             }
             size_t connectors = pb_registry_n_connectors(g->registry);
-            printf("%s is sound: %zu connector%s, %zu function%s\n", path, connectors, connectors == 1 ? "" : "s", n,
-                   n == 1 ? "" : "s");
+            printf("%s is sound: %zu connector%s, %zu function%s\n", path, connectors,
+                   connectors == 1 ? "" : "s", n, n == 1 ? "" : "s");
         }
         pb_workshop_end_generation(&shop, g);
         pb_workshop_close(&shop);
@@ -81,9 +87,12 @@ static int check(int argc, char **argv)
 }
 
 static const struct pb_cli_option options[] = {
-    PB_OPTION_CONFIG, PB_OPTION_STATE, {"store", 0, NULL, "also open the store, check its integrity and show the ids it keeps"}};
-const struct pb_cli_verb pb_verb_check = {.name = "check",
-                                          .summary = "Load configuration, plugins and scripts; start nothing; say what is wrong.",
-                                          .options = options,
-                                          .n_options = PB_COUNTOF(options),
-                                          .run = check};
+    PB_OPTION_CONFIG,
+    PB_OPTION_STATE,
+    {"store", 0, NULL, "also open the store, check its integrity and show the ids it keeps"}};
+const struct pb_cli_verb pb_verb_check = {
+    .name = "check",
+    .summary = "Load configuration, plugins and scripts; start nothing; say what is wrong.",
+    .options = options,
+    .n_options = PB_COUNTOF(options),
+    .run = check};

@@ -24,18 +24,21 @@ static bool secret_header(pbay_str name)
     return false;
 }
 
-static void show(void *user, pbay_str connector, pbay_str method, pbay_str url, const pbay_header *headers, uint32_t n,
-                 pbay_str body)
+static void show(void *user, pbay_str connector, pbay_str method, pbay_str url, const pbay_header *headers,
+                 uint32_t n, pbay_str body)
 {
     struct explanation *x = user;
-    printf("%srequest %u, connector %.*s\n%.*s %.*s\n", x->requests ? "\n" : "", x->requests + 1, PB_FMT(connector),
-           PB_FMT(method), PB_FMT(url));
+    printf("%srequest %u, connector %.*s\n%.*s %.*s\n", x->requests ? "\n" : "", x->requests + 1,
+           PB_FMT(connector), PB_FMT(method), PB_FMT(url));
     x->requests++;
     for (uint32_t i = 0; i < n; i++) {
         bool bearer = pb_str_ieq(headers[i].name, PB_STR("authorization")) &&
-                      (pb_str_starts(headers[i].value, PB_STR("Bearer ")) || pb_str_starts(headers[i].value, PB_STR("Basic ")));
-        if (bearer || secret_header(headers[i].name)) printf("%.*s: (hidden)\n", PB_FMT(headers[i].name));
-        else printf("%.*s: %.*s\n", PB_FMT(headers[i].name), PB_FMT(headers[i].value));
+                      (pb_str_starts(headers[i].value, PB_STR("Bearer ")) ||
+                       pb_str_starts(headers[i].value, PB_STR("Basic ")));
+        if (bearer || secret_header(headers[i].name))
+            printf("%.*s: (hidden)\n", PB_FMT(headers[i].name));
+        else
+            printf("%.*s: %.*s\n", PB_FMT(headers[i].name), PB_FMT(headers[i].value));
     }
     printf("\n%.*s\n", PB_FMT(body));
 }
@@ -58,7 +61,8 @@ static void on_done(void *user, const struct pb_err *err, const struct pb_flow_s
 static const struct pb_flow_sink sink = {.rows = on_rows, .done = on_done};
 
 /* "34,52000,Basic" as one row. */
-static int put_row(const struct pb_args *a, const struct pb_function *fn, struct pbay_builder *b, const char *text)
+static int put_row(const struct pb_args *a, const struct pb_function *fn, struct pbay_builder *b,
+                   const char *text)
 {
     pbay_str rest = pb_str_c(text), cell;
     uint32_t c = 0;
@@ -66,17 +70,22 @@ static int put_row(const struct pb_args *a, const struct pb_function *fn, struct
         double v;
         cell = pb_str_trim(cell);
         if (fn->params[c].kind == PBAY_NUM) {
-            if (!cell.n) pb_put_null(b, c);
-            else if (pb_parse_f64(cell, &v)) pb_put_num(b, c, v);
+            if (!cell.n)
+                pb_put_null(b, c);
+            else if (pb_parse_f64(cell, &v))
+                pb_put_num(b, c, v);
             else
                 return pb_args_error(a, PB_EXIT_INPUT, "\"%s\": %.*s is a number, \"%.*s\" is not", text,
-                                    PB_FMT(fn->params[c].name), PB_FMT(cell));
-        } else if (fn->params[c].kind == PBAY_DUAL) pb_put_dual(b, c, pb_parse_f64(cell, &v) ? v : NAN, cell.p, cell.n);
-        else pb_put_text(b, c, cell.p, cell.n);
+                                     PB_FMT(fn->params[c].name), PB_FMT(cell));
+        } else if (fn->params[c].kind == PBAY_DUAL)
+            pb_put_dual(b, c, pb_parse_f64(cell, &v) ? v : NAN, cell.p, cell.n);
+        else
+            pb_put_text(b, c, cell.p, cell.n);
         c++;
     }
     if (c == fn->n_params && !rest.p) return 0;
-    return pb_args_error(a, PB_EXIT_INPUT, "\"%s\": function %.*s takes %u values a row", text, PB_FMT(fn->name), fn->n_params);
+    return pb_args_error(a, PB_EXIT_INPUT, "\"%s\": function %.*s takes %u values a row", text,
+                         PB_FMT(fn->name), fn->n_params);
 }
 
 static const struct pb_function *find(const struct pb_generation *g, pbay_str name)
@@ -86,17 +95,23 @@ static const struct pb_function *find(const struct pb_generation *g, pbay_str na
     return fn;
 }
 
-static int explain_rows(const struct pb_args *a, struct pb_workshop *shop, struct pb_generation *g, struct explanation *x)
+static int explain_rows(const struct pb_args *a, struct pb_workshop *shop, struct pb_generation *g,
+                        struct explanation *x)
 {
     const struct pb_function *fn = find(g, pb_str_c(a->args[0]));
     struct pb_buf list = {0};
     pb_catalog_list(&g->catalog, &list);
     int rc = PB_EXIT_OK;
-    if (!fn) rc = pb_args_error(a, PB_EXIT_USAGE, "there is no function \"%s\"; there are %.*s", a->args[0], PB_FMT(pb_buf_view(&list)));
+    if (!fn)
+        rc = pb_args_error(a, PB_EXIT_USAGE, "there is no function \"%s\"; there are %.*s", a->args[0],
+                           PB_FMT(pb_buf_view(&list)));
     pb_buf_free(&list);
     if (rc) return rc;
     const struct pb_flow_request req = {
-        .fn = fn, .deadline_ns = PB_NO_DEADLINE, .sink = &sink, .user = x,
+        .fn = fn,
+        .deadline_ns = PB_NO_DEADLINE,
+        .sink = &sink,
+        .user = x,
         .identity = {.struct_size = sizeof(pbay_identity), .source = PB_STR("cli")}};
     struct pb_err err;
     struct pb_flow_call *call = pb_flow_open(shop->flow, &req, &err);
@@ -132,9 +147,11 @@ static int explain(int argc, char **argv)
     struct explanation x = {.loop = shop.loop};
     shop.env.explain = show;
     shop.env.explain_user = &x;
-    const struct pb_generation_options o = {.probe = pb_config_get_int(site->plugins, "probe") != 0, .env = shop.env};
+    const struct pb_generation_options o = {.probe = pb_config_get_int(site->plugins, "probe") != 0,
+                                            .env = shop.env};
     struct pb_generation *g = pb_generation_build(site, &o, &err);
-    if (!g) rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
+    if (!g)
+        rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     else {
         pb_generation_start(g, NULL);
         rc = explain_rows(a, &shop, g, &x);
@@ -150,7 +167,8 @@ const struct pb_cli_verb pb_verb_explain = {
     .args = "FUNCTION ROW [ROW ...]",
     .summary = "Show the exact request that rows would make; nothing is sent.",
     .text = "A ROW is the function's parameters in order, as one argument: \"34,52000,Basic,3\".\n"
-            "Tokens and keys are hidden; a signature is shown, it is valid for minutes and for this request alone.",
+            "Tokens and keys are hidden; a signature is shown, it is valid for minutes and for this request "
+            "alone.",
     .options = options,
     .n_options = PB_COUNTOF(options),
     .min_args = 2,

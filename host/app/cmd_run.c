@@ -38,13 +38,15 @@ static int supervise(const struct pb_args *a, unsigned workers)
     const char *given = pb_args_get(a, "config");
     char *config = given ? pb_strdup(given) : pb_path_config();
     if (!config)
-        return pb_args_error(a, PB_EXIT_FAILED,
-                             "there is no ./patchbay.ini and no /etc/patchbay/patchbay.ini; name the file with --config");
+        return pb_args_error(
+            a, PB_EXIT_FAILED,
+            "there is no ./patchbay.ini and no /etc/patchbay/patchbay.ini; name the file with --config");
     char *state = pb_args_state(a);
     char *runtime = pb_path_runtime(pb_args_get(a, "state"), state);
     struct pb_err err;
     int rc;
-    if (pb_path_make(state, &err)) rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
+    if (pb_path_make(state, &err))
+        rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     else {
         const struct pb_supervisor_options o = {config, state, runtime, workers};
         rc = pb_supervisor_run(&o);
@@ -62,9 +64,11 @@ static int run(int argc, char **argv)
     if (rc >= 0) return rc;
     const char *given = pb_args_get(a, "workers");
     int64_t workers = 0;
-    if (given && strcmp(given, "auto") == 0) workers = automatic();
+    if (given && strcmp(given, "auto") == 0)
+        workers = automatic();
     else if (given && (!pb_parse_i64(pb_str_c(given), &workers) || workers < 0 || workers > PB_PAGE_WORKERS))
-        return pb_cli_usage(&pb_verb_run, "--workers %s: auto, or a number from 0 to %d", given, PB_PAGE_WORKERS);
+        return pb_cli_usage(&pb_verb_run, "--workers %s: auto, or a number from 0 to %d", given,
+                            PB_PAGE_WORKERS);
     raise_limits();
     if (workers) return supervise(a, (unsigned)workers);
     struct pb_site *site = pb_args_site(a);
@@ -77,8 +81,10 @@ static int run(int argc, char **argv)
 }
 
 static const struct pb_cli_option run_options[] = {
-    PB_OPTION_CONFIG, PB_OPTION_STATE,
-    {"workers", 'w', "N", "worker processes below a supervisor; auto: one per processor, at most 4; 0 unless given: none"}};
+    PB_OPTION_CONFIG,
+    PB_OPTION_STATE,
+    {"workers", 'w', "N",
+     "worker processes below a supervisor; auto: one per processor, at most 4; 0 unless given: none"}};
 const struct pb_cli_verb pb_verb_run = {
     .name = "run",
     .summary = "Serve until SIGTERM or Ctrl-C, then let calls in flight end.",
@@ -125,11 +131,11 @@ static int work(int argc, char **argv)
     return pb_worker_run(&o);
 }
 
-static const struct pb_cli_option worker_options[] = {
-    PB_OPTION_CONFIG, PB_OPTION_STATE,
-    {"slot", 0, "N", "its row of the page"},
-    {"generation", 0, "N", "of the configuration"},
-    {"probe", 0, NULL, "try plugins in a child first"}};
+static const struct pb_cli_option worker_options[] = {PB_OPTION_CONFIG,
+                                                      PB_OPTION_STATE,
+                                                      {"slot", 0, "N", "its row of the page"},
+                                                      {"generation", 0, "N", "of the configuration"},
+                                                      {"probe", 0, NULL, "try plugins in a child first"}};
 const struct pb_cli_verb pb_verb_worker = {.name = "worker",
                                            .summary = "One worker of `patchbay run`.",
                                            .options = worker_options,
@@ -148,11 +154,13 @@ static int ask_reload(int argc, char **argv)
     char *runtime = pb_path_runtime(pb_args_get(a, "state"), state);
     struct pb_buf answer = {0};
     struct pb_err err;
-    if (pb_control_ask(runtime, "reload", &answer, &err)) rc = pb_args_error(a, PB_EXIT_CONNECT, "%s", err.msg);
+    if (pb_control_ask(runtime, "reload", &answer, &err))
+        rc = pb_args_error(a, PB_EXIT_CONNECT, "%s", err.msg);
     else {
         pbay_str text = pb_str_trim(pb_buf_view(&answer)), error = PB_STR("error: ");
         bool failed = pb_str_starts(text, error);
-        if (failed) rc = pb_args_error(a, PB_EXIT_FAILED, "%.*s", (int)(text.n - error.n), text.p + error.n);
+        if (failed)
+            rc = pb_args_error(a, PB_EXIT_FAILED, "%.*s", (int)(text.n - error.n), text.p + error.n);
         else {
             printf("%.*s\n", PB_FMT(text));
             rc = PB_EXIT_OK;

@@ -51,7 +51,8 @@ static char *script_dir(const struct pb_args *a)
     const char *given = pb_args_get(a, "scripts");
     struct stat st;
     if (given) return pb_strdup(given);
-    if (!(pb_args_get(a, "config") != NULL) && stat("scripts", &st) == 0 && S_ISDIR(st.st_mode)) return pb_strdup("scripts");
+    if (!(pb_args_get(a, "config") != NULL) && stat("scripts", &st) == 0 && S_ISDIR(st.st_mode))
+        return pb_strdup("scripts");
     struct pb_site *site = pb_args_site(a);
     char *dir = site ? pb_strdup(site->script_dir) : NULL;
     pb_site_free(site);
@@ -99,7 +100,8 @@ static int test(int argc, char **argv)
 }
 
 static const struct pb_cli_option options[] = {
-    PB_OPTION_CONFIG, {"scripts", 0, "DIR", "the folder with scripts; by default ./scripts, or as the configuration says"}};
+    PB_OPTION_CONFIG,
+    {"scripts", 0, "DIR", "the folder with scripts; by default ./scripts, or as the configuration says"}};
 const struct pb_cli_verb pb_verb_test = {.name = "test",
                                          .args = "[FILE_test.lua ...]",
                                          .summary = "Run the Lua tests that stand beside scripts. Offline.",

@@ -41,8 +41,10 @@ struct pb_control {
 static int address(const char *dir, struct sockaddr_un *a, struct pb_err *err)
 {
     *a = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if ((size_t)snprintf(a->sun_path, sizeof a->sun_path, "%s/" SOCKET_NAME, dir) < sizeof a->sun_path) return 0;
-    return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s is too long a path for a socket; name a shorter one with --state", dir);
+    if ((size_t)snprintf(a->sun_path, sizeof a->sun_path, "%s/" SOCKET_NAME, dir) < sizeof a->sun_path)
+        return 0;
+    return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                   "%s is too long a path for a socket; name a shorter one with --state", dir);
 }
 
 /* ------------------------------------------------------------------------------------------------ calls */
@@ -96,7 +98,8 @@ static bool may(int fd)
     socklen_t n = sizeof who;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n)) return false;
     if (who.uid == 0 || who.uid == geteuid()) return true;
-    pb_log(PB_LOG_WARN, "app", "a command of another user was refused", PB_I("uid", who.uid), PB_I("pid", who.pid));
+    pb_log(PB_LOG_WARN, "app", "a command of another user was refused", PB_I("uid", who.uid),
+           PB_I("pid", who.pid));
     return false;
 }
 
@@ -108,7 +111,8 @@ static void on_caller(void *user)
     struct pb_control_call *call = c->calls;
     while (call < c->calls + CALLS && call->fd >= 0) call++;
     struct pb_err err;
-    if (!may(fd) || call == c->calls + CALLS || !(call->watch = pb_watch_open(c->loop, fd, on_line, call, &err))) {
+    if (!may(fd) || call == c->calls + CALLS ||
+        !(call->watch = pb_watch_open(c->loop, fd, on_line, call, &err))) {
         close(fd);
         return;
     }
@@ -118,16 +122,20 @@ static void on_caller(void *user)
     pb_timer_set(c->loop, &call->limit, ASK_S * 1000);
 }
 
-/* ------------------------------------------------------------------------------------------------ the socket */
+/* ------------------------------------------------------------------------------------------------ the socket
+ */
 
 static int make_dir(const char *dir, struct pb_err *err)
 {
     struct stat st;
     if (mkdir(dir, 0700) && errno != EEXIST)
-        return pb_fail(err, PBAY_FAILED_PRECONDITION, "the runtime directory %s cannot be made: %s", dir, strerror(errno));
+        return pb_fail(err, PBAY_FAILED_PRECONDITION, "the runtime directory %s cannot be made: %s", dir,
+                       strerror(errno));
     if (lstat(dir, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
         return pb_fail(err, PBAY_PERMISSION_DENIED,
-                       "the runtime directory %s must be a directory of the running user and nobody else's: chmod 700 it", dir);
+                       "the runtime directory %s must be a directory of the running user and nobody else's: "
+                       "chmod 700 it",
+                       dir);
     return 0;
 }
 
@@ -138,12 +146,14 @@ static int clear(const struct sockaddr_un *a, struct pb_err *err)
     int rc = connect(fd, (const struct sockaddr *)a, sizeof *a);
     close(fd);
     if (rc == 0)
-        return pb_fail(err, PBAY_ALREADY_EXISTS, "another gateway runs on this state directory: it answers on %s", a->sun_path);
+        return pb_fail(err, PBAY_ALREADY_EXISTS,
+                       "another gateway runs on this state directory: it answers on %s", a->sun_path);
     unlink(a->sun_path);
     return 0;
 }
 
-struct pb_control *pb_control_open(struct pb_loop *loop, const char *dir, pb_control_fn fn, void *user, struct pb_err *err)
+struct pb_control *pb_control_open(struct pb_loop *loop, const char *dir, pb_control_fn fn, void *user,
+                                   struct pb_err *err)
 {
     struct sockaddr_un a;
     if (address(dir, &a, err) || make_dir(dir, err) || clear(&a, err)) return NULL;
@@ -151,9 +161,11 @@ struct pb_control *pb_control_open(struct pb_loop *loop, const char *dir, pb_con
     *c = (struct pb_control){.loop = loop, .fn = fn, .user = user, .path = pb_strdup(a.sun_path)};
     for (size_t i = 0; i < CALLS; i++) c->calls[i] = (struct pb_control_call){.control = c, .fd = -1};
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (c->fd < 0 || bind(c->fd, (const struct sockaddr *)&a, sizeof a) || chmod(a.sun_path, 0600) || listen(c->fd, CALLS))
+    if (c->fd < 0 || bind(c->fd, (const struct sockaddr *)&a, sizeof a) || chmod(a.sun_path, 0600) ||
+        listen(c->fd, CALLS))
         pb_fail(err, PBAY_UNAVAILABLE, "the control socket %s: %s", a.sun_path, strerror(errno));
-    else c->watch = pb_watch_open(loop, c->fd, on_caller, c, err);
+    else
+        c->watch = pb_watch_open(loop, c->fd, on_caller, c, err);
     if (c->watch) return c;
     pb_control_close(c);
     return NULL;
@@ -171,7 +183,8 @@ void pb_control_close(struct pb_control *c)
     pb_free(c);
 }
 
-/* ------------------------------------------------------------------------------------------------ the other end */
+/* ------------------------------------------------------------------------------------------------ the other
+ * end */
 
 int pb_control_ask(const char *dir, const char *line, struct pb_buf *answer, struct pb_err *err)
 {
@@ -179,7 +192,8 @@ int pb_control_ask(const char *dir, const char *line, struct pb_buf *answer, str
     if (address(dir, &a, err)) return -1;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (const struct sockaddr *)&a, sizeof a)) {
-        pb_fail(err, PBAY_UNAVAILABLE, "no gateway answers on %s (%s); is it running, with workers, on this state directory?",
+        pb_fail(err, PBAY_UNAVAILABLE,
+                "no gateway answers on %s (%s); is it running, with workers, on this state directory?",
                 a.sun_path, strerror(errno));
         if (fd >= 0) close(fd);
         return -1;

@@ -19,7 +19,8 @@ struct pb_loop;
 typedef void (*pb_control_fn)(void *user, struct pb_control_call *call, const char *line);
 
 /* The directory is made when it is missing. Returns owned, or NULL with err. */
-struct pb_control *pb_control_open(struct pb_loop *loop, const char *dir, pb_control_fn fn, void *user, struct pb_err *err);
+struct pb_control *pb_control_open(struct pb_loop *loop, const char *dir, pb_control_fn fn, void *user,
+                                   struct pb_err *err);
 void pb_control_answer(struct pb_control_call *call, const char *text);
 /* Calls that are not answered are cut off and need no answer. NULL is fine. */
 void pb_control_close(struct pb_control *c);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How often each connector has taken its worker down. Three times in ten minutes, and it is not let in again. */
+/* How often each connector has taken its worker down. Three times in ten minutes, and it is not let in again.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -54,8 +55,9 @@ bool pb_crashes_add(struct pb_crashes *c, const char *connector, const char *how
     k->at[LIMIT - 1] = now_ns;
     if (!k->at[0] || now_ns - k->at[0] > window_ns) return false;
     snprintf(reason, PB_PAGE_REASON,
-             "it crashed %d times within 10 minutes, last by %s; mend the plugin or its configuration, then reload", LIMIT,
-             how);
+             "it crashed %d times within 10 minutes, last by %s; mend the plugin or its configuration, then "
+             "reload",
+             LIMIT, how);
     *k = (struct known){0};
     return true;
 }

@@ -20,9 +20,11 @@ static int parse_field(const struct pbay_config *cfg, const char *key, pbay_str 
         f->kind = PBAY_NUM;
         f->integer = true;
     } else if ((rest.p || bare) && !pb_kind_parse(kind, &f->kind))
-        return pb_config_fail(cfg, key, err, "\"%.*s\" is no kind of column; there are str, num, int, dual and json",
+        return pb_config_fail(cfg, key, err,
+                              "\"%.*s\" is no kind of column; there are str, num, int, dual and json",
                               PB_FMT(kind));
-    if (!bare && !f->name.n) return pb_config_fail(cfg, key, err, "a column without a name in \"%.*s\"", PB_FMT(text));
+    if (!bare && !f->name.n)
+        return pb_config_fail(cfg, key, err, "a column without a name in \"%.*s\"", PB_FMT(text));
     return 0;
 }
 
@@ -35,6 +37,10 @@ static int parse_fields(struct pb_generation *g, const struct pbay_config *cfg, 
     for (uint32_t i = 0; i < *n; i++) {
         pbay_str k, text = pb_arena_str(&g->mem, pb_config_item(cfg, key, i, &k));
         bool alone = bare && *n == 1 && pb_str_chr(text, ':') == text.n;
+        uint32_t kind;
+        if (bare && *n > 1 && pb_str_chr(text, ':') == text.n && pb_kind_parse(pb_str_trim(text), &kind))
+            return pb_config_fail(cfg, key, err, "several columns need names: write NAME:%.*s",
+                                  PB_FMT(pb_str_trim(text)));
         if (parse_field(cfg, key, text, alone, &f[i], err)) return -1;
         for (uint32_t j = 0; j < i; j++)
             if (pb_str_eq(f[i].name, f[j].name))
@@ -57,36 +63,43 @@ static int find_operation(struct pb_generation *g, const struct pb_ini_section *
     const struct pb_ini_entry *c = pb_ini_get(sec, "connector"), *o = pb_ini_get(sec, "operation");
     const struct pb_ini_entry *script = pb_ini_get(sec, "script");
     if (!c && !script)
-        return pb_ini_fail(err, sec->doc->file, sec->line, sec->col,
-                           "[function \"%.*s\"] has nothing behind it: write `connector =` and `operation =`, or `script =`",
-                           PB_FMT(sec->name));
+        return pb_ini_fail(
+            err, sec->doc->file, sec->line, sec->col,
+            "[function \"%.*s\"] has nothing behind it: write `connector =` and `operation =`, or `script =`",
+            PB_FMT(sec->name));
     if (c && script)
-        return pb_ini_fail(err, sec->doc->file, script->line, script->key_col,
-                           "[function \"%.*s\"]: `script` is the whole function, so `connector` has no place beside it; for "
-                           "Lua before and after a connector write `transform`",
-                           PB_FMT(sec->name));
+        return pb_ini_fail(
+            err, sec->doc->file, script->line, script->key_col,
+            "[function \"%.*s\"]: `script` is the whole function, so `connector` has no place beside it; for "
+            "Lua before and after a connector write `transform`",
+            PB_FMT(sec->name));
     if (script) return 0;
     d->connector = pb_registry_connector(g->registry, c->value);
     if (!d->connector)
-        return pb_ini_fail(err, sec->doc->file, c->line, c->col, "there is no [connector \"%.*s\"]", PB_FMT(c->value));
+        return pb_ini_fail(err, sec->doc->file, c->line, c->col, "there is no [connector \"%.*s\"]",
+                           PB_FMT(c->value));
     struct pb_plugin *p = pb_connector_plugin(d->connector);
     if (!p->has_functions || !p->functions.n_operations)
-        return pb_ini_fail(err, sec->doc->file, c->line, c->col, "plugin %s of connector \"%.*s\" has no operations", p->name,
-                           PB_FMT(c->value));
-    if (!o && p->functions.n_operations == 1) d->operation = pb_str_c(p->operations[0].name);
+        return pb_ini_fail(err, sec->doc->file, c->line, c->col,
+                           "plugin %s of connector \"%.*s\" has no operations", p->name, PB_FMT(c->value));
+    if (!o && p->functions.n_operations == 1)
+        d->operation = pb_str_c(p->operations[0].name);
     else if (!o)
-        return pb_ini_fail(err, sec->doc->file, sec->line, sec->col,
-                           "[function \"%.*s\"] does not say which operation of %s: `patchbay help %s` lists them",
-                           PB_FMT(sec->name), p->name, p->name);
-    else d->operation = o->value;
+        return pb_ini_fail(
+            err, sec->doc->file, sec->line, sec->col,
+            "[function \"%.*s\"] does not say which operation of %s: `patchbay help %s` lists them",
+            PB_FMT(sec->name), p->name, p->name);
+    else
+        d->operation = o->value;
     int i = pb_plugin_operation(p, d->operation);
     if (i < 0) {
         const char *names[64];
         size_t n = 0;
         for (; n < p->functions.n_operations && n < PB_COUNTOF(names); n++) names[n] = p->operations[n].name;
         const char *near = pb_nearest(d->operation, names, n);
-        return pb_ini_fail(err, sec->doc->file, o->line, o->col, "plugin %s has no operation \"%.*s\"%s%s%s", p->name,
-                           PB_FMT(d->operation), near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        return pb_ini_fail(err, sec->doc->file, o->line, o->col, "plugin %s has no operation \"%.*s\"%s%s%s",
+                           p->name, PB_FMT(d->operation), near ? "; did you mean \"" : "", near ? near : "",
+                           near ? "\"?" : "");
     }
     *options = &p->operations[i].options;
     return 0;
@@ -131,13 +144,15 @@ int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part,
     return pb_fail_in(err, "%.*s: [function \"%.*s\"]", PB_FMT(d.where), PB_FMT(part->name));
 }
 
-/* ------------------------------------------------------------------------------------------------ any function */
+/* ------------------------------------------------------------------------------------------------ any
+ * function */
 
 static struct pb_lane *lane_of(struct pb_generation *g, const struct pb_declaration *d, struct pb_op *op)
 {
     pbay_str own = pb_op_lane(op), conn = pb_connector_name(d->connector);
-    const char *key = own.n ? pb_arena_printf(&g->mem, "%.*s/%.*s", PB_FMT(conn), PB_FMT(own))
-                            : pb_arena_printf(&g->mem, "function/%.*s/%.*s", PB_FMT(d->scope), PB_FMT(d->name));
+    const char *key = own.n
+                          ? pb_arena_printf(&g->mem, "%.*s/%.*s", PB_FMT(conn), PB_FMT(own))
+                          : pb_arena_printf(&g->mem, "function/%.*s/%.*s", PB_FMT(d->scope), PB_FMT(d->name));
     struct pb_lane *lane = pb_map_get(&g->lanes, pb_str_c(key));
     if (!lane) {
         lane = pb_arena_zalloc(&g->mem, sizeof *lane);
@@ -175,7 +190,8 @@ static int bind(struct pb_generation *g, struct pb_declaration *d, struct pb_fun
     return 0;
 }
 
-static int load_scripts(struct pb_generation *g, const struct pb_declaration *d, struct pb_function *fn, struct pb_err *err)
+static int load_scripts(struct pb_generation *g, const struct pb_declaration *d, struct pb_function *fn,
+                        struct pb_err *err)
 {
     if (d->transform) {
         const struct pb_transform_options o = {.path = d->transform,
@@ -208,13 +224,15 @@ static int load_scripts(struct pb_generation *g, const struct pb_declaration *d,
 
 static int settle(const struct pb_declaration *d, struct pb_function *fn, struct pb_err *err)
 {
-    static const enum pb_function_type by_shape[] = {PB_TYPE_SCALAR, PB_TYPE_SCALAR, PB_TYPE_AGGREGATION, PB_TYPE_TENSOR};
+    static const enum pb_function_type by_shape[] = {PB_TYPE_SCALAR, PB_TYPE_SCALAR, PB_TYPE_AGGREGATION,
+                                                     PB_TYPE_TENSOR};
     static const char *const type_names[] = {"scalar", "aggregation", "tensor"};
     fn->type = d->type >= 0 ? (enum pb_function_type)d->type : by_shape[fn->shape];
     if (!d->refusal && (fn->type == PB_TYPE_AGGREGATION) != (fn->shape == PBAY_SHAPE_AGGREGATE))
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "`type = %s` does not go with what is behind the function, which %s",
-                       type_names[fn->type],
-                       fn->shape == PBAY_SHAPE_AGGREGATE ? "makes one row of all" : "does not make one row of all");
+        return pb_fail(
+            err, PBAY_INVALID_ARGUMENT, "`type = %s` does not go with what is behind the function, which %s",
+            type_names[fn->type],
+            fn->shape == PBAY_SHAPE_AGGREGATE ? "makes one row of all" : "does not make one row of all");
     if (fn->transform && fn->shape != PBAY_SHAPE_MAP)
         return pb_fail(err, PBAY_INVALID_ARGUMENT,
                        "a transform works on rows one by one, and this operation does not answer row by row");
@@ -227,8 +245,9 @@ int pb_assign_ids(struct pb_generation *g, struct pb_err *err)
     for (const struct pb_declared *d = g->declared; d; d = d->next)
         for (const struct pb_declared *e = d->next; e && d->explicit_id >= 0; e = e->next)
             if (e->explicit_id == d->explicit_id && pb_str_eq(e->scope, d->scope))
-                return pb_fail(err, PBAY_INVALID_ARGUMENT, "%.*s: id %d is that of \"%.*s\" (%.*s) too", PB_FMT(e->fn.where),
-                               (int)e->explicit_id, PB_FMT(d->fn.name), PB_FMT(d->fn.where));
+                return pb_fail(err, PBAY_INVALID_ARGUMENT, "%.*s: id %d is that of \"%.*s\" (%.*s) too",
+                               PB_FMT(e->fn.where), (int)e->explicit_id, PB_FMT(d->fn.name),
+                               PB_FMT(d->fn.where));
     /* Ids that operators wrote first, so that none of them is given away meanwhile. */
     for (int written = 1; written >= 0; written--)
         for (struct pb_declared *d = g->declared; d; d = d->next) {
@@ -241,7 +260,8 @@ int pb_assign_ids(struct pb_generation *g, struct pb_err *err)
     return 0;
 }
 
-int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_declaration *d, struct pb_err *err)
+int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_declaration *d,
+               struct pb_err *err)
 {
     static const struct pb_script_field number = {{NULL, 0}, PBAY_NUM, false};
     struct pb_declared *decl = pb_zalloc(sizeof *decl);

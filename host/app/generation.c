@@ -15,7 +15,8 @@ static int scan_plugins(struct pb_generation *g, bool probe, struct pb_err *err)
     uint32_t n = pb_config_count(cfg, "dir");
     for (uint32_t i = 0; i < n; i++) {
         pbay_str key, dir = pb_config_item(cfg, "dir", i, &key);
-        char *path = dir.n && dir.p[0] == '/' ? pb_strndup(dir.p, dir.n) : pb_sprintf("%s/%.*s", g->site->dir, PB_FMT(dir));
+        char *path = dir.n && dir.p[0] == '/' ? pb_strndup(dir.p, dir.n)
+                                              : pb_sprintf("%s/%.*s", g->site->dir, PB_FMT(dir));
         int rc = pb_registry_scan(g->registry, path, err);
         pb_free(path);
         if (rc) return -1;
@@ -27,8 +28,8 @@ static int scan_plugins(struct pb_generation *g, bool probe, struct pb_err *err)
     return rc;
 }
 
-struct pb_connector *pb_generation_connector(struct pb_generation *g, const struct pb_ini_section *sec, pbay_str name,
-                                             pbay_str plugin, struct pb_err *err)
+struct pb_connector *pb_generation_connector(struct pb_generation *g, const struct pb_ini_section *sec,
+                                             pbay_str name, pbay_str plugin, struct pb_err *err)
 {
     struct pb_plugin *p = pb_registry_find(g->registry, plugin, err);
     if (!p) {
@@ -50,7 +51,8 @@ static int make_connectors(struct pb_generation *g, struct pb_err *err)
         const struct pb_ini_entry *plugin = pb_ini_get(sec, "plugin");
         if (!plugin)
             return pb_ini_fail(err, sec->doc->file, sec->line, sec->col,
-                               "[connector \"%.*s\"] does not say which plugin it is: `plugin = NAME`", PB_FMT(sec->name));
+                               "[connector \"%.*s\"] does not say which plugin it is: `plugin = NAME`",
+                               PB_FMT(sec->name));
         if (!pb_generation_connector(g, sec, parts->list[i].name, plugin->value, err)) return -1;
     }
     return 0;
@@ -83,7 +85,8 @@ static int declare_all(struct pb_generation *g, struct pb_err *err)
     return pb_assign_ids(g, err);
 }
 
-struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_generation_options *o, struct pb_err *err)
+struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_generation_options *o,
+                                          struct pb_err *err)
 {
     struct pb_generation *g = pb_zalloc(sizeof *g);
     g->site = site;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything one configuration makes: plugins loaded, connectors created, scripts read, functions declared, catalogs
- * filled. A worker serves one; a new configuration is a new generation in a new worker.
+ * Everything one configuration makes: plugins loaded, connectors created, scripts read, functions declared,
+ * catalogs filled. A worker serves one; a new configuration is a new generation in a new worker.
  *
  *     build -> start -> ( serve ) -> close -> free
  *
@@ -36,7 +36,7 @@ struct pb_generation {
     struct pb_qrag *qrags;
     size_t n_qrags;
     struct pb_declared *declared, **declared_end; /* in the order of the files */
-    struct pb_map lanes; /* "connector/lane" -> struct pb_lane */
+    struct pb_map lanes;                          /* "connector/lane" -> struct pb_lane */
     struct pb_arena mem;
     bool check_only;
     bool has_scripts; /* functions with Lua */
@@ -46,18 +46,19 @@ struct pb_generation {
 };
 
 struct pb_generation_options {
-    bool check_only; /* connectors are created, never started; ids are not assigned */
-    bool probe;      /* try plugins in a child first */
+    bool check_only;      /* connectors are created, never started; ids are not assigned */
+    bool probe;           /* try plugins in a child first */
     struct pb_page *page; /* limits are for all workers; NULL: there is one */
     uint32_t row;         /* of the page: this worker's */
     struct pb_plugin_env env;
 };
 
 /* Takes site. NULL with err: FILE:LINE, what, what to do. */
-struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_generation_options *o, struct pb_err *err);
+struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_generation_options *o,
+                                          struct pb_err *err);
 /*
- * Start the connectors. A connector that cannot start is out, with its reason in the log; the others serve. page: those
- * that crashes have put out are not started; may be NULL.
+ * Start the connectors. A connector that cannot start is out, with its reason in the log; the others serve.
+ * page: those that crashes have put out are not started; may be NULL.
  */
 void pb_generation_start(struct pb_generation *g, const struct pb_page *page);
 /* Put out what the page says. */
@@ -67,7 +68,8 @@ void pb_generation_close(struct pb_generation *g, void (*closed)(void *user), vo
 /* After closed. */
 void pb_generation_free(struct pb_generation *g);
 
-/* ------------------------------------------------------------------------------------------------ for declare.c, qrag.c */
+/* ------------------------------------------------------------------------------------------------ for
+ * declare.c, qrag.c */
 
 struct pb_declared {
     struct pb_declared *next;
@@ -80,9 +82,9 @@ struct pb_declared {
 
 /* What a declaration needs beside its configuration. */
 struct pb_declaration {
-    pbay_str scope;  /* of ids: "patchbay", or the qrag section */
+    pbay_str scope; /* of ids: "patchbay", or the qrag section */
     pbay_str name, where, doc;
-    int64_t id;      /* -1: assigned */
+    int64_t id;              /* -1: assigned */
     struct pbay_config *cfg; /* taken, also on failure */
     struct pb_connector *connector;
     pbay_str operation;
@@ -99,13 +101,15 @@ struct pb_declaration {
 };
 
 /* Bind it and put it into the catalog. Strings and arrays of d live in g->mem. */
-int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_declaration *d, struct pb_err *err);
+int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_declaration *d,
+               struct pb_err *err);
 /* One [function "NAME"]. */
 int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part, struct pb_err *err);
 /* Every function its id, when there is a store. New functions get theirs in the order they were declared. */
 int pb_assign_ids(struct pb_generation *g, struct pb_err *err);
 /* One [qrag "NAME"]: its functions into q->catalog. */
-int pb_qrag_build(struct pb_generation *g, const struct pb_site_part *part, struct pb_qrag *q, struct pb_err *err);
+int pb_qrag_build(struct pb_generation *g, const struct pb_site_part *part, struct pb_qrag *q,
+                  struct pb_err *err);
 /* A connector made of a section's own keys (q: none written, all defaults). */
-struct pb_connector *pb_generation_connector(struct pb_generation *g, const struct pb_ini_section *sec, pbay_str name,
-                                             pbay_str plugin, struct pb_err *err);
+struct pb_connector *pb_generation_connector(struct pb_generation *g, const struct pb_ini_section *sec,
+                                             pbay_str name, pbay_str plugin, struct pb_err *err);

@@ -131,7 +131,8 @@ void pb_leash_failed(struct pb_leash *l, const char *why)
 
 void pb_leash_leave(struct pb_leash *l)
 {
-    if (!l->watch || pb_msg_send(PB_LEASH_CHANNEL, PB_MSG_LEAVE, NULL, NULL, -1, true)) l->ops->drain(l->user);
+    if (!l->watch || pb_msg_send(PB_LEASH_CHANNEL, PB_MSG_LEAVE, NULL, NULL, -1, true))
+        l->ops->drain(l->user);
 }
 
 void pb_leash_conn_gone(void *user)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What systemd is told: the protocol of sd_notify(3), datagrams to the socket that $NOTIFY_SOCKET names. Nothing
- * happens when nobody asked. Threads: main.
+ * What systemd is told: the protocol of sd_notify(3), datagrams to the socket that $NOTIFY_SOCKET names.
+ * Nothing happens when nobody asked. Threads: main.
  */
 #pragma once
 

@@ -72,7 +72,9 @@ int pb_path_make(const char *path, struct pb_err *err)
         *s = '/';
     }
     if (!rc && mkdir(p, 0700) && errno != EEXIST) rc = -1;
-    if (rc) pb_fail(err, PBAY_FAILED_PRECONDITION, "the state directory %s cannot be made: %s", p, strerror(errno));
+    if (rc)
+        pb_fail(err, PBAY_FAILED_PRECONDITION, "the state directory %s cannot be made: %s", p,
+                strerror(errno));
     pb_free(p);
     return rc;
 }

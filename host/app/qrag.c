@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * [qrag "NAME"]: a Qlik Rapid API Gateway folder served as it is. functions.json says what Qlik sees, qrag.ini (a
- * Python configparser file) where each function goes; QRAP_Type names an operation of plugin sagemaker.
- * https://github.com/Qlik-PE/Rapid-ML-Gateway
+ * [qrag "NAME"]: a Qlik Rapid API Gateway folder served as it is. functions.json says what Qlik sees,
+ * qrag.ini (a Python configparser file) where each function goes; QRAP_Type names an operation of plugin
+ * sagemaker. https://github.com/Qlik-PE/Rapid-ML-Gateway
  */
 #include <errno.h>
 #include <unistd.h>
@@ -13,7 +13,8 @@
 #include "data/functions_json.h"
 #include "data/options.h"
 
-/* One row a request, each the length of a round trip: small batches keep every one of them inside the timeout. */
+/* One row a request, each the length of a round trip: small batches keep every one of them inside the
+ * timeout. */
 enum { QRAG_MAX_ROWS = 96, QRAG_IN_FLIGHT = 4 };
 
 static int read_file(pbay_str path, struct pb_buf *out, struct pb_err *err)
@@ -34,18 +35,19 @@ static int read_file(pbay_str path, struct pb_buf *out, struct pb_err *err)
 /* Keys that every old file has and nobody needs: not worth a warning. */
 static bool known_to_old(pbay_str key)
 {
-    static const char *const keys[] = {"cache", "username", "password", "token", "batch_size", "ws_url", "ws_route",
-                                       "query_parameter", "url", "schema_metadata"};
+    static const char *const keys[] = {"cache",  "username", "password",        "token", "batch_size",
+                                       "ws_url", "ws_route", "query_parameter", "url",   "schema_metadata"};
     for (size_t i = 0; i < PB_COUNTOF(keys); i++)
         if (pb_str_is(key, keys[i])) return true;
     return false;
 }
 
 /* The keys of the function's section (and [DEFAULT]) that the operation knows, as a section of ours. */
-static void pick(struct pb_generation *g, const struct pb_ini *ini, const struct pb_ini_section *old, pbay_str name,
-                 const pbay_option_table *options, struct pb_ini_section *out)
+static void pick(struct pb_generation *g, const struct pb_ini *ini, const struct pb_ini_section *old,
+                 pbay_str name, const pbay_option_table *options, struct pb_ini_section *out)
 {
-    *out = (struct pb_ini_section){.doc = ini, .kind = name, .line = old ? old->line : 0, .col = old ? old->col : 0};
+    *out = (struct pb_ini_section){
+        .doc = ini, .kind = name, .line = old ? old->line : 0, .col = old ? old->col : 0};
     const struct pb_ini_section *from[] = {old, ini->defaults};
     for (size_t f = 0; f < PB_COUNTOF(from); f++)
         for (size_t i = 0; from[f] && i < from[f]->n; i++) {
@@ -79,7 +81,8 @@ static uint32_t kind_of(uint8_t type)
     return kinds[type];
 }
 
-static const char *refusal(struct pb_generation *g, const struct pb_plugin *p, const struct pb_qrag_function *f)
+static const char *refusal(struct pb_generation *g, const struct pb_plugin *p,
+                           const struct pb_qrag_function *f)
 {
     struct pb_buf b = {0};
     pb_buf_printf(&b, "its QRAP_Type \"%.*s\" is served by nobody here; there are ", PB_FMT(f->qrap_type));
@@ -96,8 +99,9 @@ static void warn_refused(const struct pb_declaration *d)
            PB_V("where", d->where), PB_S("why", d->refusal));
 }
 
-static int declare(struct pb_generation *g, struct pb_qrag *q, struct pb_connector *connector, const struct pb_ini *ini,
-                   const struct pb_qrag_function *f, const char *file, struct pb_err *err)
+static int declare(struct pb_generation *g, struct pb_qrag *q, struct pb_connector *connector,
+                   const struct pb_ini *ini, const struct pb_qrag_function *f, const char *file,
+                   struct pb_err *err)
 {
     struct pb_plugin *plugin = pb_connector_plugin(connector);
     char *section = pb_strndup(f->name.p, f->name.n);
@@ -110,7 +114,8 @@ static int declare(struct pb_generation *g, struct pb_qrag *q, struct pb_connect
     }
     struct pb_script_field *returns = pb_arena_zalloc(&g->mem, sizeof *returns);
     returns->kind = kind_of(f->return_type);
-    struct pb_declaration d = {.scope = pb_str_c(pb_arena_printf(&g->mem, "qrag/%.*s", PB_FMT(q->part->name))),
+    struct pb_declaration d = {.scope =
+                                   pb_str_c(pb_arena_printf(&g->mem, "qrag/%.*s", PB_FMT(q->part->name))),
                                .name = pb_arena_str(&g->mem, f->name),
                                .where = pb_str_c(pb_arena_printf(&g->mem, "%s:%u", file, f->line)),
                                .id = f->id,
@@ -133,7 +138,8 @@ static int declare(struct pb_generation *g, struct pb_qrag *q, struct pb_connect
         warn_refused(&d);
         return pb_declare(g, &q->catalog, &d, err);
     }
-    /* An old file says `str` where it means nothing: an aggregation that the backend cannot make is told by settle. */
+    /* An old file says `str` where it means nothing: an aggregation that the backend cannot make is told by
+     * settle. */
     const pbay_option_table *options = &plugin->operations[op].options;
     struct pb_ini_section picked;
     pick(g, ini, old, d.name, options, &picked);
@@ -151,7 +157,8 @@ static int declare(struct pb_generation *g, struct pb_qrag *q, struct pb_connect
 }
 
 /* The address: what the section says, or every address and the port of the old [base]. */
-static int find_address(struct pb_generation *g, struct pb_qrag *q, const struct pb_ini *ini, struct pb_err *err)
+static int find_address(struct pb_generation *g, struct pb_qrag *q, const struct pb_ini *ini,
+                        struct pb_err *err)
 {
     pbay_str own = pb_config_get_str(q->part->cfg, "address");
     if (own.n) {
@@ -166,13 +173,15 @@ static int find_address(struct pb_generation *g, struct pb_qrag *q, const struct
         return 0;
     }
     if (port)
-        return pb_ini_fail(err, ini->file, port->line, port->col, "port \"%.*s\" is no port number (1 to 65535)",
-                           PB_FMT(port->value));
-    return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: [base] has no `port`, and [qrag \"%.*s\"] no `address`: where should it listen?",
+        return pb_ini_fail(err, ini->file, port->line, port->col,
+                           "port \"%.*s\" is no port number (1 to 65535)", PB_FMT(port->value));
+    return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                   "%s: [base] has no `port`, and [qrag \"%.*s\"] no `address`: where should it listen?",
                    ini->file, PB_FMT(q->part->name));
 }
 
-int pb_qrag_build(struct pb_generation *g, const struct pb_site_part *part, struct pb_qrag *q, struct pb_err *err)
+int pb_qrag_build(struct pb_generation *g, const struct pb_site_part *part, struct pb_qrag *q,
+                  struct pb_err *err)
 {
     const struct pbay_config *cfg = part->cfg;
     *q = (struct pb_qrag){.part = part, .tls_dir = pb_config_get_str(cfg, "tls_dir")};
@@ -185,7 +194,8 @@ int pb_qrag_build(struct pb_generation *g, const struct pb_site_part *part, stru
     struct pb_buf json = {0}, text = {0};
     struct pb_ini *ini = NULL;
     struct pb_qrag_functions *functions = NULL;
-    enum pb_qrag_params order = pb_config_get_int(cfg, "order") == 1 ? PB_QRAG_PARAMS_FILE : PB_QRAG_PARAMS_SORTED;
+    enum pb_qrag_params order =
+        pb_config_get_int(cfg, "order") == 1 ? PB_QRAG_PARAMS_FILE : PB_QRAG_PARAMS_SORTED;
     int rc = read_file(json_path, &json, err) || read_file(ini_path, &text, err) ||
              pb_ini_parse(ini_file, pb_buf_view(&text), PB_INI_PYTHON, &ini, err) ||
              pb_qrag_functions_parse(json_file, pb_buf_view(&json), order, &functions, err) ||
@@ -195,11 +205,15 @@ int pb_qrag_build(struct pb_generation *g, const struct pb_site_part *part, stru
         pbay_str name = pb_config_get_str(cfg, "connector");
         if (name.n) {
             connector = pb_registry_connector(g->registry, name);
-            if (!connector) pb_config_fail(cfg, "connector", err, "there is no [connector \"%.*s\"]", PB_FMT(name));
+            if (!connector)
+                pb_config_fail(cfg, "connector", err, "there is no [connector \"%.*s\"]", PB_FMT(name));
         } else {
-            struct pb_ini_section none = {.doc = g->site->ini, .kind = PB_STR("connector"), .name = part->name,
+            struct pb_ini_section none = {.doc = g->site->ini,
+                                          .kind = PB_STR("connector"),
+                                          .name = part->name,
                                           .line = part->section->line};
-            struct pb_ini_entry plugin = {.key = PB_STR("plugin"), .value = PB_STR("sagemaker"), .line = none.line, .quoted = true};
+            struct pb_ini_entry plugin = {
+                .key = PB_STR("plugin"), .value = PB_STR("sagemaker"), .line = none.line, .quoted = true};
             none.entries = &plugin;
             none.n = 1;
             pb_map_set(&none.by_key, plugin.key, (void *)(uintptr_t)1);

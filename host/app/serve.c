@@ -57,10 +57,11 @@ static bool loopback(pbay_str address)
 static int check_public(const struct place *p, struct pb_err *err)
 {
     if (p->tls_dir.n || loopback(p->address) || pb_config_get_int(p->cfg, "insecure")) return 0;
-    return pb_config_fail(p->cfg, "address", err,
-                          "anybody who reaches %.*s could call functions: set tls_dir for mutual TLS, listen on 127.0.0.1, or "
-                          "write `insecure = yes` when the network itself keeps others out",
-                          PB_FMT(p->address));
+    return pb_config_fail(
+        p->cfg, "address", err,
+        "anybody who reaches %.*s could call functions: set tls_dir for mutual TLS, listen on 127.0.0.1, or "
+        "write `insecure = yes` when the network itself keeps others out",
+        PB_FMT(p->address));
 }
 
 static void allow_clients(struct pb_tls *tls, const struct pbay_config *cfg)
@@ -95,7 +96,8 @@ static int listen_at(struct door *d, const struct place *p, const char *protocol
     struct pb_listener_options o = {
         .name = p->name, .address = address, .protocol = protocol, .tls = tls, .take = take, .user = d};
     struct pb_leash *leash = d->serving->o.leash;
-    if (!leash) d->listener = pb_listener_open(d->serving->o.loop, &o, err);
+    if (!leash)
+        d->listener = pb_listener_open(d->serving->o.loop, &o, err);
     else if (pb_leash_listen(leash, p->name, address, where, err) == 0) {
         o.address = where;
         o.gone = pb_leash_conn_gone;
@@ -127,7 +129,8 @@ static struct door *add(struct pb_serving *s, const char *name)
     return d;
 }
 
-static int open_sse(struct pb_serving *s, const struct place *p, const struct pb_catalog *catalog, struct pb_err *err)
+static int open_sse(struct pb_serving *s, const struct place *p, const struct pb_catalog *catalog,
+                    struct pb_err *err)
 {
     const struct pbay_config *limits = s->o.generation->site->limits;
     const struct pb_grpc_options o = {.max_message = (size_t)pb_config_get_int(limits, "max_message"),
@@ -170,8 +173,8 @@ static struct place place_of_qrag(struct pb_generation *g, const struct pb_qrag 
 static int check_some(const struct pb_generation *g, struct pb_err *err)
 {
     if (g->site->listens.n + g->n_qrags) return 0;
-    return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: nothing to listen on: write a [listen \"sse\"] with an address",
-                   g->site->path);
+    return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                   "%s: nothing to listen on: write a [listen \"sse\"] with an address", g->site->path);
 }
 
 static int open_all(struct pb_serving *s, struct pb_err *err)
@@ -214,7 +217,8 @@ struct pb_serving *pb_serving_open(const struct pb_serving_options *options, str
     return NULL;
 }
 
-void pb_serving_each(const struct pb_serving *s, void (*fn)(void *user, const char *name, pbay_str address), void *user)
+void pb_serving_each(const struct pb_serving *s, void (*fn)(void *user, const char *name, pbay_str address),
+                     void *user)
 {
     for (size_t i = 0; i < s->n; i++) fn(user, s->doors[i].name, pb_listener_address(s->doors[i].listener));
 }
@@ -236,7 +240,8 @@ void pb_serving_adopt(struct pb_serving *s, const char *name, int fd)
         pb_leash_conn_gone(s->o.leash);
         pb_fail(&err, PBAY_UNAVAILABLE, "it is not open any more");
     }
-    pb_log(PB_LOG_WARN, "app", "a connection could not be taken over", PB_S("listener", name), PB_S("why", err.msg));
+    pb_log(PB_LOG_WARN, "app", "a connection could not be taken over", PB_S("listener", name),
+           PB_S("why", err.msg));
 }
 
 /* ------------------------------------------------------------------------------------------------ the end */
@@ -266,8 +271,10 @@ void pb_serving_drain(struct pb_serving *s, void (*drained)(void *user), void *u
         pb_listener_close(d->listener);
         d->listener = NULL;
         if (d->health) pb_health_drain(d->health);
-        if (d->grpc) pb_grpc_server_drain(d->grpc, door_drained, d);
-        else pb_http_server_drain(d->http, door_drained, d);
+        if (d->grpc)
+            pb_grpc_server_drain(d->grpc, door_drained, d);
+        else
+            pb_http_server_drain(d->http, door_drained, d);
     }
 }
 

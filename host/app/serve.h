@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The listeners of a worker and what answers behind each: Qlik's protocol ("sse", one per [qrag]), plain HTTP.
- * Threads: the loop.
+ * The listeners of a worker and what answers behind each: Qlik's protocol ("sse", one per [qrag]), plain
+ * HTTP. Threads: the loop.
  */
 #pragma once
 
@@ -19,15 +19,17 @@ struct pb_serving_options {
     struct pb_generation *generation;
     struct pb_evaluator *evaluator; /* NULL: scripts are refused */
     struct pb_routes *routes;       /* of plugins */
-    struct pb_leash *leash;         /* NULL: sockets of one's own; else connections come from the supervisor */
+    struct pb_leash *leash; /* NULL: sockets of one's own; else connections come from the supervisor */
 };
 
-/* What opening would find wrong without taking an address: who may come in, and the certificates. 0, or -1 with err. */
+/* What opening would find wrong without taking an address: who may come in, and the certificates. 0, or -1
+ * with err. */
 int pb_serving_check(struct pb_generation *generation, struct pb_err *err);
 /* Open every listener that the configuration names. Returns owned; NULL with err: which, and why. */
 struct pb_serving *pb_serving_open(const struct pb_serving_options *options, struct pb_err *err);
 /* Walk the listeners: "sse", "127.0.0.1:50058". */
-void pb_serving_each(const struct pb_serving *s, void (*fn)(void *user, const char *name, pbay_str address), void *user);
+void pb_serving_each(const struct pb_serving *s, void (*fn)(void *user, const char *name, pbay_str address),
+                     void *user);
 /* A connection that the supervisor accepted for the listener of that name. Takes fd. */
 void pb_serving_adopt(struct pb_serving *s, const char *name, int fd);
 /* Take no more connections, let calls end; drained(user) when all have. */

@@ -25,8 +25,9 @@ static int unknown_kind(const struct pb_ini_section *sec, struct pb_err *err)
     size_t n = 0;
     for (; n < pb_section_docs_n; n++) names[n] = pb_section_docs[n].kind;
     const char *near = pb_nearest(sec->kind, names, n);
-    return pb_ini_fail(err, sec->doc->file, sec->line, sec->col, "there is no section [%.*s]%s%s%s", PB_FMT(sec->kind),
-                       near ? "; did you mean [" : "", near ? near : "", near ? "]?" : "; `patchbay help config` lists them");
+    return pb_ini_fail(err, sec->doc->file, sec->line, sec->col, "there is no section [%.*s]%s%s%s",
+                       PB_FMT(sec->kind), near ? "; did you mean [" : "", near ? near : "",
+                       near ? "]?" : "; `patchbay help config` lists them");
 }
 
 struct pb_config_env pb_site_env(const struct pb_site *site)
@@ -67,12 +68,15 @@ static int check_name(const struct pb_ini_section *sec, struct pb_err *err)
     bool ok = sec->name.n > 0 && sec->name.n <= 128;
     for (size_t i = 0; ok && i < sec->name.n; i++) {
         char c = sec->name.p[i];
-        ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-             (!pb_str_is(sec->kind, "function") && (c == '-' || (path && (c == '/' || c == '.' || c == '~'))));
+        ok =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+            (!pb_str_is(sec->kind, "function") && (c == '-' || (path && (c == '/' || c == '.' || c == '~'))));
     }
     if (ok) return 0;
-    return pb_ini_fail(err, sec->doc->file, sec->line, sec->col, "[%.*s \"%.*s\"]: a name is letters, digits and _%s",
-                       PB_FMT(sec->kind), PB_FMT(sec->name), pb_str_is(sec->kind, "function") ? " (Qlik takes no others)" : " and -");
+    return pb_ini_fail(err, sec->doc->file, sec->line, sec->col,
+                       "[%.*s \"%.*s\"]: a name is letters, digits and _%s", PB_FMT(sec->kind),
+                       PB_FMT(sec->name),
+                       pb_str_is(sec->kind, "function") ? " (Qlik takes no others)" : " and -");
 }
 
 static int add_section(struct pb_site *site, const struct pb_ini_section *sec, struct pb_err *err)
@@ -81,7 +85,8 @@ static int add_section(struct pb_site *site, const struct pb_ini_section *sec, s
     if (!doc) return unknown_kind(sec, err);
     if (doc->named != (sec->name.p != NULL))
         return pb_ini_fail(err, sec->doc->file, sec->line, sec->col,
-                           doc->named ? "[%.*s] needs a name: [%.*s \"NAME\"]" : "[%.*s \"...\"] takes no name: [%.*s]",
+                           doc->named ? "[%.*s] needs a name: [%.*s \"NAME\"]"
+                                      : "[%.*s \"...\"] takes no name: [%.*s]",
                            PB_FMT(sec->kind), PB_FMT(sec->kind));
     if (!doc->named) return check(site, sec, doc->options, single_of(site, doc->kind), err);
     if (check_name(sec, err)) return -1;
@@ -173,7 +178,8 @@ int pb_site_snapshot(const char *path, char **full, struct pb_err *err)
         copy = memfd_create("patchbay.ini", MFD_CLOEXEC);
         for (size_t at = 0; copy >= 0 && at < text.n;) {
             ssize_t n = write(copy, text.p + at, text.n - at);
-            if (n > 0) at += (size_t)n;
+            if (n > 0)
+                at += (size_t)n;
             else if (errno != EINTR) {
                 close(copy);
                 copy = -1;

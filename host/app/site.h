@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * patchbay.ini, read and checked as far as it can be without plugins: which listeners, connectors and functions an
- * operator has written down. What a connector's or a function's own keys mean is checked when the generation is built,
- * because only the plugins know.
+ * patchbay.ini, read and checked as far as it can be without plugins: which listeners, connectors and
+ * functions an operator has written down. What a connector's or a function's own keys mean is checked when
+ * the generation is built, because only the plugins know.
  *
  * Immutable once loaded. Threads: any.
  */
@@ -32,19 +32,21 @@ struct pb_site {
     struct pb_ini *ini;
     struct pb_site_parts listens, connectors, functions, qrags, routes;
     struct pbay_config *store, *log, *plugins, *scripts, *limits; /* with their defaults when not written */
-    char *script_dir; /* absolute */
+    char *script_dir;                                             /* absolute */
 };
 
 /* Read the file (trusted: base/trust.h). NULL with err: FILE:LINE:COL, what is wrong, what was expected. */
 struct pb_site *pb_site_load(const char *path, struct pb_err *err);
 /*
- * The same in two steps. The first takes the text as it is now: *full is owned, the absolute path; returns a memfd
- * (owned, close-on-exec) or -1. What is built of it, now or in another process, is the same however the file changes.
+ * The same in two steps. The first takes the text as it is now: *full is owned, the absolute path; returns a
+ * memfd (owned, close-on-exec) or -1. What is built of it, now or in another process, is the same however the
+ * file changes.
  */
 int pb_site_snapshot(const char *path, char **full, struct pb_err *err) PB_NODISCARD;
 struct pb_site *pb_site_load_fd(int fd, const char *full, struct pb_err *err);
 void pb_site_free(struct pb_site *site);
-/* For [connector] and [function] sections later: references resolved, relative paths from the file's directory. */
+/* For [connector] and [function] sections later: references resolved, relative paths from the file's
+ * directory. */
 struct pb_config_env pb_site_env(const struct pb_site *site);
 
 /* The host's own keys of each section; for checking, `patchbay help` and the reference. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every key of patchbay.ini that is the host's own: what it is, its default, and a sentence for whoever reads the help. */
+/* Every key of patchbay.ini that is the host's own: what it is, its default, and a sentence for whoever reads
+ * the help. */
 #include "app/site.h"
 #include "plugin/connector.h"
 
@@ -7,12 +8,15 @@
 
 static const pbay_option listen_list[] = {
     {"address", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL,
-     "HOST:PORT to listen on; [::]:PORT for all addresses; port 0 takes a free one, which the `ready` line names."},
+     "HOST:PORT to listen on; [::]:PORT for all addresses; port 0 takes a free one, which the `ready` line "
+     "names."},
     {"tls_dir", PBAY_OPT_FILE, 0, NULL, NULL,
-     "Folder with sse_server_key.pem, sse_server_cert.pem and root_cert.pem: mutual TLS as Qlik's guide sets it up. "
+     "Folder with sse_server_key.pem, sse_server_cert.pem and root_cert.pem: mutual TLS as Qlik's guide sets "
+     "it up. "
      "Without it the listener speaks cleartext."},
     {"clients", PBAY_OPT_LIST, 0, NULL, NULL,
-     "Subjects of client certificates that may connect, such as CN=sse_client; empty: every one that root_cert.pem signed."},
+     "Subjects of client certificates that may connect, such as CN=sse_client; empty: every one that "
+     "root_cert.pem signed."},
     {"insecure", PBAY_OPT_BOOL, 0, "no", NULL,
      "yes: serve on an address beyond loopback although nobody has to prove who he is."},
 };
@@ -28,7 +32,8 @@ static const pbay_option log_list[] = {
 };
 static const pbay_option plugins_list[] = {
     {"dir", PBAY_OPT_LIST, 0, NULL, NULL,
-     "Folders with plugins, looked through in this order; by default the one that was installed with the program."},
+     "Folders with plugins, looked through in this order; by default the one that was installed with the "
+     "program."},
     {"probe", PBAY_OPT_BOOL, 0, "yes", NULL,
      "Try a plugin in a child process first, so that one that crashes or hangs is refused by name."},
 };
@@ -38,29 +43,41 @@ static const pbay_option scripts_list[] = {
     {"memory", PBAY_OPT_SIZE, 0, "64M", "1M..4G", "Memory of one Lua state."},
     {"budget", PBAY_OPT_DURATION, 0, "1s", "1ms..60s", "Time that one batch of rows may spend in a script."},
     {"evaluate", PBAY_OPT_BOOL, 0, "no", NULL,
-     "yes: run Lua that Qlik sends along (ScriptEval and its kin), for the users and apps listed below only."},
-    {"evaluate_users", PBAY_OPT_LIST, 0, NULL, NULL, "Qlik users who may, such as UserDirectory=ACME; UserId=kim; * is all."},
+     "yes: run Lua that Qlik sends along (ScriptEval and its kin), for the users and apps listed below "
+     "only."},
+    {"evaluate_users", PBAY_OPT_LIST, 0, NULL, NULL,
+     "Qlik users who may, such as UserDirectory=ACME; UserId=kim; * is all."},
     {"evaluate_apps", PBAY_OPT_LIST, 0, NULL, NULL, "Ids of Qlik apps that may; * is all."},
-    {"evaluate_budget", PBAY_OPT_DURATION, 0, "100ms", "1ms..60s", "Time that one batch of a sent script may take."},
+    {"evaluate_budget", PBAY_OPT_DURATION, 0, "100ms", "1ms..60s",
+     "Time that one batch of a sent script may take."},
 };
 static const pbay_option limits_list[] = {
-    {"max_message", PBAY_OPT_SIZE, 0, "64M", "64k..1G", "Bytes of one message from Qlik; more is RESOURCE_EXHAUSTED."},
-    {"max_header", PBAY_OPT_SIZE, 0, "256k", "16k..16M", "Bytes of a request's metadata; a sent script travels there."},
+    {"max_message", PBAY_OPT_SIZE, 0, "64M", "64k..1G",
+     "Bytes of one message from Qlik; more is RESOURCE_EXHAUSTED."},
+    {"max_header", PBAY_OPT_SIZE, 0, "256k", "16k..16M",
+     "Bytes of a request's metadata; a sent script travels there."},
     {"max_streams", PBAY_OPT_INT, 0, "1024", "1..100000", "Calls at once on one connection."},
     {"max_body", PBAY_OPT_SIZE, 0, "64M", "1k..1G", "Bytes of one HTTP request."},
-    {"drain", PBAY_OPT_DURATION, 0, "60s", "0..1h", "How long calls in flight may take to end when the gateway stops."},
+    {"drain", PBAY_OPT_DURATION, 0, "60s", "0..1h",
+     "How long calls in flight may take to end when the gateway stops."},
 };
 static const pbay_option qrag_list[] = {
-    {"functions", PBAY_OPT_FILE, PBAY_OPTF_REQUIRED, NULL, NULL, "functions.json of the old gateway, as it is."},
+    {"functions", PBAY_OPT_FILE, PBAY_OPTF_REQUIRED, NULL, NULL,
+     "functions.json of the old gateway, as it is."},
     {"ini", PBAY_OPT_FILE, PBAY_OPTF_REQUIRED, NULL, NULL, "Its config/qrag.ini, as it is."},
-    {"address", PBAY_OPT_STR, 0, NULL, NULL, "HOST:PORT to serve on; by default every address and the port of its [base]."},
+    {"address", PBAY_OPT_STR, 0, NULL, NULL,
+     "HOST:PORT to serve on; by default every address and the port of its [base]."},
     {"tls_dir", PBAY_OPT_FILE, 0, NULL, NULL, "Its --pem_dir: mutual TLS."},
-    {"clients", PBAY_OPT_LIST, 0, NULL, NULL, "As in [listen]: subjects of client certificates that may connect."},
-    {"insecure", PBAY_OPT_BOOL, 0, "no", NULL, "yes: serve beyond loopback without TLS, as the old gateway did."},
+    {"clients", PBAY_OPT_LIST, 0, NULL, NULL,
+     "As in [listen]: subjects of client certificates that may connect."},
+    {"insecure", PBAY_OPT_BOOL, 0, "no", NULL,
+     "yes: serve beyond loopback without TLS, as the old gateway did."},
     {"order", PBAY_OPT_ENUM, 0, "name", "name|file",
-     "Order of parameters: name as the old gateway advertised them, whatever the file's order; file as they stand."},
+     "Order of parameters: name as the old gateway advertised them, whatever the file's order; file as they "
+     "stand."},
     {"connector", PBAY_OPT_STR, 0, NULL, NULL,
-     "Connector of plugin sagemaker to send through (its proxies and timeouts); by default one made for this section."},
+     "Connector of plugin sagemaker to send through (its proxies and timeouts); by default one made for this "
+     "section."},
 };
 static const pbay_option route_list[] = {
     {"connector", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL, "The connector whose route it is."},
@@ -72,24 +89,31 @@ static const pbay_option function_list[] = {
      "Qlik's number for it. By default one is given once and kept in the store; it never changes."},
     {"connector", PBAY_OPT_STR, 0, NULL, NULL, "The connector that does the work."},
     {"operation", PBAY_OPT_STR, 0, NULL, NULL, "Which of its operations; `patchbay help PLUGIN` lists them."},
-    {"script", PBAY_OPT_STR, 0, NULL, NULL, "In place of a connector: a Lua file that is the whole function."},
+    {"script", PBAY_OPT_STR, 0, NULL, NULL,
+     "In place of a connector: a Lua file that is the whole function."},
     {"transform", PBAY_OPT_STR, 0, NULL, NULL, "A Lua file with `before` and `after`."},
-    {"params", PBAY_OPT_LIST, 0, NULL, NULL, "name:kind, ... in Qlik's order; kinds are str, num, int, dual."},
+    {"params", PBAY_OPT_LIST, 0, NULL, NULL,
+     "name:kind, ... in Qlik's order; kinds are str, num, int, dual."},
     {"answer", PBAY_OPT_LIST, 0, NULL, NULL,
      "What the backend answers: a kind (num, str, json) or name:kind, ...; by default as `returns`."},
-    {"returns", PBAY_OPT_LIST, 0, NULL, NULL, "What callers get: a kind or, with several columns, name:kind, ...; by default num."},
+    {"returns", PBAY_OPT_LIST, 0, NULL, NULL,
+     "What callers get: a kind or, with several columns, name:kind, ...; by default num."},
     {"type", PBAY_OPT_ENUM, 0, NULL, "scalar|aggregation|tensor",
      "What Qlik is told; by default scalar for maps, aggregation for aggregates, tensor for tables."},
     {"max_rows", PBAY_OPT_INT, 0, "2000", "1..1000000", "Rows that go to the backend together."},
-    {"max_bytes", PBAY_OPT_SIZE, 0, "4M", "1k..512M", "Text that goes to the backend together, cut between rows."},
-    {"in_flight", PBAY_OPT_INT, 0, "16", "1..10000", "Batches at the backend at once, for all calls together."},
+    {"max_bytes", PBAY_OPT_SIZE, 0, "4M", "1k..512M",
+     "Text that goes to the backend together, cut between rows."},
+    {"in_flight", PBAY_OPT_INT, 0, "16", "1..10000",
+     "Batches at the backend at once, for all calls together."},
     {"attempts", PBAY_OPT_INT, 0, "3", "1..20", "How often one batch is tried when trying again can help."},
     {"call_timeout", PBAY_OPT_DURATION, 0, "0", NULL, "Of a whole call; 0: none but the caller's."},
     {"empty", PBAY_OPT_ENUM, 0, "null", "null|send|error",
-     "A row whose cells are all null or empty: answered null without asking, sent all the same, or an error."},
+     "A row whose cells are all null or empty: answered null without asking, sent all the same, or an "
+     "error."},
     {"nulls", PBAY_OPT_BOOL, 0, "no", NULL, "yes: `after` is called for null answers too."},
     {"on_bad", PBAY_OPT_ENUM, 0, "error", "error|null", "An answer that is no number where one is due."},
-    {"on_error", PBAY_OPT_ENUM, 0, "error", "error|null", "A row for which the script fails: fails the call, or is null."},
+    {"on_error", PBAY_OPT_ENUM, 0, "error", "error|null",
+     "A row for which the script fails: fails the call, or is null."},
     {"cache", PBAY_OPT_BOOL, 0, "yes", NULL, "no: Qlik is told not to keep the answers."},
 };
 
@@ -104,14 +128,17 @@ static TABLE(route_options, route_list);
 TABLE(pb_function_options, function_list);
 
 const struct pb_section_doc pb_section_docs[] = {
-    {"listen", "\"sse\" is where Qlik connects, \"http\" serves functions and plugins' routes.", true, &listen_options},
+    {"listen", "\"sse\" is where Qlik connects, \"http\" serves functions and plugins' routes.", true,
+     &listen_options},
     {"store", "What outlives the process.", false, &store_options},
-    {"connector", "A plugin, configured. The plugin's own keys stand beside these: `patchbay help PLUGIN`.", true,
-     &pb_connector_options},
-    {"function", "An operation of a connector, or Lua, as a function. The operation's own keys stand beside these.", true,
+    {"connector", "A plugin, configured. The plugin's own keys stand beside these: `patchbay help PLUGIN`.",
+     true, &pb_connector_options},
+    {"function",
+     "An operation of a connector, or Lua, as a function. The operation's own keys stand beside these.", true,
      &pb_function_options},
     {"qrag", "The folder of a Qlik Rapid API Gateway, served as it is.", true, &qrag_options},
-    {"route", "Another path for a connector's route; the name is the path: [route \"/path\"].", true, &route_options},
+    {"route", "Another path for a connector's route; the name is the path: [route \"/path\"].", true,
+     &route_options},
     {"scripts", "Where Lua is found, and what it may use up.", false, &scripts_options},
     {"plugins", "Where plugins are found.", false, &plugins_options},
     {"limits", "What is too much.", false, &limits_options},

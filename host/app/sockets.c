@@ -23,7 +23,7 @@ struct sock {
     struct pb_sockets *all;
     char name[PB_MSG_NAME], address[PB_MSG_NAME], where[PB_BOUND_NAME];
     int fd;
-    uint32_t generation; /* the last that wanted it */
+    uint32_t generation;    /* the last that wanted it */
     struct pb_watch *watch; /* NULL: not accepted from yet */
     struct pb_timer pause;
     int held; /* accepted, and nobody could take it; -1: none */
@@ -40,7 +40,8 @@ struct pb_sockets {
     char **given_names;
 };
 
-/* ------------------------------------------------------------------------------------------------ handed over */
+/* ------------------------------------------------------------------------------------------------ handed
+ * over */
 
 static void take_given(struct pb_sockets *s)
 {
@@ -70,7 +71,8 @@ static int find_given(struct pb_sockets *s, const char *name, const char *addres
     for (int by_name = 1; by_name >= 0; by_name--)
         for (int i = 0; i < s->n_given; i++) {
             int fd = s->given[i];
-            if (fd < 0 || !(by_name ? strcmp(s->given_names[i], name) == 0 : pb_bound_is(fd, address))) continue;
+            if (fd < 0 || !(by_name ? strcmp(s->given_names[i], name) == 0 : pb_bound_is(fd, address)))
+                continue;
             s->given[i] = -1;
             pb_log(PB_LOG_INFO, "app", "a socket was handed over", PB_S("listener", name), PB_I("fd", fd));
             return fd;
@@ -78,7 +80,8 @@ static int find_given(struct pb_sockets *s, const char *name, const char *addres
     return -1;
 }
 
-struct pb_sockets *pb_sockets_new(struct pb_loop *loop, bool (*fn)(void *user, const char *name, int fd), void *user)
+struct pb_sockets *pb_sockets_new(struct pb_loop *loop, bool (*fn)(void *user, const char *name, int fd),
+                                  void *user)
 {
     struct pb_sockets *s = pb_zalloc(sizeof *s);
     s->loop = loop;
@@ -88,7 +91,8 @@ struct pb_sockets *pb_sockets_new(struct pb_loop *loop, bool (*fn)(void *user, c
     return s;
 }
 
-/* ------------------------------------------------------------------------------------------------ accepting */
+/* ------------------------------------------------------------------------------------------------ accepting
+ */
 
 static void rest(struct sock *k, const char *why)
 {
@@ -110,7 +114,8 @@ static void on_readable(void *user)
         if (fd < 0) fd = accept4(k->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0) {
             if (errno == EINTR || errno == ECONNABORTED) continue;
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) rest(k, strerror(errno));
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                rest(k, strerror(errno));
             return;
         }
         if (!s->fn(s->user, k->name, fd)) {
@@ -129,7 +134,8 @@ static void resume(void *user)
     on_readable(k);
 }
 
-/* ------------------------------------------------------------------------------------------------ the list */
+/* ------------------------------------------------------------------------------------------------ the list
+ */
 
 int pb_sockets_want(struct pb_sockets *s, uint32_t generation, const char *name, const char *address,
                     char out[PB_BOUND_NAME], struct pb_err *err)
@@ -174,14 +180,16 @@ void pb_sockets_switch(struct pb_sockets *s, uint32_t generation)
         struct sock *k = *at;
         struct pb_err err;
         if (k->generation != generation) {
-            pb_log(PB_LOG_INFO, "app", "not listening any more", PB_S("listener", k->name), PB_S("address", k->where));
+            pb_log(PB_LOG_INFO, "app", "not listening any more", PB_S("listener", k->name),
+                   PB_S("address", k->where));
             drop(at);
             continue;
         }
         if (!k->watch) {
             k->watch = pb_watch_open(s->loop, k->fd, on_readable, k, &err);
             pb_log(PB_LOG_INFO, "app", "listening", PB_S("listener", k->name), PB_S("address", k->where));
-            if (!k->watch) pb_log(PB_LOG_ERROR, "app", "cannot accept", PB_S("listener", k->name), PB_S("why", err.msg));
+            if (!k->watch)
+                pb_log(PB_LOG_ERROR, "app", "cannot accept", PB_S("listener", k->name), PB_S("why", err.msg));
         }
         at = &k->next;
     }
@@ -190,8 +198,10 @@ void pb_sockets_switch(struct pb_sockets *s, uint32_t generation)
 void pb_sockets_forget(struct pb_sockets *s, uint32_t generation)
 {
     for (struct sock **at = &s->list; *at;) {
-        if (!(*at)->watch && (*at)->generation == generation) drop(at);
-        else at = &(*at)->next;
+        if (!(*at)->watch && (*at)->generation == generation)
+            drop(at);
+        else
+            at = &(*at)->next;
     }
 }
 
@@ -200,7 +210,8 @@ void pb_sockets_close(struct pb_sockets *s)
     while (s->list) drop(&s->list);
 }
 
-void pb_sockets_each(const struct pb_sockets *s, void (*fn)(void *user, const char *name, const char *where), void *user)
+void pb_sockets_each(const struct pb_sockets *s, void (*fn)(void *user, const char *name, const char *where),
+                     void *user)
 {
     for (const struct sock *k = s->list; k; k = k->next)
         if (k->watch) fn(user, k->name, k->where);

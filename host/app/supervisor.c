@@ -21,7 +21,8 @@ enum {
     TICK_MS = 1000,
 };
 
-/* ------------------------------------------------------------------------------------------------ connections */
+/* ------------------------------------------------------------------------------------------------
+ * connections */
 
 static struct pb_process *least_loaded(const struct pb_crew *crew, uint64_t passed_over)
 {
@@ -67,7 +68,8 @@ static void dismiss(struct pb_crew *crew, bool at_once)
     for (unsigned i = 0; i < crew->n; i++) {
         struct pb_seat *seat = &crew->seats[i];
         pb_timer_cancel(&seat->restart);
-        if (seat->process) pb_process_leave(seat->process, at_once, at_once ? END_MS : crew->drain_ms + END_MS);
+        if (seat->process)
+            pb_process_leave(seat->process, at_once, at_once ? END_MS : crew->drain_ms + END_MS);
     }
     free_crew(crew);
 }
@@ -108,7 +110,8 @@ static struct pb_crew *new_crew(struct pb_supervisor *s, struct pb_err *err)
         return NULL;
     }
     struct pb_crew *crew = pb_zalloc(sizeof *crew);
-    *crew = (struct pb_crew){.s = s, .number = ++s->last_number, .config = full, .config_fd = fd, .n = s->o->workers};
+    *crew = (struct pb_crew){
+        .s = s, .number = ++s->last_number, .config = full, .config_fd = fd, .n = s->o->workers};
     crew->drain_ms = pb_config_get_int(site->limits, "drain");
     pb_site_free(site);
     for (unsigned i = 0; i < crew->n; i++) {
@@ -119,7 +122,8 @@ static struct pb_crew *new_crew(struct pb_supervisor *s, struct pb_err *err)
     return crew;
 }
 
-/* ------------------------------------------------------------------------------------------------ start and reload */
+/* ------------------------------------------------------------------------------------------------ start and
+ * reload */
 
 static void stop(struct pb_supervisor *s, const char *why);
 
@@ -153,8 +157,8 @@ static void start_failed(struct pb_supervisor *s, const char *why)
         stop(s, "it could not start");
         return;
     }
-    pb_log(PB_LOG_ERROR, "app", "reload failed; everything goes on as before", PB_I("generation", s->current->number),
-           PB_S("error", why));
+    pb_log(PB_LOG_ERROR, "app", "reload failed; everything goes on as before",
+           PB_I("generation", s->current->number), PB_S("error", why));
     settled(s, text);
 }
 
@@ -177,8 +181,10 @@ static void start_too_long(void *user)
     snprintf(text, sizeof text, "the new workers were not healthy within %d s", START_LIMIT_MS / 1000);
     for (const struct pb_process *p = s->processes; p; p = p->next)
         if (p->crew == s->next && p->state == PB_WORKER_STARTING && atomic_load(&p->row->mark.inside))
-            snprintf(text, sizeof text, "the new workers were not healthy within %d s: connector \"%s\" has not returned from %s",
-                     START_LIMIT_MS / 1000, p->row->mark.connector, p->row->mark.what);
+            snprintf(
+                text, sizeof text,
+                "the new workers were not healthy within %d s: connector \"%s\" has not returned from %s",
+                START_LIMIT_MS / 1000, p->row->mark.connector, p->row->mark.what);
     next_failed(s, text);
 }
 
@@ -245,8 +251,9 @@ void pb_supervisor_ready(struct pb_process *p)
     struct pb_supervisor *s = p->s;
     struct pb_crew *crew = p->crew;
     if (crew != s->next) {
-        if (p->seat) pb_log(PB_LOG_INFO, "app", "a worker was replaced", PB_I("worker", p->slot), PB_I("pid", p->pid),
-                            PB_F("ms", (double)(p->ready_ns - p->started_ns) / (double)PB_MS));
+        if (p->seat)
+            pb_log(PB_LOG_INFO, "app", "a worker was replaced", PB_I("worker", p->slot), PB_I("pid", p->pid),
+                   PB_F("ms", (double)(p->ready_ns - p->started_ns) / (double)PB_MS));
         return;
     }
     unsigned n = 0;
@@ -276,7 +283,9 @@ void pb_supervisor_ended(struct pb_process *p, struct pb_seat *seat, const char 
     } else if (seat) {
         bool well = p->ready_ns && pb_mono_ns() - p->ready_ns >= SERVED_WELL_S * PB_SEC;
         seat->failures = well ? 0 : seat->failures + 1;
-        if (p->told) pb_log(PB_LOG_ERROR, "app", "a worker could not start", PB_I("worker", p->slot), PB_S("error", why));
+        if (p->told)
+            pb_log(PB_LOG_ERROR, "app", "a worker could not start", PB_I("worker", p->slot),
+                   PB_S("error", why));
         fill_later(seat);
     }
 }
@@ -308,12 +317,16 @@ static void stop(struct pb_supervisor *s, const char *why)
 static void on_signal(void *user, int signum)
 {
     struct pb_supervisor *s = user;
-    if (signum == SIGCHLD) pb_process_reap(s);
-    else if (signum == SIGHUP) reload(s);
-    else stop(s, s->stopping ? "a second signal" : signum == SIGTERM ? "SIGTERM" : "SIGINT");
+    if (signum == SIGCHLD)
+        pb_process_reap(s);
+    else if (signum == SIGHUP)
+        reload(s);
+    else
+        stop(s, s->stopping ? "a second signal" : signum == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
-/* ------------------------------------------------------------------------------------------------ commands */
+/* ------------------------------------------------------------------------------------------------ commands
+ */
 
 static void status(const struct pb_supervisor *s, struct pb_buf *out)
 {
@@ -324,7 +337,8 @@ static void status(const struct pb_supervisor *s, struct pb_buf *out)
                       p->crew->number, states[p->state], (unsigned long long)pb_process_conns(p));
     for (size_t i = 0; i < PB_PAGE_OUTS; i++)
         if (atomic_load(&s->page->outs[i].set))
-            pb_buf_printf(out, "out connector=%s why=\"%s\"\n", s->page->outs[i].connector, s->page->outs[i].reason);
+            pb_buf_printf(out, "out connector=%s why=\"%s\"\n", s->page->outs[i].connector,
+                          s->page->outs[i].reason);
 }
 
 static void on_command(void *user, struct pb_control_call *call, const char *line)
@@ -336,15 +350,19 @@ static void on_command(void *user, struct pb_control_call *call, const char *lin
         reload(s);
         return;
     }
-    if (strcmp(line, "status") == 0) status(s, &out);
-    else if (strcmp(line, "reload") == 0) pb_buf_c(&out, "error: a start, a reload or a stop is under way; try again\n");
-    else pb_buf_c(&out, "error: there are commands reload and status\n");
+    if (strcmp(line, "status") == 0)
+        status(s, &out);
+    else if (strcmp(line, "reload") == 0)
+        pb_buf_c(&out, "error: a start, a reload or a stop is under way; try again\n");
+    else
+        pb_buf_c(&out, "error: there are commands reload and status\n");
     pb_buf_ch(&out, 0);
     pb_control_answer(call, out.p);
     pb_buf_free(&out);
 }
 
-/* ------------------------------------------------------------------------------------------------ the life of a supervisor */
+/* ------------------------------------------------------------------------------------------------ the life
+ * of a supervisor */
 
 static void tick(void *user)
 {

@@ -46,7 +46,7 @@ struct pb_process {
 struct pb_crew {
     struct pb_supervisor *s;
     uint32_t number;
-    char *config; /* absolute path, for messages and relative paths */
+    char *config;  /* absolute path, for messages and relative paths */
     int config_fd; /* the text as it was */
     int64_t drain_ms;
     unsigned n; /* seats */
@@ -79,7 +79,8 @@ struct pb_supervisor {
     struct pb_page_out outs_before[PB_PAGE_OUTS];
 };
 
-/* ------------------------------------------------------------------------------------------------ workers.c */
+/* ------------------------------------------------------------------------------------------------ workers.c
+ */
 
 /* Start a process in the seat. -1 with err. */
 int pb_process_start(struct pb_seat *seat, bool probe, struct pb_err *err);
@@ -92,13 +93,15 @@ void pb_process_check(struct pb_supervisor *s);
 /* Open connections of a process. */
 uint64_t pb_process_conns(const struct pb_process *p);
 
-/* ------------------------------------------------------------------------------------------------ supervisor.c, called by workers.c */
+/* ------------------------------------------------------------------------------------------------
+ * supervisor.c, called by workers.c */
 
 void pb_supervisor_ready(struct pb_process *p);
 /* Out of its seat (NULL: it had none any more), which is empty now. why: what it said, or how it ended. */
 void pb_supervisor_ended(struct pb_process *p, struct pb_seat *seat, const char *why);
 
-/* ------------------------------------------------------------------------------------------------ crashes.c */
+/* ------------------------------------------------------------------------------------------------ crashes.c
+ */
 
 struct pb_crashes *pb_crashes_new(void);
 void pb_crashes_free(struct pb_crashes *c);

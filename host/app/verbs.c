@@ -15,8 +15,8 @@
 #include "script/vm.h"
 
 const struct pb_cli_verb *const pb_verbs[] = {
-    &pb_verb_run,     &pb_verb_check, &pb_verb_call,    &pb_verb_explain,      &pb_verb_test,
-    &pb_verb_plugins, &pb_verb_certs, &pb_verb_new_key, &pb_verb_reload,       &pb_verb_help,
+    &pb_verb_run,     &pb_verb_check,  &pb_verb_call,         &pb_verb_explain, &pb_verb_test,
+    &pb_verb_plugins, &pb_verb_certs,  &pb_verb_new_key,      &pb_verb_reload,  &pb_verb_help,
     &pb_verb_version, &pb_verb_worker, &pb_verb_plugin_probe,
 };
 const size_t pb_verbs_n = PB_COUNTOF(pb_verbs);
@@ -42,12 +42,15 @@ int pb_verbs_main(int argc, char **argv)
         if (!pb_verbs[i]->hidden) names[n++] = pb_verbs[i]->name;
     const char *near = pb_nearest(pb_str_c(argv[1]), names, n);
     fprintf(stderr, "patchbay: there is no command \"%s\"", argv[1]);
-    if (near) fprintf(stderr, "; did you mean \"%s\"?\n", near);
-    else fprintf(stderr, "; `patchbay help` lists them\n");
+    if (near)
+        fprintf(stderr, "; did you mean \"%s\"?\n", near);
+    else
+        fprintf(stderr, "; `patchbay help` lists them\n");
     return PB_EXIT_USAGE;
 }
 
-/* ------------------------------------------------------------------------------------------------ arguments */
+/* ------------------------------------------------------------------------------------------------ arguments
+ */
 
 int pb_args_parse(struct pb_args *a, const struct pb_cli_verb *verb, int argc, char **argv)
 {
@@ -82,7 +85,9 @@ struct pb_site *pb_args_site(const struct pb_args *a)
     const char *given = pb_args_get(a, "config");
     char *path = given ? pb_strdup(given) : pb_path_config();
     if (!path) {
-        pb_args_error(a, 0, "there is no ./patchbay.ini and no /etc/patchbay/patchbay.ini; name the file with --config");
+        pb_args_error(
+            a, 0,
+            "there is no ./patchbay.ini and no /etc/patchbay/patchbay.ini; name the file with --config");
         return NULL;
     }
     struct pb_err err;
@@ -107,7 +112,8 @@ static int list_plugins(int argc, char **argv)
     if (rc >= 0) return rc;
     struct pb_workshop shop;
     struct pb_err err;
-    if (pb_workshop_open(&shop, NULL, NULL, false, &err)) return pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
+    if (pb_workshop_open(&shop, NULL, NULL, false, &err))
+        return pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     struct pb_registry *r = pb_registry_new(&shop.env, true);
     pb_log_level(NULL, PB_LOG_OFF); /* refusals are listed below */
     const char *given = pb_args_get(a, "dir");
@@ -132,12 +138,14 @@ static int list_plugins(int argc, char **argv)
     return rc;
 }
 
-static const struct pb_cli_option plugins_options[] = {{"dir", 0, "DIR", "look here instead of where the program was installed"}};
-const struct pb_cli_verb pb_verb_plugins = {.name = "plugins",
-                                            .summary = "List plugins and their operations, and why a file was refused.",
-                                            .options = plugins_options,
-                                            .n_options = PB_COUNTOF(plugins_options),
-                                            .run = list_plugins};
+static const struct pb_cli_option plugins_options[] = {
+    {"dir", 0, "DIR", "look here instead of where the program was installed"}};
+const struct pb_cli_verb pb_verb_plugins = {
+    .name = "plugins",
+    .summary = "List plugins and their operations, and why a file was refused.",
+    .options = plugins_options,
+    .n_options = PB_COUNTOF(plugins_options),
+    .run = list_plugins};
 
 static int probe(int argc, char **argv)
 {
@@ -155,7 +163,8 @@ const struct pb_cli_verb pb_verb_plugin_probe = {.name = "plugin-probe",
                                                  .hidden = true,
                                                  .run = probe};
 
-/* ------------------------------------------------------------------------------------------------ version, help */
+/* ------------------------------------------------------------------------------------------------ version,
+ * help */
 
 static int version(int argc, char **argv)
 {
@@ -163,11 +172,13 @@ static int version(int argc, char **argv)
     int rc = pb_args_parse(a, &pb_verb_version, argc, argv);
     if (rc >= 0) return rc;
     (void)a;
-    printf("patchbay %s (plugin ABI %u.%u, Lua API %d)\n", PB_VERSION, PBAY_ABI_MAJOR, PBAY_ABI_MINOR, PB_LUA_API_VERSION);
+    printf("patchbay %s (plugin ABI %u.%u, Lua API %d)\n", PB_VERSION, PBAY_ABI_MAJOR, PBAY_ABI_MINOR,
+           PB_LUA_API_VERSION);
     return PB_EXIT_OK;
 }
 
-const struct pb_cli_verb pb_verb_version = {.name = "version", .summary = "Say which version this is.", .run = version};
+const struct pb_cli_verb pb_verb_version = {
+    .name = "version", .summary = "Say which version this is.", .run = version};
 
 static void print(struct pb_buf *b)
 {
@@ -177,8 +188,10 @@ static void print(struct pb_buf *b)
 
 static void help_config(void)
 {
-    printf("patchbay.ini: [section] or [section \"name\"], then key = value. A comment starts a line with ; or #,\n"
-           "or follows a value after two blanks and ;. A value may be env:NAME or file:PATH; in double quotes it\n"
+    printf("patchbay.ini: [section] or [section \"name\"], then key = value. A comment starts a line with ; "
+           "or #,\n"
+           "or follows a value after two blanks and ;. A value may be env:NAME or file:PATH; in double "
+           "quotes it\n"
            "is taken as it is. `patchbay check` finds what is wrong in a file.\n");
     for (size_t i = 0; i < pb_section_docs_n; i++) {
         const struct pb_section_doc *d = &pb_section_docs[i];
@@ -193,18 +206,24 @@ static int help_plugin(const struct pb_args *a, const char *name)
 {
     struct pb_workshop shop;
     struct pb_err err;
-    if (pb_workshop_open(&shop, NULL, NULL, false, &err)) return pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
+    if (pb_workshop_open(&shop, NULL, NULL, false, &err))
+        return pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     struct pb_registry *r = pb_registry_new(&shop.env, true);
     char *dir = pb_path_plugins();
     struct pb_plugin *p = pb_registry_scan(r, dir, &err) ? NULL : pb_registry_find(r, pb_str_c(name), &err);
     int rc = PB_EXIT_OK;
-    if (!p) rc = pb_args_error(a, PB_EXIT_USAGE, "\"%s\" is neither a command nor a plugin nor `config` or `lua`: %s", name, err.msg);
+    if (!p)
+        rc = pb_args_error(a, PB_EXIT_USAGE,
+                           "\"%s\" is neither a command nor a plugin nor `config` or `lua`: %s", name,
+                           err.msg);
     else {
         struct pb_buf b = {0};
-        printf("%s %s: %s\n\n[connector \"NAME\"] with plugin = %s\n", p->name, p->descriptor.version, p->descriptor.summary, p->name);
+        printf("%s %s: %s\n\n[connector \"NAME\"] with plugin = %s\n", p->name, p->descriptor.version,
+               p->descriptor.summary, p->name);
         pb_options_help(&p->descriptor.options, &b);
         for (uint32_t i = 0; i < p->functions.n_operations; i++) {
-            pb_buf_printf(&b, "\n[function \"NAME\"] with operation = %s: %s\n", p->operations[i].name, p->operations[i].doc);
+            pb_buf_printf(&b, "\n[function \"NAME\"] with operation = %s: %s\n", p->operations[i].name,
+                          p->operations[i].doc);
             pb_options_help(&p->operations[i].options, &b);
         }
         print(&b);
@@ -223,24 +242,29 @@ static int help(int argc, char **argv)
     if (a->n) {
         const char *what = a->args[0];
         const struct pb_cli_verb *v = find(what);
-        if (v) pb_cli_help(v, stdout);
-        else if (strcmp(what, "config") == 0) help_config();
+        if (v)
+            pb_cli_help(v, stdout);
+        else if (strcmp(what, "config") == 0)
+            help_config();
         else if (strcmp(what, "lua") == 0) {
             struct pb_buf b = {0};
             pb_script_reference(&b);
             print(&b);
-        } else return help_plugin(a, what);
+        } else
+            return help_plugin(a, what);
         return PB_EXIT_OK;
     }
     printf("Patchbay puts models and automation behind the interfaces analysts already use.\n\n");
     for (size_t i = 0; i < pb_verbs_n; i++)
         if (!pb_verbs[i]->hidden) printf("    patchbay %-10s %s\n", pb_verbs[i]->name, pb_verbs[i]->summary);
-    printf("\n`patchbay help VERB` says more; `patchbay help config`, `help PLUGIN` and `help lua` are the references.\n");
+    printf("\n`patchbay help VERB` says more; `patchbay help config`, `help PLUGIN` and `help lua` are the "
+           "references.\n");
     return PB_EXIT_OK;
 }
 
-const struct pb_cli_verb pb_verb_help = {.name = "help",
-                                         .args = "[VERB | PLUGIN | config | lua]",
-                                         .summary = "Explain a command, a plugin's options, the configuration, what scripts see.",
-                                         .max_args = 1,
-                                         .run = help};
+const struct pb_cli_verb pb_verb_help = {
+    .name = "help",
+    .args = "[VERB | PLUGIN | config | lua]",
+    .summary = "Explain a command, a plugin's options, the configuration, what scripts see.",
+    .max_args = 1,
+    .run = help};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every command of the program, and what most of them need: the configuration and the state directory. Threads: main. */
+/* Every command of the program, and what most of them need: the configuration and the state directory.
+ * Threads: main. */
 #pragma once
 
 #include "app/cli.h"
@@ -24,14 +25,21 @@ struct pb_args {
 
 /* -1: go on; otherwise the exit code. */
 int pb_args_parse(struct pb_args *a, const struct pb_cli_verb *verb, int argc, char **argv);
-/* The value of an option ("" for a switch), or NULL. Asking for one that the verb does not have is a fatal error. */
+/* The value of an option ("" for a switch), or NULL. Asking for one that the verb does not have is a fatal
+ * error. */
 const char *pb_args_get(const struct pb_args *a, const char *option);
 /* "patchbay VERB: text" on standard error; returns code. */
 int pb_args_error(const struct pb_args *a, int code, const char *fmt, ...) PB_PRINTF(3, 4);
 
-#define PB_OPTION_CONFIG                                                                                      \
-    {"config", 'c', "FILE", "the configuration; ./patchbay.ini, then /etc/patchbay/patchbay.ini unless given"}
-#define PB_OPTION_STATE {"state", 's', "DIR", "where the store is; /var/lib/patchbay or ~/.local/state/patchbay unless given"}
+#define PB_OPTION_CONFIG                                                                                     \
+    {                                                                                                        \
+        "config", 'c', "FILE",                                                                               \
+            "the configuration; ./patchbay.ini, then /etc/patchbay/patchbay.ini unless given"                \
+    }
+#define PB_OPTION_STATE                                                                                      \
+    {                                                                                                        \
+        "state", 's', "DIR", "where the store is; /var/lib/patchbay or ~/.local/state/patchbay unless given" \
+    }
 
 struct pb_site;
 /* Load the configuration that --config or the default places name. NULL: the reason was printed. */

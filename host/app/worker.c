@@ -36,7 +36,8 @@ static void say_listener(void *user, const char *name, pbay_str address)
 
 static void say_ready(const struct pb_worker *w)
 {
-    if (w->leash) pb_leash_ready(w->leash, NULL);
+    if (w->leash)
+        pb_leash_ready(w->leash, NULL);
     else {
         printf("ready");
         pb_serving_each(w->serving, say_listener, NULL);
@@ -44,7 +45,8 @@ static void say_ready(const struct pb_worker *w)
         fflush(stdout);
         pb_notify("READY=1");
     }
-    pb_log(PB_LOG_INFO, "app", "ready", PB_S("version", PB_VERSION), PB_I("functions", w->generation->catalog.n),
+    pb_log(PB_LOG_INFO, "app", "ready", PB_S("version", PB_VERSION),
+           PB_I("functions", w->generation->catalog.n),
            PB_I("connectors", pb_registry_n_connectors(w->generation->registry)));
 }
 
@@ -154,13 +156,16 @@ static int add_routes(struct pb_worker *w, struct pb_err *err)
         const struct pbay_config *cfg = parts->list[i].cfg;
         pbay_str name = pb_config_get_str(cfg, "connector");
         struct pb_connector *c = pb_registry_connector(w->generation->registry, name);
-        if (!c) return pb_config_fail(cfg, "connector", err, "there is no [connector \"%.*s\"]", PB_FMT(name));
-        if (pb_routes_add(w->shop.routes, parts->list[i].name, c, pb_config_get_str(cfg, "suffix"), err)) return -1;
+        if (!c)
+            return pb_config_fail(cfg, "connector", err, "there is no [connector \"%.*s\"]", PB_FMT(name));
+        if (pb_routes_add(w->shop.routes, parts->list[i].name, c, pb_config_get_str(cfg, "suffix"), err))
+            return -1;
     }
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------ the life of a worker */
+/* ------------------------------------------------------------------------------------------------ the life
+ * of a worker */
 
 int pb_worker_open_log(const struct pb_site *site, struct pb_err *err)
 {
@@ -173,7 +178,8 @@ int pb_worker_open_log(const struct pb_site *site, struct pb_err *err)
         pb_free(path);
         if (fd < 0) return -1;
     }
-    static const enum pb_log_level levels[] = {PB_LOG_DEBUG, PB_LOG_INFO, PB_LOG_WARN, PB_LOG_ERROR, PB_LOG_OFF};
+    static const enum pb_log_level levels[] = {PB_LOG_DEBUG, PB_LOG_INFO, PB_LOG_WARN, PB_LOG_ERROR,
+                                               PB_LOG_OFF};
     pb_log_level(NULL, levels[pb_config_get_int(site->log, "level")]);
     pb_log_open(fd, pb_config_get_int(site->log, "format") == 1 ? PB_LOG_JSON : PB_LOG_LOGFMT);
     static int opened = 2;
@@ -184,8 +190,10 @@ int pb_worker_open_log(const struct pb_site *site, struct pb_err *err)
         pbay_str room, level = pb_config_item(site->log, "room", i, &room);
         enum pb_log_level l;
         char *name = pb_strndup(room.p, room.n);
-        if (pb_log_level_parse(level, &l)) pb_log_level(name, l);
-        else pb_log(PB_LOG_WARN, "app", "no such log level", PB_V("room", room), PB_V("level", level));
+        if (pb_log_level_parse(level, &l))
+            pb_log_level(name, l);
+        else
+            pb_log(PB_LOG_WARN, "app", "no such log level", PB_V("room", room), PB_V("level", level));
         pb_free(name);
     }
     return 0;
@@ -229,7 +237,8 @@ int pb_worker_run(const struct pb_worker_options *options)
     const struct pb_generation_options go = {.env = w->shop.env,
                                              .page = w->leash ? pb_leash_page(w->leash) : NULL,
                                              .row = w->leash ? pb_leash_slot(w->leash) : 0,
-                                             .probe = !options->no_probe && pb_config_get_int(site->plugins, "probe")};
+                                             .probe = !options->no_probe &&
+                                                      pb_config_get_int(site->plugins, "probe")};
     w->generation = pb_generation_build(site, &go, &err);
     if (!w->generation) goto failed;
     static const int signums[] = {SIGTERM, SIGINT};
@@ -237,7 +246,7 @@ int pb_worker_run(const struct pb_worker_options *options)
         if (!(w->signals[i] = pb_signal_open(w->shop.loop, signums[i], on_signal, w, &err))) goto failed;
     if (make_evaluator(w, &err) || add_routes(w, &err)) goto failed;
     pb_generation_start(w->generation, w->leash ? pb_leash_page(w->leash) : NULL);
-    const struct pb_serving_options so = {w->shop.loop,  w->shop.flow,   w->generation,
+    const struct pb_serving_options so = {w->shop.loop, w->shop.flow,   w->generation,
                                           w->evaluator, w->shop.routes, w->leash};
     if (!(w->serving = pb_serving_open(&so, &err))) goto failed;
     if (w->leash && pb_leash_start(w->leash, w->shop.loop, &leash_ops, w, &err)) goto failed;
@@ -254,8 +263,10 @@ failed:
     close_worker(w);
     pb_workshop_end_generation(&w->shop, w->generation);
     pb_workshop_close(&w->shop);
-    if (w->leash) pb_leash_failed(w->leash, err.msg);
-    else fprintf(stderr, "patchbay: %s\n", err.msg);
+    if (w->leash)
+        pb_leash_failed(w->leash, err.msg);
+    else
+        fprintf(stderr, "patchbay: %s\n", err.msg);
     pb_leash_free(w->leash);
     return 1;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One worker: a loop, a generation, its listeners, from start to drained. Everything it serves is wired here, to be read
- * from top to bottom. Threads: its own.
+ * One worker: a loop, a generation, its listeners, from start to drained. Everything it serves is wired here,
+ * to be read from top to bottom. Threads: its own.
  */
 #pragma once
 
@@ -10,21 +10,23 @@
 struct pb_leash;
 
 struct pb_worker_options {
-    struct pb_site *site;  /* taken */
-    const char *state_dir; /* for the store, unless [store] says otherwise */
+    struct pb_site *site;   /* taken */
+    const char *state_dir;  /* for the store, unless [store] says otherwise */
     struct pb_leash *leash; /* NULL: no supervisor, sockets of its own. Taken */
-    bool no_probe;         /* plugins have been tried */
+    bool no_probe;          /* plugins have been tried */
 };
 
 /*
- * Serve until told to stop by SIGTERM or SIGINT, then drain. Prints `ready NAME=ADDRESS ...` on standard output when
- * every listener is open (with a leash: tells the supervisor, which says so when all workers are). Returns the exit code: 0 after a drain, 1 when it could not start or did not drain in time.
+ * Serve until told to stop by SIGTERM or SIGINT, then drain. Prints `ready NAME=ADDRESS ...` on standard
+ * output when every listener is open (with a leash: tells the supervisor, which says so when all workers
+ * are). Returns the exit code: 0 after a drain, 1 when it could not start or did not drain in time.
  */
 int pb_worker_run(const struct pb_worker_options *options);
 /* Log as [log] says; its file stays open as long as the process, or until this is called again. */
 int pb_worker_open_log(const struct pb_site *site, struct pb_err *err);
 
-/* What commands that do not serve need of it too: a loop, the services of plugins, a store when one is wanted. */
+/* What commands that do not serve need of it too: a loop, the services of plugins, a store when one is
+ * wanted. */
 struct pb_routes;
 
 struct pb_workshop {

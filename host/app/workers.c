@@ -31,7 +31,8 @@ static void place(const int from[3])
         if (dup2(high[i], PB_LEASH_CHANNEL + i) < 0) _exit(126);
 }
 
-static void run_child(const struct pb_crew *crew, const struct pb_supervisor *s, uint32_t slot, int channel, bool probe)
+static void run_child(const struct pb_crew *crew, const struct pb_supervisor *s, uint32_t slot, int channel,
+                      bool probe)
 {
     char slot_text[16], generation[16];
     snprintf(slot_text, sizeof slot_text, "%u", slot);
@@ -44,8 +45,8 @@ static void run_child(const struct pb_crew *crew, const struct pb_supervisor *s,
     signal(SIGPIPE, SIG_DFL);
     unsetenv("NOTIFY_SOCKET");
     unsetenv("WATCHDOG_USEC");
-    execl("/proc/self/exe", "patchbay", "worker", "--config", crew->config, "--state", s->o->state_dir, "--slot", slot_text,
-          "--generation", generation, probe ? "--probe" : (char *)NULL, (char *)NULL);
+    execl("/proc/self/exe", "patchbay", "worker", "--config", crew->config, "--state", s->o->state_dir,
+          "--slot", slot_text, "--generation", generation, probe ? "--probe" : (char *)NULL, (char *)NULL);
     _exit(127);
 }
 
@@ -72,9 +73,7 @@ static void hear(struct pb_process *p, const struct pb_msg *m)
 {
     if (m->fd >= 0) close(m->fd);
     switch (m->type) {
-    case PB_MSG_LISTEN:
-        answer_listen(p, m);
-        return;
+    case PB_MSG_LISTEN: answer_listen(p, m); return;
     case PB_MSG_READY:
         p->state = PB_WORKER_SERVING;
         p->ready_ns = pb_mono_ns();
@@ -85,7 +84,8 @@ static void hear(struct pb_process *p, const struct pb_msg *m)
         p->told = true;
         return;
     case PB_MSG_LEAVE:
-        pb_log(PB_LOG_INFO, "app", "a worker was asked to end and is replaced", PB_I("worker", p->slot), PB_I("pid", p->pid));
+        pb_log(PB_LOG_INFO, "app", "a worker was asked to end and is replaced", PB_I("worker", p->slot),
+               PB_I("pid", p->pid));
         if (p->seat) {
             struct pb_seat *seat = p->seat;
             pb_process_leave(p, false, p->crew->drain_ms + 5000);
@@ -130,7 +130,8 @@ int pb_process_start(struct pb_seat *seat, bool probe, struct pb_err *err)
         return pb_fail(err, PBAY_INTERNAL, "a worker cannot be started: %s", strerror(errno));
     }
     struct pb_process *p = pb_zalloc(sizeof *p);
-    *p = (struct pb_process){.next = s->processes, .s = s, .crew = crew, .seat = seat, .slot = (uint32_t)slot, .pid = pid};
+    *p = (struct pb_process){
+        .next = s->processes, .s = s, .crew = crew, .seat = seat, .slot = (uint32_t)slot, .pid = pid};
     p->row = &s->page->rows[slot];
     p->state = PB_WORKER_STARTING;
     p->channel = ends[0];
@@ -147,7 +148,8 @@ int pb_process_start(struct pb_seat *seat, bool probe, struct pb_err *err)
 static void kill_now(void *user)
 {
     struct pb_process *p = user;
-    pb_log(PB_LOG_WARN, "app", "a worker did not end in time and is killed", PB_I("worker", p->slot), PB_I("pid", p->pid));
+    pb_log(PB_LOG_WARN, "app", "a worker did not end in time and is killed", PB_I("worker", p->slot),
+           PB_I("pid", p->pid));
     kill(p->pid, SIGKILL);
 }
 
@@ -173,9 +175,12 @@ static bool is_crash(int status)
 
 static void describe(int status, bool hung, char *out, size_t cap)
 {
-    if (hung) snprintf(out, cap, "a callback that did not return");
-    else if (WIFSIGNALED(status)) snprintf(out, cap, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-    else snprintf(out, cap, "exit status %d", WEXITSTATUS(status));
+    if (hung)
+        snprintf(out, cap, "a callback that did not return");
+    else if (WIFSIGNALED(status))
+        snprintf(out, cap, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        snprintf(out, cap, "exit status %d", WEXITSTATUS(status));
 }
 
 /* A crash inside of a connector is that connector's. */
@@ -184,19 +189,20 @@ static void attribute(struct pb_process *p, const char *how)
     struct pb_page_mark *m = &p->row->mark;
     m->connector[PB_PAGE_NAME - 1] = m->function[PB_PAGE_FUNCTION - 1] = m->what[PB_PAGE_WHAT - 1] = 0;
     if (!atomic_load_explicit(&m->inside, memory_order_acquire)) {
-        pb_log(PB_LOG_ERROR, "app", "a worker crashed", PB_I("worker", p->slot), PB_I("pid", p->pid), PB_S("by", how),
-               PB_S("connector", ""), PB_S("in", "the gateway itself"));
+        pb_log(PB_LOG_ERROR, "app", "a worker crashed", PB_I("worker", p->slot), PB_I("pid", p->pid),
+               PB_S("by", how), PB_S("connector", ""), PB_S("in", "the gateway itself"));
         snprintf(p->why, sizeof p->why, "the worker ended by %s, outside of any connector", how);
         return;
     }
-    pb_log(PB_LOG_ERROR, "app", "a worker crashed", PB_I("worker", p->slot), PB_I("pid", p->pid), PB_S("by", how),
-           PB_S("connector", m->connector), PB_S("in", m->what), PB_S("function", m->function));
-    snprintf(p->why, sizeof p->why, "the worker ended by %s in connector \"%s\" (%s%s%s)", how, m->connector, m->what,
-             m->function[0] ? " of " : "", m->function);
+    pb_log(PB_LOG_ERROR, "app", "a worker crashed", PB_I("worker", p->slot), PB_I("pid", p->pid),
+           PB_S("by", how), PB_S("connector", m->connector), PB_S("in", m->what),
+           PB_S("function", m->function));
+    snprintf(p->why, sizeof p->why, "the worker ended by %s in connector \"%s\" (%s%s%s)", how, m->connector,
+             m->what, m->function[0] ? " of " : "", m->function);
     char reason[PB_PAGE_REASON];
     if (!pb_crashes_add(p->s->crashes, m->connector, how, pb_mono_ns(), reason)) return;
-    pb_log(PB_LOG_ERROR, "app", "a connector is put out; its functions answer UNAVAILABLE", PB_S("connector", m->connector),
-           PB_S("why", reason));
+    pb_log(PB_LOG_ERROR, "app", "a connector is put out; its functions answer UNAVAILABLE",
+           PB_S("connector", m->connector), PB_S("why", reason));
     pb_page_put_out(p->s->page, m->connector, reason);
     for (struct pb_process *o = p->s->processes; o; o = o->next)
         if (o != p) pb_msg_send(o->channel, PB_MSG_OUTS, NULL, NULL, -1, false);
@@ -217,9 +223,11 @@ static void bury(struct pb_process **at, int status)
     /* A sanitizer, or a plugin that calls exit(), ends a worker with a status in the middle of a callback. */
     bool inside = atomic_load(&p->row->mark.inside) != 0;
     bool crashed = p->hung || is_crash(status) || (WIFEXITED(status) && inside && !p->told);
-    if (crashed) attribute(p, how);
+    if (crashed)
+        attribute(p, how);
     else if (status && !p->told)
-        pb_log(PB_LOG_WARN, "app", "a worker ended", PB_I("worker", p->slot), PB_I("pid", p->pid), PB_S("by", how));
+        pb_log(PB_LOG_WARN, "app", "a worker ended", PB_I("worker", p->slot), PB_I("pid", p->pid),
+               PB_S("by", how));
     struct pb_seat *seat = p->seat;
     if (seat) seat->process = NULL;
     if (status && p->state == PB_WORKER_LEAVING && s->stopping) s->failed = true;

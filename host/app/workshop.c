@@ -15,11 +15,13 @@ static void flush_log(void *user)
     pb_log_flush();
 }
 
-static int open_store(struct pb_workshop *w, const struct pb_site *site, const char *state_dir, struct pb_err *err)
+static int open_store(struct pb_workshop *w, const struct pb_site *site, const char *state_dir,
+                      struct pb_err *err)
 {
     pbay_str url = pb_config_get_str(site->store, "url");
     char *u;
-    if (url.n) u = pb_strndup(url.p, url.n);
+    if (url.n)
+        u = pb_strndup(url.p, url.n);
     else {
         if (pb_path_make(state_dir, err)) return -1;
         u = pb_sprintf("sqlite:%s/state.db", state_dir);

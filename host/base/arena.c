@@ -73,8 +73,10 @@ void pb_arena_reset(struct pb_arena *a)
     struct pb_arena_block *keep = NULL;
     for (struct pb_arena_block *b = a->head, *next; b; b = next) {
         next = b->next;
-        if (!keep && b->size <= KEEP) keep = b;
-        else pb_free(b);
+        if (!keep && b->size <= KEEP)
+            keep = b;
+        else
+            pb_free(b);
     }
     if (keep) keep->next = NULL;
     a->head = keep;

@@ -15,4 +15,4 @@
 #define PB_COUNTOF(a) (sizeof(a) / sizeof((a)[0]))
 
 /* The object that holds this member. */
-#define PB_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define PB_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

@@ -80,8 +80,10 @@ void pb_buf_json(struct pb_buf *b, pbay_str s)
         unsigned char c = (unsigned char)s.p[i];
         if (c >= 0x80) {
             size_t k = char_at(s, i);
-            if (k) pb_buf_add(b, s.p + i, k);
-            else pb_buf_c(b, "\xef\xbf\xbd");
+            if (k)
+                pb_buf_add(b, s.p + i, k);
+            else
+                pb_buf_c(b, "\xef\xbf\xbd");
             i += k ? k : 1;
             continue;
         }

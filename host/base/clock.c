@@ -87,9 +87,10 @@ static bool num2(const char *p, unsigned *v)
 bool pb_parse_time(pbay_str s, int64_t *ms)
 {
     unsigned c, yy, m, d, h, mi, sec;
-    if (s.n < 20 || !num2(s.p, &c) || !num2(s.p + 2, &yy) || s.p[4] != '-' || !num2(s.p + 5, &m) || s.p[7] != '-' ||
-        !num2(s.p + 8, &d) || (s.p[10] != 'T' && s.p[10] != 't' && s.p[10] != ' ') || !num2(s.p + 11, &h) || s.p[13] != ':' ||
-        !num2(s.p + 14, &mi) || s.p[16] != ':' || !num2(s.p + 17, &sec))
+    if (s.n < 20 || !num2(s.p, &c) || !num2(s.p + 2, &yy) || s.p[4] != '-' || !num2(s.p + 5, &m) ||
+        s.p[7] != '-' || !num2(s.p + 8, &d) || (s.p[10] != 'T' && s.p[10] != 't' && s.p[10] != ' ') ||
+        !num2(s.p + 11, &h) || s.p[13] != ':' || !num2(s.p + 14, &mi) || s.p[16] != ':' ||
+        !num2(s.p + 17, &sec))
         return false;
     if (m < 1 || m > 12 || d < 1 || d > 31 || h > 23 || mi > 59 || sec > 60) return false;
     size_t i = 19;
@@ -101,13 +102,15 @@ bool pb_parse_time(pbay_str s, int64_t *ms)
     }
     if (i >= s.n) return false;
     int64_t off = 0;
-    if (s.p[i] == 'Z' || s.p[i] == 'z') i++;
+    if (s.p[i] == 'Z' || s.p[i] == 'z')
+        i++;
     else if ((s.p[i] == '+' || s.p[i] == '-') && s.n - i == 6 && s.p[i + 3] == ':') {
         unsigned oh, om;
         if (!num2(s.p + i + 1, &oh) || !num2(s.p + i + 4, &om) || oh > 23 || om > 59) return false;
         off = (int64_t)(oh * 60 + om) * (s.p[i] == '-' ? -1 : 1);
         i += 6;
-    } else return false;
+    } else
+        return false;
     if (i != s.n) return false;
     int64_t days = pb_days_from_civil((int64_t)c * 100 + yy, m, d);
     *ms = ((days * 24 + h) * 60 + mi - off) * 60000 + (int64_t)sec * 1000 + frac;

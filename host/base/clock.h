@@ -11,8 +11,8 @@
 
 #include <patchbay/types.h>
 
-#define PB_MS        INT64_C(1000000) /* nanoseconds */
-#define PB_SEC       INT64_C(1000000000)
+#define PB_MS          INT64_C(1000000) /* nanoseconds */
+#define PB_SEC         INT64_C(1000000000)
 #define PB_NO_DEADLINE INT64_MAX
 
 int64_t pb_mono_ns(void);
@@ -26,7 +26,8 @@ size_t pb_format_time(int64_t ms, char out[PB_TIME_MAX]);
 /* RFC 3339 with any offset and fraction. False: not one. */
 bool pb_parse_time(pbay_str s, int64_t *ms);
 
-/* "250ms", "30s", "5m", "2h", "7d", or a bare number of seconds, to milliseconds. False: not one, or beyond 100 years. */
+/* "250ms", "30s", "5m", "2h", "7d", or a bare number of seconds, to milliseconds. False: not one, or beyond
+ * 100 years. */
 bool pb_parse_duration(pbay_str s, int64_t *ms);
 /* "512", "64k", "6M", "1G" to bytes (powers of 1024). */
 bool pb_parse_size(pbay_str s, uint64_t *bytes);

@@ -67,7 +67,8 @@ void pb_err_from_result(struct pb_err *err, const pbay_result *r)
     err->advice = r->advice;
     err->retry_after_ms = r->retry_after_ms;
     err->vendor_status = r->vendor_status;
-    size_t m = pb_utf8_floor(r->vendor_code, r->vendor_code.n < PB_ERR_VENDOR ? r->vendor_code.n : PB_ERR_VENDOR - 1);
+    size_t m = pb_utf8_floor(r->vendor_code,
+                             r->vendor_code.n < PB_ERR_VENDOR ? r->vendor_code.n : PB_ERR_VENDOR - 1);
     if (m) memcpy(err->vendor_code, r->vendor_code.p, m);
     err->vendor_code[m] = 0;
     size_t n = pb_utf8_floor(r->message, sizeof err->msg - 1);
@@ -91,9 +92,10 @@ pbay_result pb_err_result(const struct pb_err *err)
 const char *pb_code_name(int32_t code)
 {
     static const char *const names[] = {
-        "OK",           "CANCELLED",           "UNKNOWN",   "INVALID_ARGUMENT",  "DEADLINE_EXCEEDED", "NOT_FOUND",
-        "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
-        "OUT_OF_RANGE", "UNIMPLEMENTED",       "INTERNAL",  "UNAVAILABLE",       "DATA_LOSS",         "UNAUTHENTICATED",
+        "OK",        "CANCELLED",       "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+        "NOT_FOUND", "ALREADY_EXISTS",  "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+        "ABORTED",   "OUT_OF_RANGE",    "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+        "DATA_LOSS", "UNAUTHENTICATED",
     };
     return code >= 0 && (size_t)code < PB_COUNTOF(names) ? names[code] : "UNKNOWN";
 }

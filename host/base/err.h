@@ -2,9 +2,9 @@
 /*
  * One error, filled once where it is noticed: what, where, which value, what to do.
  *
- * Functions that can fail return 0 or -1 and take a `struct pb_err *` last; on -1 it is filled. The caller either
- * passes it on untouched or wraps it once, at a boundary, with what it knows more. Codes are gRPC's (PBAY_*), so
- * that every failure can cross to a client.
+ * Functions that can fail return 0 or -1 and take a `struct pb_err *` last; on -1 it is filled. The caller
+ * either passes it on untouched or wraps it once, at a boundary, with what it knows more. Codes are gRPC's
+ * (PBAY_*), so that every failure can cross to a client.
  */
 #pragma once
 

@@ -43,7 +43,8 @@ void pb_heap_put_slow(void *p)
 void *pb_heap_realloc(struct pb_heap *h, void *p, size_t osize, size_t nsize)
 {
     if (!pb_heap_small(osize) && !pb_heap_small(nsize)) return realloc(p, nsize);
-    if (pb_heap_small(osize) && pb_heap_small(nsize) && pb_heap_class(osize) == pb_heap_class(nsize)) return p;
+    if (pb_heap_small(osize) && pb_heap_small(nsize) && pb_heap_class(osize) == pb_heap_class(nsize))
+        return p;
     void *q = pb_heap_get(h, nsize);
     if (!q) return NULL;
     memcpy(q, p, osize < nsize ? osize : nsize);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory of one owner that makes and drops small blocks by the million, such as a Lua state or an HTTP/2 session: small
- * sizes come from free lists of this owner alone, which costs a fraction of malloc, most of all when many are freed
- * together; large ones are malloc'ed. What was carved is given back when the owner ends. Threads: the owner's.
+ * Memory of one owner that makes and drops small blocks by the million, such as a Lua state or an HTTP/2
+ * session: small sizes come from free lists of this owner alone, which costs a fraction of malloc, most of
+ * all when many are freed together; large ones are malloc'ed. What was carved is given back when the owner
+ * ends. Threads: the owner's.
  *
  * Under AddressSanitizer everything is malloc'ed, so that it sees use after free.
  */
@@ -17,7 +18,7 @@ enum { PB_HEAP_SMALL = 512, PB_HEAP_STEP = 16 };
 
 struct pb_heap {
     void **free[PB_HEAP_SMALL / PB_HEAP_STEP]; /* by size class: cells, each beginning with the next */
-    struct pb_heap_block *blocks;             /* cells are carved from the first */
+    struct pb_heap_block *blocks;              /* cells are carved from the first */
     char *at, *end;
 };
 

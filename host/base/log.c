@@ -20,8 +20,8 @@ static _Atomic int level_all = PB_LOG_INFO;
 static struct room_level {
     const char *name;
     _Atomic int level; /* 0: as level_all */
-} rooms[ROOMS] = {{"base", 0},   {"loop", 0},   {"data", 0},   {"net", 0},       {"guard", 0}, {"script", 0},
-                  {"store", 0},  {"plugin", 0}, {"flow", 0},   {"endpoints", 0}, {"app", 0},   {"lua", 0}};
+} rooms[ROOMS] = {{"base", 0},  {"loop", 0},   {"data", 0}, {"net", 0},       {"guard", 0}, {"script", 0},
+                  {"store", 0}, {"plugin", 0}, {"flow", 0}, {"endpoints", 0}, {"app", 0},   {"lua", 0}};
 
 static _Thread_local struct pb_buf line;
 static _Thread_local int64_t stamp_ms = -1;
@@ -30,7 +30,8 @@ static _Thread_local char stamp[PB_TIME_MAX];
 static struct room_level *room_of(const char *name)
 {
     for (size_t i = 0; i < ROOMS && rooms[i].name; i++)
-        if (rooms[i].name == name || (rooms[i].name[0] == name[0] && strcmp(rooms[i].name, name) == 0)) return &rooms[i];
+        if (rooms[i].name == name || (rooms[i].name[0] == name[0] && strcmp(rooms[i].name, name) == 0))
+            return &rooms[i];
     return NULL;
 }
 
@@ -105,7 +106,8 @@ static void add_value(const struct pb_field *f)
             int64_t t = (int64_t)(fabs(f->d) * 1000 + 0.5);
             if (f->d < 0 && t) pb_buf_ch(&line, '-');
             pb_buf_add(&line, num, pb_format_i64(t / 1000, num));
-            const char frac[4] = {'.', (char)('0' + t / 100 % 10), (char)('0' + t / 10 % 10), (char)('0' + t % 10)};
+            const char frac[4] = {'.', (char)('0' + t / 100 % 10), (char)('0' + t / 10 % 10),
+                                  (char)('0' + t % 10)};
             pb_buf_add(&line, frac, 4);
             return;
         }
@@ -117,8 +119,10 @@ static void add_value(const struct pb_field *f)
     pbay_str s = f->s;
     bool cut = s.n > FIELD_MAX;
     if (cut) s.n = pb_utf8_floor(s, FIELD_MAX);
-    if (out_format == PB_LOG_LOGFMT && !cut && plain(s)) pb_buf_str(&line, s);
-    else pb_buf_json(&line, s);
+    if (out_format == PB_LOG_LOGFMT && !cut && plain(s))
+        pb_buf_str(&line, s);
+    else
+        pb_buf_json(&line, s);
     if (cut) {
         line.n--;
         pb_buf_c(&line, "...\"");
@@ -131,8 +135,8 @@ static void add_name(const char *name)
     while (*name) pb_buf_ch(&line, *name++);
 }
 
-void pb_log_write(enum pb_log_level level, const char *room, const char *message, const struct pb_field *fields,
-                  size_t n)
+void pb_log_write(enum pb_log_level level, const char *room, const char *message,
+                  const struct pb_field *fields, size_t n)
 {
     int64_t now = pb_now_ms();
     if (now != stamp_ms) {

@@ -4,9 +4,10 @@
  *
  *     pb_log(PB_LOG_INFO, "flow", "call", PB_S("function", name), PB_I("rows", n), PB_F("ms", 1.25));
  *
- * Text from outside goes into fields: they are quoted, control characters and invalid UTF-8 escaped, and cut at
- * 1 KiB. The message is a constant. Lines are gathered and written once per turn of the loop (pb_log_flush); warnings
- * and errors are written at once. Threads: any; each thread has its own line buffer, whole lines are written.
+ * Text from outside goes into fields: they are quoted, control characters and invalid UTF-8 escaped, and cut
+ * at 1 KiB. The message is a constant. Lines are gathered and written once per turn of the loop
+ * (pb_log_flush); warnings and errors are written at once. Threads: any; each thread has its own line buffer,
+ * whole lines are written.
  */
 #pragma once
 
@@ -37,29 +38,30 @@ struct pb_field {
 
 /* Where lines go and what they look like; fd stays the caller's. Before threads start. */
 void pb_log_open(int fd, enum pb_log_format format);
-/* Every line from here on says which worker of which supervisor wrote it: worker=SLOT pid=PID. Before threads start. */
+/* Every line from here on says which worker of which supervisor wrote it: worker=SLOT pid=PID. Before threads
+ * start. */
 void pb_log_worker(unsigned slot, int pid);
 /* The least level written, for a room or (room NULL) for all that have none of their own. Any time. */
 void pb_log_level(const char *room, enum pb_log_level level);
 bool pb_log_enabled(enum pb_log_level level, const char *room);
-void pb_log_write(enum pb_log_level level, const char *room, const char *message, const struct pb_field *fields,
-                  size_t n);
+void pb_log_write(enum pb_log_level level, const char *room, const char *message,
+                  const struct pb_field *fields, size_t n);
 /* Write what this thread gathered. */
 void pb_log_flush(void);
 /* "info" */
 const char *pb_log_level_name(enum pb_log_level level);
 bool pb_log_level_parse(pbay_str s, enum pb_log_level *out);
 
-#define pb_log(level, room, message, ...)                                                                     \
-    do {                                                                                                      \
-        if (pb_log_enabled((level), (room))) {                                                                \
-            const struct pb_field pb_fields_[] = {__VA_ARGS__};                                               \
-            pb_log_write((level), (room), (message), pb_fields_, sizeof pb_fields_ / sizeof *pb_fields_);     \
-        }                                                                                                     \
+#define pb_log(level, room, message, ...)                                                                    \
+    do {                                                                                                     \
+        if (pb_log_enabled((level), (room))) {                                                               \
+            const struct pb_field pb_fields_[] = {__VA_ARGS__};                                              \
+            pb_log_write((level), (room), (message), pb_fields_, sizeof pb_fields_ / sizeof *pb_fields_);    \
+        }                                                                                                    \
     } while (0)
 
 /* Without fields. */
-#define pb_log0(level, room, message)                                                                         \
-    do {                                                                                                      \
-        if (pb_log_enabled((level), (room))) pb_log_write((level), (room), (message), NULL, 0);               \
+#define pb_log0(level, room, message)                                                                        \
+    do {                                                                                                     \
+        if (pb_log_enabled((level), (room))) pb_log_write((level), (room), (message), NULL, 0);              \
     } while (0)

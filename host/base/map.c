@@ -11,7 +11,8 @@ static uint64_t seed(void)
 {
     static uint64_t s;
     if (!s) {
-        if (getrandom(&s, sizeof s, GRND_NONBLOCK) != (ssize_t)sizeof s) s = (uint64_t)time(NULL) * 0x9e3779b97f4a7c15u;
+        if (getrandom(&s, sizeof s, GRND_NONBLOCK) != (ssize_t)sizeof s)
+            s = (uint64_t)time(NULL) * 0x9e3779b97f4a7c15u;
         s |= 1;
     }
     return s;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * String -> pointer, in insertion order when walked. Keys are borrowed: they live at least as long as the entry.
- * Keys may come from outside: the hash is seeded per process. Owner: whoever holds the struct; zero is empty.
+ * String -> pointer, in insertion order when walked. Keys are borrowed: they live at least as long as the
+ * entry. Keys may come from outside: the hash is seeded per process. Owner: whoever holds the struct; zero is
+ * empty.
  */
 #pragma once
 

@@ -2,8 +2,8 @@
 /*
  * Memory that is there or the process ends.
  *
- * A worker that cannot have a few bytes cannot answer anything either; its supervisor starts another. Sizes that a
- * caller from outside chooses are bounded before they come here. Threads: any.
+ * A worker that cannot have a few bytes cannot answer anything either; its supervisor starts another. Sizes
+ * that a caller from outside chooses are bounded before they come here. Threads: any.
  */
 #pragma once
 
@@ -28,12 +28,12 @@ void pb_free(void *p);
 void pb_auto_free_(void *pp);
 
 /* Make room for at least `need` items in a growing array: `p` and `cap` are updated, capacity doubles. */
-#define PB_GROW(p, cap, need)                                                                                 \
-    do {                                                                                                      \
-        if ((need) > (cap)) {                                                                                 \
-            size_t pb_n_ = (cap) ? (size_t)(cap)*2 : 8;                                                       \
-            if (pb_n_ < (size_t)(need)) pb_n_ = (size_t)(need);                                               \
-            (p) = pb_array_grow((p), pb_n_, sizeof *(p));                                                     \
-            (cap) = (__typeof__(cap))pb_n_;                                                                   \
-        }                                                                                                     \
+#define PB_GROW(p, cap, need)                                                                                \
+    do {                                                                                                     \
+        if ((need) > (cap)) {                                                                                \
+            size_t pb_n_ = (cap) ? (size_t)(cap)*2 : 8;                                                      \
+            if (pb_n_ < (size_t)(need)) pb_n_ = (size_t)(need);                                              \
+            (p) = pb_array_grow((p), pb_n_, sizeof *(p));                                                    \
+            (cap) = (__typeof__(cap))pb_n_;                                                                  \
+        }                                                                                                    \
     } while (0)

@@ -3,8 +3,9 @@
  * Named numbers with labels, shown in Prometheus' text form: counters, gauges, histograms.
  *
  * Each series has a slot with a fixed index in one array, so that the array can lie in memory that processes
- * share. Registration takes a lock; changes are relaxed atomic additions without one. Threads: any; slots that one
- * thread alone changes, as those of functions, have cheaper additions, and are read from anywhere all the same.
+ * share. Registration takes a lock; changes are relaxed atomic additions without one. Threads: any; slots
+ * that one thread alone changes, as those of functions, have cheaper additions, and are read from anywhere
+ * all the same.
  */
 #pragma once
 

@@ -94,7 +94,8 @@ int pb_page_limit(struct pb_page *page, pbay_str name)
 
 uint32_t pb_page_others(const struct pb_page *page, uint32_t row, int limit)
 {
-    uint64_t w = atomic_load_explicit(&page->limits[limit].waiting, memory_order_relaxed) & ~(UINT64_C(1) << row);
+    uint64_t w =
+        atomic_load_explicit(&page->limits[limit].waiting, memory_order_relaxed) & ~(UINT64_C(1) << row);
     uint32_t n = 0;
     for (; w; w &= w - 1) n++;
     return n;
@@ -128,11 +129,14 @@ void pb_page_wait(struct pb_page *page, uint32_t row, int limit, bool waiting)
     uint64_t bit = UINT64_C(1) << row;
     _Atomic uint64_t *w = &page->limits[limit].waiting;
     if (((atomic_load_explicit(w, memory_order_relaxed) & bit) != 0) == waiting) return;
-    if (waiting) atomic_fetch_or(w, bit);
-    else atomic_fetch_and(w, ~bit);
+    if (waiting)
+        atomic_fetch_or(w, bit);
+    else
+        atomic_fetch_and(w, ~bit);
 }
 
-/* ------------------------------------------------------------------------------------------------ connectors that are out */
+/* ------------------------------------------------------------------------------------------------ connectors
+ * that are out */
 
 static bool same(const char *kept, pbay_str name)
 {
@@ -144,7 +148,8 @@ const char *pb_page_out_reason(const struct pb_page *page, pbay_str connector)
 {
     for (size_t i = 0; i < PB_PAGE_OUTS; i++) {
         const struct pb_page_out *o = &page->outs[i];
-        if (atomic_load_explicit(&o->set, memory_order_acquire) && same(o->connector, connector)) return o->reason;
+        if (atomic_load_explicit(&o->set, memory_order_acquire) && same(o->connector, connector))
+            return o->reason;
     }
     return NULL;
 }

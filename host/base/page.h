@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The page that a supervisor and its workers share: one row per worker, which that worker alone writes and everybody
- * reads, and a few words for the whole machine.
+ * The page that a supervisor and its workers share: one row per worker, which that worker alone writes and
+ * everybody reads, and a few words for the whole machine.
  *
- * It is a memfd that each process maps: no locks, only atomics and text that its one writer finishes before it sets the
- * flag beside it. A worker that dies leaves its row as it was; the supervisor reads from it what the worker was doing,
- * then clears it. Nothing in it is a pointer. Threads: any, unless a member says otherwise.
+ * It is a memfd that each process maps: no locks, only atomics and text that its one writer finishes before
+ * it sets the flag beside it. A worker that dies leaves its row as it was; the supervisor reads from it what
+ * the worker was doing, then clears it. Nothing in it is a pointer. Threads: any, unless a member says
+ * otherwise.
  */
 #pragma once
 
@@ -18,11 +19,11 @@
 #include "base/err.h"
 
 enum {
-    PB_PAGE_ROWS = 64,      /* worker slots; two generations live side by side during a reload */
-    PB_PAGE_LIMITS = 1024,  /* lanes that were ever named while the supervisor runs */
-    PB_PAGE_WORKERS = 32,   /* of one generation */
-    PB_PAGE_OUTS = 32,      /* connectors that crashes have put out */
-    PB_PAGE_NAME = 64,      /* bytes of a connector's name, with NUL; longer ones are cut */
+    PB_PAGE_ROWS = 64,     /* worker slots; two generations live side by side during a reload */
+    PB_PAGE_LIMITS = 1024, /* lanes that were ever named while the supervisor runs */
+    PB_PAGE_WORKERS = 32,  /* of one generation */
+    PB_PAGE_OUTS = 32,     /* connectors that crashes have put out */
+    PB_PAGE_NAME = 64,     /* bytes of a connector's name, with NUL; longer ones are cut */
     PB_PAGE_FUNCTION = 128,
     PB_PAGE_WHAT = 24,
     PB_PAGE_REASON = 256,
@@ -80,8 +81,8 @@ void pb_page_clear_row(struct pb_page *page, uint32_t row);
 /* The limit of that name, the same in every worker. -1: there are too many names. */
 int pb_page_limit(struct pb_page *page, pbay_str name);
 /*
- * Take one when all together have less than max, and when others wait, no more than a fair share of it. False: not now.
- * Who dies between the two changes of these leaves one too many to have, never one too few.
+ * Take one when all together have less than max, and when others wait, no more than a fair share of it.
+ * False: not now. Who dies between the two changes of these leaves one too many to have, never one too few.
  */
 bool pb_page_take(struct pb_page *page, uint32_t row, int limit, uint32_t max);
 void pb_page_give(struct pb_page *page, uint32_t row, int limit);

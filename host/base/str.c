@@ -62,8 +62,10 @@ bool pb_str_split(pbay_str *rest, char sep, pbay_str *field)
     if (!rest->p) return false;
     size_t n = pb_str_chr(*rest, sep);
     *field = pb_str(rest->p, n);
-    if (n == rest->n) *rest = pb_str(NULL, 0);
-    else *rest = pb_str(rest->p + n + 1, rest->n - n - 1);
+    if (n == rest->n)
+        *rest = pb_str(NULL, 0);
+    else
+        *rest = pb_str(rest->p + n + 1, rest->n - n - 1);
     return true;
 }
 
@@ -91,7 +93,8 @@ bool pb_utf8_valid(pbay_str s)
         }
         size_t n;
         unsigned lo = 0x80, hi = 0xbf;
-        if (c >= 0xc2 && c <= 0xdf) n = 1;
+        if (c >= 0xc2 && c <= 0xdf)
+            n = 1;
         else if (c >= 0xe0 && c <= 0xef) {
             n = 2;
             if (c == 0xe0) lo = 0xa0;
@@ -100,7 +103,8 @@ bool pb_utf8_valid(pbay_str s)
             n = 3;
             if (c == 0xf0) lo = 0x90;
             if (c == 0xf4) hi = 0x8f;
-        } else return false;
+        } else
+            return false;
         if ((size_t)(end - p) < n + 1 || p[1] < lo || p[1] > hi) return false;
         for (size_t i = 2; i <= n; i++)
             if ((p[i] & 0xc0) != 0x80) return false;
@@ -154,7 +158,8 @@ bool pb_parse_u64(pbay_str s, uint64_t *out)
 /* Plain decimals of up to 15 digits are exact in one division: the cells of most tables. */
 static bool simple_f64(pbay_str s, double *out)
 {
-    static const double pow10[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    static const double pow10[] = {1,   1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
     size_t i = s.n && s.p[0] == '-';
     if (s.n > 17 || i == s.n) return false;
     bool neg = i;
@@ -184,7 +189,8 @@ bool pb_parse_f64(pbay_str s, double *out)
     char t[512], *end;
     if (!s.n || s.n >= sizeof t) return false;
     char c = s.p[0];
-    if (!((c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'n' || c == 'N' || c == 'i' || c == 'I'))
+    if (!((c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'n' || c == 'N' || c == 'i' ||
+          c == 'I'))
         return false;
     memcpy(t, s.p, s.n);
     t[s.n] = 0;
@@ -207,8 +213,8 @@ size_t pb_format_i64(int64_t v, char out[PB_F64_MAX])
 }
 
 /*
- * Prices, rates, measures: a few digits behind the point. An integer below 10^15 over a power of ten that gives v back
- * is its shortest decimal, as two decimals of 15 digits never share a double. 0: not so.
+ * Prices, rates, measures: a few digits behind the point. An integer below 10^15 over a power of ten that
+ * gives v back is its shortest decimal, as two decimals of 15 digits never share a double. 0: not so.
  */
 static size_t short_decimal(double v, char out[PB_F64_MAX])
 {
@@ -230,7 +236,8 @@ static size_t short_decimal(double v, char out[PB_F64_MAX])
 
 size_t pb_format_f64(double v, char out[PB_F64_MAX])
 {
-    if (v >= -9007199254740992.0 && v <= 9007199254740992.0 && v == (double)(int64_t)v && !(v == 0 && signbit(v)))
+    if (v >= -9007199254740992.0 && v <= 9007199254740992.0 && v == (double)(int64_t)v &&
+        !(v == 0 && signbit(v)))
         return pb_format_i64((int64_t)v, out);
     if (isnan(v)) return memcpy(out, "nan", 4), 3;
     if (isinf(v)) return v > 0 ? (memcpy(out, "inf", 4), (size_t)3) : (memcpy(out, "-inf", 5), (size_t)4);

@@ -55,12 +55,14 @@ bool pb_utf8_valid(pbay_str s);
 /* The greatest n' <= n at which s can be cut without splitting a character. */
 size_t pb_utf8_floor(pbay_str s, size_t n);
 
-/* Whole text as a number. False: not one, or out of range. Decimal only; dbl takes what strtod does, C locale, no hex. */
+/* Whole text as a number. False: not one, or out of range. Decimal only; dbl takes what strtod does, C
+ * locale, no hex. */
 bool pb_parse_i64(pbay_str s, int64_t *out);
 bool pb_parse_u64(pbay_str s, uint64_t *out);
 bool pb_parse_f64(pbay_str s, double *out);
 
-/* Shortest decimal that reads back as v; integers up to 2^53 without exponent; "nan", "inf", "-inf". Returns length. */
+/* Shortest decimal that reads back as v; integers up to 2^53 without exponent; "nan", "inf", "-inf". Returns
+ * length. */
 enum { PB_F64_MAX = 32 };
 size_t pb_format_f64(double v, char out[PB_F64_MAX]);
 size_t pb_format_i64(int64_t v, char out[PB_F64_MAX]);

@@ -2,10 +2,10 @@
 /*
  * Batches: rows in columns, the one currency between SSE, JSON, Lua and plugins.
  *
- *   builder  a batch in the making: growing columns. It is the `pbay_builder` of the SDK. Reference-counted, because
- *            several slices of what one message brought may be on their way at once.
- *   batch    the sealed, immutable view (pbay_batch) of a builder; valid until the builder changes or is freed.
- *   slice    rows from .. from + n - 1 of a batch, sharing its text and numbers.
+ *   builder  a batch in the making: growing columns. It is the `pbay_builder` of the SDK. Reference-counted,
+ * because several slices of what one message brought may be on their way at once. batch    the sealed,
+ * immutable view (pbay_batch) of a builder; valid until the builder changes or is freed. slice    rows from
+ * .. from + n - 1 of a batch, sharing its text and numbers.
  *
  * Threads: one at a time. The append functions are inline: they are the path of every cell.
  */
@@ -35,7 +35,7 @@ struct pb_col {
     double *num;
     uint32_t *off;
     char *bytes;
-    size_t bytes_cap; /* off[n] bytes are used */
+    size_t bytes_cap;    /* off[n] bytes are used */
     uint64_t *null_bits; /* allocated at the first null; cap bits */
 };
 
@@ -56,7 +56,8 @@ struct pbay_builder {
 
 /* Returns owned, with one reference. */
 struct pbay_builder *pb_builder_new(void);
-/* From and to a per-thread free list, so that calls do not pay for memory: unref gives it back at the last. */
+/* From and to a per-thread free list, so that calls do not pay for memory: unref gives it back at the last.
+ */
 struct pbay_builder *pb_builder_get(void);
 struct pbay_builder *pb_builder_ref(struct pbay_builder *b);
 void pb_builder_unref(struct pbay_builder *b); /* NULL is fine */
@@ -79,7 +80,8 @@ const pbay_batch *pb_builder_seal(struct pbay_builder *b, struct pb_err *err);
 void pb_builder_copy(struct pbay_builder *b, uint32_t c, const pbay_column *src, uint32_t from, uint32_t n);
 /* n nulls. */
 void pb_builder_nulls(struct pbay_builder *b, uint32_t c, uint32_t n);
-/* Forget the rows from `rows` on, and the row errors among them; columns shorter than that stay as they are. */
+/* Forget the rows from `rows` on, and the row errors among them; columns shorter than that stay as they are.
+ */
 void pb_builder_truncate(struct pbay_builder *b, uint32_t rows);
 /* Bytes of memory the builder holds. */
 size_t pb_builder_footprint(const struct pbay_builder *b);
@@ -114,7 +116,8 @@ static inline void pb_put_text(struct pbay_builder *b, uint32_t c, const char *p
 }
 
 /* As pb_put_text; `readable` bytes may be read from p, so that short text is one move of 16 bytes. */
-static inline void pb_put_text_near(struct pbay_builder *b, uint32_t c, const char *p, size_t n, size_t readable)
+static inline void pb_put_text_near(struct pbay_builder *b, uint32_t c, const char *p, size_t n,
+                                    size_t readable)
 {
     struct pb_col *col = &b->cols[c];
     pb_col_reserve(col, 1);
@@ -146,8 +149,8 @@ static inline void pb_put_null(struct pbay_builder *b, uint32_t c)
 }
 
 /*
- * A slice with storage of its own for the column headers, the shifted null bits and the row errors that fall into it.
- * Bits past its last row are 0, and a column without a null in the slice has null_bits NULL.
+ * A slice with storage of its own for the column headers, the shifted null bits and the row errors that fall
+ * into it. Bits past its last row are 0, and a column without a null in the slice has null_bits NULL.
  */
 struct pb_slice {
     pbay_batch batch;
@@ -160,8 +163,10 @@ struct pb_slice {
     uint32_t errors_cap;
 };
 
-/* Fill *s (zero-initialised or used before) with rows from .. from + n - 1. `of` is referenced when not NULL. */
-void pb_slice_set(struct pb_slice *s, const pbay_batch *batch, struct pbay_builder *of, uint32_t from, uint32_t n);
+/* Fill *s (zero-initialised or used before) with rows from .. from + n - 1. `of` is referenced when not NULL.
+ */
+void pb_slice_set(struct pb_slice *s, const pbay_batch *batch, struct pbay_builder *of, uint32_t from,
+                  uint32_t n);
 /* Drop the reference; storage is kept for the next set. */
 void pb_slice_drop(struct pb_slice *s);
 void pb_slice_free(struct pb_slice *s);
@@ -171,16 +176,16 @@ const char *pb_kind_name(uint32_t kind);
 bool pb_kind_parse(pbay_str s, uint32_t *kind);
 
 /*
- * Bits from .. from + n - 1 of src to the bits at `to` of dst, which must be 0 there. Reads only words of src that
- * hold one of the bits, writes only such words of dst.
+ * Bits from .. from + n - 1 of src to the bits at `to` of dst, which must be 0 there. Reads only words of src
+ * that hold one of the bits, writes only such words of dst.
  */
 void pb_bits_or(uint64_t *dst, size_t to, const uint64_t *src, size_t from, size_t n);
 /* Bits set among the first n. */
 size_t pb_bits_count(const uint64_t *bits, size_t n);
 
 /*
- * Is every cell of text off[from] .. off[from + n] valid UTF-8? The first that is not, or from + n. One pass over the
- * bytes of the whole column when they are ASCII.
+ * Is every cell of text off[from] .. off[from + n] valid UTF-8? The first that is not, or from + n. One pass
+ * over the bytes of the whole column when they are ASCII.
  */
 uint32_t pb_cells_invalid(const char *bytes, const uint32_t *off, uint32_t from, uint32_t n);
 

@@ -27,7 +27,8 @@ void pb_catalog_list(const struct pb_catalog *c, struct pb_buf *out)
     enum { SHOWN = 12 };
     for (size_t i = 0; i < c->n && i < SHOWN; i++) {
         pb_buf_printf(out, "%s%.*s", i ? ", " : "", PB_FMT(c->functions[i]->name));
-        if (c->functions[i]->id >= 0) pb_buf_printf(out, " (%d)", c->functions[i]->id); /* without a store there is none */
+        if (c->functions[i]->id >= 0)
+            pb_buf_printf(out, " (%d)", c->functions[i]->id); /* without a store there is none */
     }
     if (c->n > SHOWN) pb_buf_printf(out, " and %zu more", c->n - SHOWN);
     if (!c->n) pb_buf_c(out, "none");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which functions a listener serves: by Qlik's id and by name. The main catalog has the functions of patchbay.ini; each
- * [qrag "NAME"] has one of its own. Immutable while it serves. Threads: the loop.
+ * Which functions a listener serves: by Qlik's id and by name. The main catalog has the functions of
+ * patchbay.ini; each [qrag "NAME"] has one of its own. Immutable while it serves. Threads: the loop.
  */
 #pragma once
 

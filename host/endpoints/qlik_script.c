@@ -67,11 +67,14 @@ static bool listed(const pbay_str *list, size_t n, pbay_str who)
 static int allowed(const struct pb_evaluator *e, const struct pb_sse_common *who, struct pb_err *err)
 {
     if (!e)
-        return pb_fail(err, PBAY_PERMISSION_DENIED,
-                       "this gateway evaluates no scripts (patchbay.ini: [scripts] evaluate = yes switches it on)");
-    if (listed(e->o.users, e->o.n_users, who->user_id) || listed(e->o.apps, e->o.n_apps, who->app_id)) return 0;
+        return pb_fail(
+            err, PBAY_PERMISSION_DENIED,
+            "this gateway evaluates no scripts (patchbay.ini: [scripts] evaluate = yes switches it on)");
+    if (listed(e->o.users, e->o.n_users, who->user_id) || listed(e->o.apps, e->o.n_apps, who->app_id))
+        return 0;
     return pb_fail(err, PBAY_PERMISSION_DENIED,
-                   "user \"%.*s\" in app \"%.*s\" may not have scripts evaluated (patchbay.ini: [scripts] evaluate_users, "
+                   "user \"%.*s\" in app \"%.*s\" may not have scripts evaluated (patchbay.ini: [scripts] "
+                   "evaluate_users, "
                    "evaluate_apps)",
                    PB_FMT(who->user_id), PB_FMT(who->app_id));
 }
@@ -81,8 +84,9 @@ static void finish(struct script_call *c, const struct pb_err *err)
     if (!c->grpc) return;
     double ms = (double)(pb_mono_ns() - c->opened_ns) / 1e6;
     pb_log(err->code == PBAY_OK ? PB_LOG_INFO : PB_LOG_WARN, "endpoints", "script evaluated",
-           PB_S("status", pb_code_name(err->code)), PB_I("rows", c->rows_in), PB_I("answered", c->rows_out), PB_F("ms", ms),
-           PB_V("user", c->ctx.user), PB_V("app", c->ctx.app), PB_V("peer", pb_grpc_peer(c->grpc)), PB_S("error", err->msg));
+           PB_S("status", pb_code_name(err->code)), PB_I("rows", c->rows_in), PB_I("answered", c->rows_out),
+           PB_F("ms", ms), PB_V("user", c->ctx.user), PB_V("app", c->ctx.app),
+           PB_V("peer", pb_grpc_peer(c->grpc)), PB_S("error", err->msg));
     pb_eval_free(c->eval);
     c->eval = NULL;
     pb_sse_reply_finish(&c->reply, err, c->ctx.n_nulled > 0);
@@ -96,12 +100,14 @@ static int read_headers(struct script_call *c, struct pb_err *err)
     if (pb_grpc_metadata_bin(c->grpc, "qlik-commonrequestheader-bin", &raw, &ignored) > 0 &&
         pb_sse_read_common(pb_buf_view(&raw), &who, &c->arena, &ignored))
         who = (struct pb_sse_common){0};
-    c->ctx = (struct pb_script_ctx){.user = who.user_id, .app = who.app_id, .function = PB_STR("EvaluateScript")};
+    c->ctx =
+        (struct pb_script_ctx){.user = who.user_id, .app = who.app_id, .function = PB_STR("EvaluateScript")};
     raw.n = 0;
     int rc = allowed(c->method->evaluator, &who, err), there = 0;
     if (!rc) there = pb_grpc_metadata_bin(c->grpc, "qlik-scriptrequestheader-bin", &raw, err);
     if (!rc && there == 0)
-        rc = pb_fail(err, PBAY_INVALID_ARGUMENT, "the header qlik-scriptrequestheader-bin is missing: it holds the script");
+        rc = pb_fail(err, PBAY_INVALID_ARGUMENT,
+                     "the header qlik-scriptrequestheader-bin is missing: it holds the script");
     if (there < 0) rc = -1;
     if (!rc && pb_sse_read_script(pb_buf_view(&raw), &c->header, &c->arena, err))
         rc = pb_fail_in(err, "header qlik-scriptrequestheader-bin");
@@ -121,7 +127,8 @@ static int compile(struct script_call *c, struct pb_err *err)
     const struct pb_eval_options o = {.source = h->script,
                                       .params = params,
                                       .n_params = h->n_params,
-                                      .shape = h->function_type == PB_SSE_AGGREGATION ? PB_EVAL_AGGREGATE : PB_EVAL_ROWS,
+                                      .shape = h->function_type == PB_SSE_AGGREGATION ? PB_EVAL_AGGREGATE
+                                                                                      : PB_EVAL_ROWS,
                                       .answer = h->returns};
     c->eval = pb_eval_new(c->method->evaluator->vm, &o, err);
     return c->eval ? 0 : -1;
@@ -147,7 +154,8 @@ static int put(struct script_call *c, struct pbay_builder *out, struct pb_err *e
     int rc = rows ? 0 : -1;
     if (rows && rows->n_row_errors)
         rc = pb_fail(err, rows->row_errors[0].code, "row %llu: %.*s",
-                     (unsigned long long)(c->rows_out + rows->row_errors[0].row + 1), PB_FMT(rows->row_errors[0].message));
+                     (unsigned long long)(c->rows_out + rows->row_errors[0].row + 1),
+                     PB_FMT(rows->row_errors[0].message));
     if (!rc && rows->n_rows) {
         int sent = pb_sse_reply_rows(&c->reply, rows, c->rows_out, err);
         if (sent < 0) rc = -1;
@@ -182,7 +190,8 @@ static void message(struct pb_grpc_call *grpc, pbay_str msg, size_t credit)
     PB_MAGIC_CHECK(c, SCRIPT_MAGIC);
     struct pb_err err;
     bool hold = false;
-    if (c->eval && (pb_bundle_decode(msg, c->input, &err) || evaluate(c, &err))) finish(c, &err);
+    if (c->eval && (pb_bundle_decode(msg, c->input, &err) || evaluate(c, &err)))
+        finish(c, &err);
     else if (c->eval && c->held) {
         hold = true;
         c->owed += credit;
@@ -235,7 +244,8 @@ static const struct pb_grpc_ops ops = {.refusal = &pb_sse_not_kept,
                                        .closed = closed};
 
 struct pb_script_method *pb_sse_script_method(struct pb_grpc_server *server, struct pb_loop *loop,
-                                           struct pb_evaluator *evaluator, const struct pb_catalog *catalog)
+                                              struct pb_evaluator *evaluator,
+                                              const struct pb_catalog *catalog)
 {
     struct pb_script_method *m = pb_alloc(sizeof *m);
     *m = (struct pb_script_method){loop, catalog->allow_script ? evaluator : NULL, catalog};

@@ -34,7 +34,8 @@ struct sse_call {
     struct pb_defer give_up;
 };
 
-/* ------------------------------------------------------------------------------------------------ capabilities */
+/* ------------------------------------------------------------------------------------------------
+ * capabilities */
 
 static void encode_capabilities(struct pb_sse *sse)
 {
@@ -53,7 +54,8 @@ static void encode_capabilities(struct pb_sse *sse)
                                            .params = params,
                                            .id = fn->id};
     }
-    const struct pb_sse_capabilities caps = {c->allow_script, (uint32_t)c->n, list, c->identifier, c->version};
+    const struct pb_sse_capabilities caps = {c->allow_script, (uint32_t)c->n, list, c->identifier,
+                                             c->version};
     pb_sse_write_capabilities(&caps, &sse->capabilities);
     pb_arena_free(&arena);
 }
@@ -138,8 +140,9 @@ static int read_headers(struct sse_call *c, struct pb_flow_request *req, struct 
     int there = pb_grpc_metadata_bin(c->grpc, "qlik-functionrequestheader-bin", raw, err);
     int rc = there < 0 ? -1 : 0;
     if (there == 0)
-        rc = pb_fail(err, PBAY_INVALID_ARGUMENT,
-                     "the header qlik-functionrequestheader-bin is missing: it says which function is called");
+        rc =
+            pb_fail(err, PBAY_INVALID_ARGUMENT,
+                    "the header qlik-functionrequestheader-bin is missing: it says which function is called");
     if (!rc && pb_sse_read_call(pb_buf_view(raw), &fh, &c->arena, err))
         rc = pb_fail_in(err, "header qlik-functionrequestheader-bin");
     if (!rc) {
@@ -148,7 +151,8 @@ static int read_headers(struct sse_call *c, struct pb_flow_request *req, struct 
             struct pb_buf list = {0};
             pb_catalog_list(sse->catalog, &list);
             rc = pb_fail(err, PBAY_UNIMPLEMENTED,
-                         "there is no function with id %d; there are: %.*s. If functions were changed, Qlik has to read them "
+                         "there is no function with id %d; there are: %.*s. If functions were changed, Qlik "
+                         "has to read them "
                          "again: change and save the analytic connection, or restart the engine",
                          fh.function_id, PB_FMT(pb_buf_view(&list)));
             pb_buf_free(&list);
@@ -177,8 +181,10 @@ static void execute_opened(struct pb_grpc_call *grpc, void *user)
 {
     struct pb_sse *sse = user;
     struct sse_call *c = sse->free_calls;
-    if (c) sse->free_calls = c->next_free;
-    else c = pb_zalloc(sizeof *c);
+    if (c)
+        sse->free_calls = c->next_free;
+    else
+        c = pb_zalloc(sizeof *c);
     c->magic = SSE_MAGIC;
     c->sse = sse;
     c->grpc = grpc;
@@ -191,7 +197,8 @@ static void execute_opened(struct pb_grpc_call *grpc, void *user)
     struct pb_err err;
     int rc = read_headers(c, &req, &err);
     pb_sse_reply_open(&c->reply, sse->loop, grpc, !rc && !c->fn->qlik_cache);
-    if (!rc) c->flow = pb_flow_open(sse->flow, &req, &err);
+    if (!rc)
+        c->flow = pb_flow_open(sse->flow, &req, &err);
     else
         pb_log(PB_LOG_WARN, "endpoints", "call refused", PB_V("peer", pb_grpc_peer(grpc)),
                PB_V("catalog", sse->catalog->name), PB_S("error", err.msg));
@@ -232,10 +239,12 @@ static void execute_closed(struct pb_grpc_call *grpc, enum pb_grpc_closed reason
     PB_MAGIC_CHECK(c, SSE_MAGIC);
     c->reply.grpc = NULL;
     struct pb_err why;
-    if (reason == PB_GRPC_EXPIRED) pb_fail(&why, PBAY_DEADLINE_EXCEEDED, "the caller's deadline has passed");
+    if (reason == PB_GRPC_EXPIRED)
+        pb_fail(&why, PBAY_DEADLINE_EXCEEDED, "the caller's deadline has passed");
     else if (reason == PB_GRPC_REFUSED)
         pb_fail(&why, PBAY_INVALID_ARGUMENT, "what the caller sent was refused, as an earlier line says");
-    if (c->flow) pb_flow_cancel(c->flow, reason == PB_GRPC_EXPIRED || reason == PB_GRPC_REFUSED ? &why : NULL);
+    if (c->flow)
+        pb_flow_cancel(c->flow, reason == PB_GRPC_EXPIRED || reason == PB_GRPC_REFUSED ? &why : NULL);
     c->flow = NULL;
     call_free(c);
 }
@@ -249,8 +258,9 @@ static const struct pb_grpc_ops execute_ops = {.refusal = &pb_sse_not_kept,
 
 /* ------------------------------------------------------------------------------------------------ life */
 
-struct pb_sse *pb_sse_new(struct pb_loop *loop, struct pb_grpc_server *server, const struct pb_catalog *catalog,
-                          struct pb_flow *flow, struct pb_evaluator *evaluator)
+struct pb_sse *pb_sse_new(struct pb_loop *loop, struct pb_grpc_server *server,
+                          const struct pb_catalog *catalog, struct pb_flow *flow,
+                          struct pb_evaluator *evaluator)
 {
     struct pb_sse *sse = pb_zalloc(sizeof *sse);
     sse->loop = loop;

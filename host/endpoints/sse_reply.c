@@ -20,8 +20,7 @@ static void flush(void *user)
     r->out = (struct pb_buf){0};
 }
 
-void pb_sse_reply_open(struct pb_sse_reply *r, struct pb_loop *loop, struct pb_grpc_call *grpc,
-                       bool no_store)
+void pb_sse_reply_open(struct pb_sse_reply *r, struct pb_loop *loop, struct pb_grpc_call *grpc, bool no_store)
 {
     *r = (struct pb_sse_reply){.grpc = grpc, .loop = loop, .no_store = no_store};
     r->flush = pb_defer_make(flush, r);
@@ -51,7 +50,8 @@ int pb_sse_reply_rows(struct pb_sse_reply *r, const pbay_batch *batch, uint64_t 
             flush(r);
             continue;
         }
-        if (next == PB_BUNDLE_FAILED) return pb_fail_in(err, "the answer from row %llu on", (unsigned long long)(first_row + at + 1));
+        if (next == PB_BUNDLE_FAILED)
+            return pb_fail_in(err, "the answer from row %llu on", (unsigned long long)(first_row + at + 1));
         at = next;
         if (r->out.n < SOFT_MAX) continue;
         r->started = true;

@@ -19,7 +19,8 @@ static uint32_t random32(void)
 
 int64_t pb_backoff_ms(uint32_t attempt, bool throttled, int64_t asked_ms)
 {
-    /* The AWS SDKs' standard mode: 100 ms and 500 ms bases. https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html */
+    /* The AWS SDKs' standard mode: 100 ms and 500 ms bases.
+     * https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html */
     int64_t span = throttled ? 500 : 100;
     for (uint32_t i = 1; i < attempt && span < PB_BACKOFF_CAP_MS; i++) span *= 2;
     if (span > PB_BACKOFF_CAP_MS) span = PB_BACKOFF_CAP_MS;

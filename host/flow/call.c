@@ -5,7 +5,8 @@
 #include "base/log.h"
 #include "flow/flow_priv.h"
 
-/* What waits for a full batch is cut anyway at this: a caller's window must never fill up with waiting rows. */
+/* What waits for a full batch is cut anyway at this: a caller's window must never fill up with waiting rows.
+ */
 enum { CUT_BYTES = 256 * 1024 };
 /* ... and after this: the caller may be waiting for answers before it sends more. */
 #define LINGER_NS (20 * PB_MS)
@@ -49,8 +50,10 @@ void pb_flow_free(struct pb_flow *flow)
 static struct pb_chunk *chunk_new(struct pb_flow *flow)
 {
     struct pb_chunk *c = flow->free_chunks;
-    if (c) flow->free_chunks = c->next;
-    else c = pb_alloc(sizeof *c);
+    if (c)
+        flow->free_chunks = c->next;
+    else
+        c = pb_alloc(sizeof *c);
     *c = (struct pb_chunk){0};
     return c;
 }
@@ -95,10 +98,13 @@ static void seal(struct pb_flow_call *call, bool all)
     call->input = NULL;
     if (rest) {
         call->input = input_new(fn);
-        for (uint32_t i = 0; i < fn->n_params; i++) pb_builder_copy(call->input, i, pbay_batch_col(batch, i), c->n, rest);
+        for (uint32_t i = 0; i < fn->n_params; i++)
+            pb_builder_copy(call->input, i, pbay_batch_col(batch, i), c->n, rest);
     }
-    if (call->last_chunk) call->last_chunk->next = c;
-    else call->chunks = c;
+    if (call->last_chunk)
+        call->last_chunk->next = c;
+    else
+        call->chunks = c;
     call->last_chunk = c;
     if (!call->cutting) call->cutting = c;
 }
@@ -118,7 +124,8 @@ void pb__call_consumed(struct pb_flow_call *call, size_t bytes)
     if (bytes && call->req.sink->consumed) call->req.sink->consumed(call->req.user, bytes);
 }
 
-/* ------------------------------------------------------------------------------------------------ the end of a call */
+/* ------------------------------------------------------------------------------------------------ the end of
+ * a call */
 
 void pb__call_release(struct pb_flow_call *call)
 {
@@ -228,8 +235,8 @@ static void deadline_passed(void *user)
 {
     struct pb_flow_call *call = user;
     struct pb_err err;
-    pb_fail(&err, PBAY_DEADLINE_EXCEEDED, "function %.*s: no whole answer within %lld ms", PB_FMT(call->fn->name),
-            (long long)((call->deadline.due_ns - call->opened_ns) / PB_MS));
+    pb_fail(&err, PBAY_DEADLINE_EXCEEDED, "function %.*s: no whole answer within %lld ms",
+            PB_FMT(call->fn->name), (long long)((call->deadline.due_ns - call->opened_ns) / PB_MS));
     err.effect = PBAY_EFFECT_MAYBE;
     pb__call_fail(call, &err);
 }
@@ -248,14 +255,16 @@ void pb_flow_cancel(struct pb_flow_call *call, const struct pb_err *why)
     over(call, why ? why : &err, false);
 }
 
-/* ------------------------------------------------------------------------------------------------ rows out */
+/* ------------------------------------------------------------------------------------------------ rows out
+ */
 
 bool pb__call_rows(struct pb_flow_call *call, const pbay_batch *batch)
 {
     if (batch->n_row_errors && !call->req.row_errors) {
         const pbay_row_error *e = &batch->row_errors[0];
         struct pb_err err;
-        pb_fail(&err, e->code, "row %llu: %.*s", (unsigned long long)(call->stats.rows_out + e->row + 1), PB_FMT(e->message));
+        pb_fail(&err, e->code, "row %llu: %.*s", (unsigned long long)(call->stats.rows_out + e->row + 1),
+                PB_FMT(e->message));
         pb__call_fail(call, &err);
         return false;
     }
@@ -267,7 +276,8 @@ bool pb__call_rows(struct pb_flow_call *call, const pbay_batch *batch)
     return more;
 }
 
-/* The rows of a unit have left: give the caller's bytes back in proportion, and the chunk when it is through. */
+/* The rows of a unit have left: give the caller's bytes back in proportion, and the chunk when it is through.
+ */
 static void leave(struct pb_flow_call *call, struct pb_unit *u)
 {
     struct pb_chunk *c = u->chunk;
@@ -293,8 +303,10 @@ void pb__call_emit(struct pb_flow_call *call)
         if (!call->units) call->last_unit = NULL;
         struct pb_err err;
         const pbay_batch *batch = pb_builder_seal(u->out, &err);
-        if (batch) pb__call_rows(call, batch);
-        else pb__call_fail(call, &err);
+        if (batch)
+            pb__call_rows(call, batch);
+        else
+            pb__call_fail(call, &err);
         if (call->state == PB_CALL_OPEN) leave(call, u);
         pb__unit_free(u);
     }
@@ -328,8 +340,10 @@ static void pump(struct pb_flow_call *call)
     }
     call->busy--;
     call->pumping = false;
-    if (call->state == PB_CALL_OPEN) pb__call_emit(call);
-    else pb__call_release(call);
+    if (call->state == PB_CALL_OPEN)
+        pb__call_emit(call);
+    else
+        pb__call_release(call);
 }
 
 static void pump_now(void *user)
@@ -411,19 +425,25 @@ void pb_flow_writable(struct pb_flow_call *call)
     PB_MAGIC_CHECK(call, PB_CALL_MAGIC);
     if (!call->held) return;
     call->held = false;
-    if (call->stream) pb__stream_writable(call);
-    else pb__call_emit(call);
+    if (call->stream)
+        pb__stream_writable(call);
+    else
+        pb__call_emit(call);
 }
 
-struct pb_flow_call *pb_flow_open(struct pb_flow *flow, const struct pb_flow_request *request, struct pb_err *err)
+struct pb_flow_call *pb_flow_open(struct pb_flow *flow, const struct pb_flow_request *request,
+                                  struct pb_err *err)
 {
     if (request->fn->refusal) {
-        pb_fail(err, PBAY_UNIMPLEMENTED, "function %.*s: %s", PB_FMT(request->fn->name), request->fn->refusal);
+        pb_fail(err, PBAY_UNIMPLEMENTED, "function %.*s: %s", PB_FMT(request->fn->name),
+                request->fn->refusal);
         return NULL;
     }
     struct pb_flow_call *call = flow->free_calls;
-    if (call) flow->free_calls = call->next_free;
-    else call = pb_alloc(sizeof *call);
+    if (call)
+        flow->free_calls = call->next_free;
+    else
+        call = pb_alloc(sizeof *call);
     *call = (struct pb_flow_call){.magic = PB_CALL_MAGIC, .flow = flow, .fn = request->fn, .req = *request};
     flow->live++;
     call->opened_ns = pb_loop_now(flow->loop);

@@ -12,7 +12,8 @@ static int bad(uint64_t row, pbay_str value, const pbay_column *src, struct pb_e
     pb_buf_json(&q, pb_str(value.p, pb_utf8_floor(value, 64)));
     pb_fail(err, PBAY_INVALID_ARGUMENT,
             "row %llu: the answer %.*s%s%.*s is not a number (on_bad = null makes such answers null)",
-            (unsigned long long)row, PB_FMT(pb_buf_view(&q)), src->name.n ? " in column " : "", PB_FMT(src->name));
+            (unsigned long long)row, PB_FMT(pb_buf_view(&q)), src->name.n ? " in column " : "",
+            PB_FMT(src->name));
     pb_buf_free(&q);
     return -1;
 }
@@ -48,13 +49,17 @@ static pbay_str cell_text(const pbay_column *src, uint32_t i, struct pb_buf *scr
     return src->kind == PBAY_JSON ? pb_json_text(t, scratch) : t;
 }
 
-static void to_json(const pbay_column *src, uint32_t i, struct pbay_builder *out, uint32_t c, struct pb_buf *scratch)
+static void to_json(const pbay_column *src, uint32_t i, struct pbay_builder *out, uint32_t c,
+                    struct pb_buf *scratch)
 {
     double v;
     if (src->num && cell_num(src, i, &v)) {
-        if (isfinite(v)) put_num_as_text(out, c, v);
-        else pb_put_null(out, c);
-    } else put_quoted(out, c, pbay_cell_text(src, i), scratch);
+        if (isfinite(v))
+            put_num_as_text(out, c, v);
+        else
+            pb_put_null(out, c);
+    } else
+        put_quoted(out, c, pbay_cell_text(src, i), scratch);
 }
 
 int pb_convert(const pbay_column *src, uint32_t n, struct pbay_builder *out, uint32_t c, enum pb_bad on_bad,
@@ -76,12 +81,16 @@ int pb_convert(const pbay_column *src, uint32_t n, struct pbay_builder *out, uin
         double v = NAN;
         switch (want) {
         case PBAY_NUM:
-            if (cell_num(src, i, &v)) pb_put_num(out, c, v);
-            else if (on_bad == PB_BAD_NULL || !pbay_cell_text(src, i).n) pb_put_null(out, c);
-            else rc = bad(first_row + (rows ? rows[i] : i) + 1, pbay_cell_text(src, i), src, err);
+            if (cell_num(src, i, &v))
+                pb_put_num(out, c, v);
+            else if (on_bad == PB_BAD_NULL || !pbay_cell_text(src, i).n)
+                pb_put_null(out, c);
+            else
+                rc = bad(first_row + (rows ? rows[i] : i) + 1, pbay_cell_text(src, i), src, err);
             break;
         case PBAY_STR:
-            if (src->kind == PBAY_NUM) put_num_as_text(out, c, src->num[i]);
+            if (src->kind == PBAY_NUM)
+                put_num_as_text(out, c, src->num[i]);
             else {
                 pbay_str t = cell_text(src, i, &scratch);
                 pb_put_text(out, c, t.p, t.n);

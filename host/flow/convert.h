@@ -6,9 +6,10 @@
 #include "flow/function.h"
 
 /*
- * Append all n rows of src to column c of out, whose kind decides. Null stays null. What does not convert (text that is
- * no number for NUM) is an error naming row and value, or null, as on_bad says. The row is first_row + 1 + its index,
- * or rows[its index] where rows (borrowed) is not NULL: rows that went to a backend are not all rows.
+ * Append all n rows of src to column c of out, whose kind decides. Null stays null. What does not convert
+ * (text that is no number for NUM) is an error naming row and value, or null, as on_bad says. The row is
+ * first_row + 1 + its index, or rows[its index] where rows (borrowed) is not NULL: rows that went to a
+ * backend are not all rows.
  */
 int pb_convert(const pbay_column *src, uint32_t n, struct pbay_builder *out, uint32_t c, enum pb_bad on_bad,
                uint64_t first_row, const uint32_t *rows, struct pb_err *err);

@@ -11,8 +11,8 @@ struct pb_function_counters {
     uint32_t in_flight; /* calls now */
     uint32_t rows_in, rows_out;
     uint32_t batches, repeats;
-    uint32_t nulled;           /* rows answered without asking the backend */
-    uint32_t by_code[PB_CODES]; /* ended calls */
+    uint32_t nulled;             /* rows answered without asking the backend */
+    uint32_t by_code[PB_CODES];  /* ended calls */
     struct pb_histogram latency; /* ended calls, nanoseconds */
 };
 

@@ -37,7 +37,8 @@ struct pb_unit {
     struct pb_slice rows; /* as the caller sent them */
     uint64_t first_row;
 
-    /* What goes to the backend: rows.batch itself, or the rows of `sent`, which are some of them or made of them. */
+    /* What goes to the backend: rows.batch itself, or the rows of `sent`, which are some of them or made of
+     * them. */
     const pbay_batch *send;
     struct pb_sent sent;
     uint64_t *skip; /* bits of rows that the transform is not shown */
@@ -71,7 +72,7 @@ struct pb_flow_call {
     bool ended;           /* the caller has sent all */
     bool held;            /* the sink wants no more for now */
     bool pumping;
-    uint32_t busy;        /* callbacks of ours on the stack: free later */
+    uint32_t busy; /* callbacks of ours on the stack: free later */
 
     struct pb_chunk *chunks, *last_chunk;
     struct pb_chunk *cutting; /* the first whose rows are not all in units; NULL: none */
@@ -84,8 +85,8 @@ struct pb_flow_call {
     struct pb_deadline linger; /* rows that wait for more to come */
 
     struct pb_script_ctx script; /* who calls, for scripts */
-    struct pb_op_context *ctx; /* who calls, for operations */
-    struct pb_stream *stream; /* aggregates and tables */
+    struct pb_op_context *ctx;   /* who calls, for operations */
+    struct pb_stream *stream;    /* aggregates and tables */
     struct pb_flow_stats stats;
     int64_t opened_ns;
 };
@@ -114,7 +115,8 @@ void pb__chunk_free(struct pb_flow *flow, struct pb_chunk *chunk);
 /* Free the call if it is over and nobody of ours is on the stack. */
 void pb__call_release(struct pb_flow_call *call);
 
-/* unit.c: a unit of the next rows of the call's first uncut chunk; it has a place in the lane if the function has one. */
+/* unit.c: a unit of the next rows of the call's first uncut chunk; it has a place in the lane if the function
+ * has one. */
 void pb__unit_start(struct pb_flow_call *call);
 /* The call is over: free it, or let it wait for its completion. */
 void pb__unit_abandon(struct pb_unit *unit);

@@ -27,13 +27,17 @@ enum pb_empty { PB_EMPTY_NULL, PB_EMPTY_SEND, PB_EMPTY_ERROR };
 enum pb_bad { PB_BAD_ERROR, PB_BAD_NULL };
 
 /* What Qlik is told: how rows in and out belong together (FunctionType of the SSE protocol). */
-enum pb_function_type { PB_TYPE_SCALAR, PB_TYPE_AGGREGATION, PB_TYPE_TENSOR }; /* the numbers of the protocol */
+enum pb_function_type {
+    PB_TYPE_SCALAR,
+    PB_TYPE_AGGREGATION,
+    PB_TYPE_TENSOR
+}; /* the numbers of the protocol */
 
 enum { PB_FUNCTION_MAGIC = 0x46554e43 };
 
 struct pb_function {
     uint32_t magic;
-    int32_t id;   /* Qlik's functionId, stable for ever */
+    int32_t id; /* Qlik's functionId, stable for ever */
     pbay_str name;
     pbay_str where; /* "patchbay.ini:14": where it was declared */
     pbay_str doc;
@@ -42,26 +46,28 @@ struct pb_function {
 
     const struct pb_script_field *params;
     uint32_t n_params;
-    const struct pb_script_field *answers; /* n_answers 0: whatever comes, converted to `returns` column by column */
+    const struct pb_script_field
+        *answers; /* n_answers 0: whatever comes, converted to `returns` column by column */
     uint32_t n_answers;
     const struct pb_script_field *returns; /* at least one; a table may leave it to `describe` */
     uint32_t n_returns;
 
     /* Exactly one of the two stands behind it (neither with a refusal). */
-    struct pb_op *op;                  /* an operation of a connector */
-    struct pb_fn *script;              /* Lua alone */
-    struct pb_transform *transform;    /* before and after, or NULL */
-    struct pb_lane *lane;              /* of the operation; NULL for Lua alone */
+    struct pb_op *op;               /* an operation of a connector */
+    struct pb_fn *script;           /* Lua alone */
+    struct pb_transform *transform; /* before and after, or NULL */
+    struct pb_lane *lane;           /* of the operation; NULL for Lua alone */
 
-    uint32_t max_rows;   /* rows per batch */
-    uint32_t max_bytes;  /* text per batch, cut by rows */
-    uint32_t attempts;   /* of a batch, at most */
+    uint32_t max_rows;       /* rows per batch */
+    uint32_t max_bytes;      /* text per batch, cut by rows */
+    uint32_t attempts;       /* of a batch, at most */
     int64_t call_timeout_ms; /* of a whole call; 0: none but the caller's own */
     enum pb_empty empty;
     enum pb_bad on_bad;
-    bool more_columns; /* an answer may have more columns than `returns`: an old folder's function declares one only */
-    bool qlik_cache; /* no: callers are told not to keep the answer */
-    bool effects;    /* bound to an action: never repeated or cached by the flow */
+    bool more_columns; /* an answer may have more columns than `returns`: an old folder's function declares
+                          one only */
+    bool qlik_cache;   /* no: callers are told not to keep the answer */
+    bool effects;      /* bound to an action: never repeated or cached by the flow */
 
     const char *refusal; /* not NULL: it is listed, but every call is UNIMPLEMENTED with this sentence */
 

@@ -19,7 +19,8 @@ static void look_again(void *user)
 void pb_lane_share(struct pb_lane *lane, struct pb_loop *loop, struct pb_page *page, uint32_t row)
 {
     lane->shared = pb_page_limit(page, lane->name);
-    if (lane->shared < 0) return; /* more names than the page has room for: each worker has the limit for itself */
+    if (lane->shared < 0)
+        return; /* more names than the page has room for: each worker has the limit for itself */
     lane->page = page;
     lane->row = row;
     lane->loop = loop;
@@ -32,8 +33,10 @@ static void settle(struct pb_lane *lane)
 {
     bool waits = lane->first != NULL;
     pb_page_wait(lane->page, lane->row, lane->shared, waits);
-    if (!waits) pb_timer_cancel(&lane->retry);
-    else if (!pb_timer_is_set(&lane->retry)) pb_timer_set(lane->loop, &lane->retry, RETRY_MS);
+    if (!waits)
+        pb_timer_cancel(&lane->retry);
+    else if (!pb_timer_is_set(&lane->retry))
+        pb_timer_set(lane->loop, &lane->retry, RETRY_MS);
 }
 
 /* ------------------------------------------------------------------------------------------------ places */
@@ -48,10 +51,14 @@ static bool take(struct pb_lane *lane)
 
 static void unlink_waiter(struct pb_lane *lane, struct pb_lane_waiter *w)
 {
-    if (w->prev) w->prev->next = w->next;
-    else lane->first = w->next;
-    if (w->next) w->next->prev = w->prev;
-    else lane->last = w->prev;
+    if (w->prev)
+        w->prev->next = w->next;
+    else
+        lane->first = w->next;
+    if (w->next)
+        w->next->prev = w->prev;
+    else
+        lane->last = w->prev;
     w->waiting = false;
     lane->n_waiting--;
 }
@@ -74,8 +81,10 @@ bool pb_lane_enter(struct pb_lane *lane, struct pb_lane_waiter *w)
         w->waiting = true;
         w->next = NULL;
         w->prev = lane->last;
-        if (lane->last) lane->last->next = w;
-        else lane->first = w;
+        if (lane->last)
+            lane->last->next = w;
+        else
+            lane->first = w;
         lane->last = w;
         lane->n_waiting++;
         if (lane->page) settle(lane);
@@ -96,7 +105,8 @@ void pb_lane_leave(struct pb_lane *lane)
     lane->running--;
     if (lane->page) {
         pb_page_give(lane->page, lane->row, lane->shared);
-        /* Fewer places than workers: not always to the one who had it, who looks again after the others have. */
+        /* Fewer places than workers: not always to the one who had it, who looks again after the others have.
+         */
         if (pb_page_others(lane->page, lane->row, lane->shared) >= lane->limit) {
             settle(lane);
             if (lane->first) pb_timer_set(lane->loop, &lane->retry, 2 * RETRY_MS);

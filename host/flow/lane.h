@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A lane: how many batches may be at a backend at once, shared by all functions that go there, and fair turns among
- * the calls that wait. With a page, all workers of the machine share the limit, and a worker that waits for places that
- * others have looks again every millisecond. Threads: the loop.
+ * A lane: how many batches may be at a backend at once, shared by all functions that go there, and fair turns
+ * among the calls that wait. With a page, all workers of the machine share the limit, and a worker that waits
+ * for places that others have looks again every millisecond. Threads: the loop.
  */
 #pragma once
 
@@ -24,19 +24,20 @@ struct pb_lane_waiter {
 
 struct pb_lane {
     pbay_str name;
-    uint32_t limit;   /* batches at once */
+    uint32_t limit; /* batches at once */
     uint32_t running;
     uint32_t n_waiting;
     struct pb_lane_waiter *first, *last;
     struct pb_page *page; /* NULL: the limit is this process' own */
     uint32_t row;
-    int shared; /* the page's limit */
+    int shared;           /* the page's limit */
     struct pb_loop *loop; /* with a page */
     struct pb_timer retry;
     int64_t hold_until_ns; /* throttled: nobody starts before */
 };
 
-/* Share the lane, by its name, with whoever maps the page. Before its first use; it must not move afterwards. */
+/* Share the lane, by its name, with whoever maps the page. Before its first use; it must not move afterwards.
+ */
 void pb_lane_share(struct pb_lane *lane, struct pb_loop *loop, struct pb_page *page, uint32_t row);
 /* Take a place. False: there is none; the waiter is in the queue and `turn` will come. */
 bool pb_lane_enter(struct pb_lane *lane, struct pb_lane_waiter *w);

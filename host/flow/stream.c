@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls that are not cut into units: an aggregate sees all rows of the call, a table answers in any shape. Rows go to
- * the operation (or to Lua) in the order they came, and what it emits goes out in the order it was emitted.
+ * Calls that are not cut into units: an aggregate sees all rows of the call, a table answers in any shape.
+ * Rows go to the operation (or to Lua) in the order they came, and what it emits goes out in the order it was
+ * emitted.
  */
 #include "base/check.h"
 #include "flow/convert.h"
@@ -13,12 +14,12 @@ struct pb_stream {
     const struct pb_function *fn;
     struct pb_op_call *op_call;
     struct pb_fn_call *lua;
-    bool full;      /* the operation said later */
+    bool full; /* the operation said later */
     bool end_sent;
-    bool in_lua;    /* a script of ours is on the stack: free it when it has returned */
-    bool described; /* the sink has the columns */
+    bool in_lua;      /* a script of ours is on the stack: free it when it has returned */
+    bool described;   /* the sink has the columns */
     bool columns_own; /* a table described its own columns: nothing is converted */
-    uint32_t at;    /* rows of the first chunk that were taken */
+    uint32_t at;      /* rows of the first chunk that were taken */
     struct pb_slice slice;
     struct pb_err sink_err; /* why rows that Lua emitted could not be passed on */
 };
@@ -36,7 +37,8 @@ static void fail(struct pb_stream *s, const struct pb_err *err)
     if (s->call) pb__call_fail(s->call, err);
 }
 
-/* ------------------------------------------------------------------------------------------------ rows out */
+/* ------------------------------------------------------------------------------------------------ rows out
+ */
 
 static void describe_once(struct pb_stream *s)
 {
@@ -45,7 +47,8 @@ static void describe_once(struct pb_stream *s)
     s->described = true;
     pbay_field *fields = pb_array(fn->n_returns, sizeof *fields);
     for (uint32_t i = 0; i < fn->n_returns; i++) fields[i] = pb_plain_field(&fn->returns[i]);
-    if (s->call->req.sink->describe) s->call->req.sink->describe(s->call->req.user, fn->name, fields, fn->n_returns);
+    if (s->call->req.sink->describe)
+        s->call->req.sink->describe(s->call->req.user, fn->name, fields, fn->n_returns);
     pb_free(fields);
 }
 
@@ -58,14 +61,15 @@ static int put(struct pb_stream *s, struct pbay_builder *out, struct pb_err *err
     int rc = b ? 0 : -1;
     struct pbay_builder *converted = NULL;
     if (b && !s->columns_own && b->n_cols != fn->n_returns)
-        rc = pb_fail(err, PBAY_DATA_LOSS, "function %.*s: the answer has %u columns, %u are declared", PB_FMT(fn->name),
-                     b->n_cols, fn->n_returns);
+        rc = pb_fail(err, PBAY_DATA_LOSS, "function %.*s: the answer has %u columns, %u are declared",
+                     PB_FMT(fn->name), b->n_cols, fn->n_returns);
     else if (b && !s->columns_own) {
         converted = pb_builder_get();
         for (uint32_t c = 0; c < b->n_cols; c++)
             pb_builder_column(converted, fn->returns[c].name, fn->returns[c].kind);
         for (uint32_t c = 0; c < b->n_cols && !rc; c++)
-            rc = pb_convert(pbay_batch_col(b, c), b->n_rows, converted, c, fn->on_bad, s->call->stats.rows_out, NULL, err);
+            rc = pb_convert(pbay_batch_col(b, c), b->n_rows, converted, c, fn->on_bad,
+                            s->call->stats.rows_out, NULL, err);
         if (!rc) b = pb_builder_seal(converted, err);
         if (!b) rc = -1;
     }
@@ -101,7 +105,8 @@ static bool left_lua(struct pb_stream *s, int rc, const struct pb_err *err)
     return rc != 0;
 }
 
-/* ------------------------------------------------------------------------------------------------ an operation's */
+/* ------------------------------------------------------------------------------------------------ an
+ * operation's */
 
 static bool on_emit(void *user, struct pbay_builder *out, const pbay_batch *batch)
 {
@@ -188,8 +193,10 @@ void pb__stream_abandon(struct pb_flow_call *call)
     call->stream = NULL;
     s->call = NULL;
     if (!s->in_lua) pb_slice_drop(&s->slice); /* a script that emitted a failure still reads it */
-    if (s->op_call) pb_op_cancel(s->op_call); /* its completion frees the stream */
-    else if (!s->in_lua) stream_free(s);
+    if (s->op_call)
+        pb_op_cancel(s->op_call); /* its completion frees the stream */
+    else if (!s->in_lua)
+        stream_free(s);
 }
 
 void pb__stream_writable(struct pb_flow_call *call)
@@ -247,11 +254,13 @@ void pb__stream_pump(struct pb_flow_call *call)
             pb__call_consumed(call, bytes);
         }
     }
-    if (call->state == PB_CALL_OPEN && call->ended && !call->chunks && !s->end_sent && !(s->lua && call->held)) {
+    if (call->state == PB_CALL_OPEN && call->ended && !call->chunks && !s->end_sent &&
+        !(s->lua && call->held)) {
         s->end_sent = true;
-        if (s->lua) finish_lua(s);
+        if (s->lua)
+            finish_lua(s);
         else {
-                    pb_op_end(s->op_call);
+            pb_op_end(s->op_call);
         }
     }
     call->busy--;

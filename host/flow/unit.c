@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One unit on its way: which rows need the backend, what the transform makes of them, the backend's answer in one part
- * or several, what the transform makes of that, and every row in its place again.
+ * One unit on its way: which rows need the backend, what the transform makes of them, the backend's answer in
+ * one part or several, what the transform makes of that, and every row in its place again.
  */
 #include <math.h>
 
@@ -22,8 +22,10 @@ static struct pb_unit *unit_new(struct pb_flow_call *call)
 {
     struct pb_flow *flow = call->flow;
     struct pb_unit *u = flow->free_units;
-    if (u) flow->free_units = u->next;
-    else u = pb_zalloc(sizeof *u);
+    if (u)
+        flow->free_units = u->next;
+    else
+        u = pb_zalloc(sizeof *u);
     flow->units++;
     u->magic = PB_UNIT_MAGIC;
     u->state = PB_UNIT_RUNNING;
@@ -79,7 +81,8 @@ void pb__unit_abandon(struct pb_unit *u)
 
 /* ------------------------------------------------------------------------------------------------ before */
 
-/* Is every cell of the row null or empty text? A number is something, also where a DUAL has no text beside it. */
+/* Is every cell of the row null or empty text? A number is something, also where a DUAL has no text beside
+ * it. */
 static bool row_empty(const pbay_batch *b, uint32_t row)
 {
     for (uint32_t c = 0; c < b->n_cols; c++) {
@@ -91,7 +94,8 @@ static bool row_empty(const pbay_batch *b, uint32_t row)
     return b->n_cols > 0;
 }
 
-/* Could any row be empty? One look at one column spares the rows: text that grows with every row, or no nulls. */
+/* Could any row be empty? One look at one column spares the rows: text that grows with every row, or no
+ * nulls. */
 static bool none_empty(const pbay_batch *b)
 {
     for (uint32_t c = 0; c < b->n_cols; c++) {
@@ -150,7 +154,8 @@ static const uint64_t *skipped(struct pb_unit *u)
     uint32_t words = u->rows.batch.n_rows / 64 + 1;
     PB_GROW(u->skip, u->skip_cap, words);
     memset(u->skip, 0xff, words * sizeof *u->skip);
-    for (uint32_t k = 0; k < u->sent.n_kept; k++) u->skip[u->sent.kept[k] >> 6] &= ~(UINT64_C(1) << (u->sent.kept[k] & 63));
+    for (uint32_t k = 0; k < u->sent.n_kept; k++)
+        u->skip[u->sent.kept[k] >> 6] &= ~(UINT64_C(1) << (u->sent.kept[k] & 63));
     return u->skip;
 }
 
@@ -160,10 +165,12 @@ static int prepare(struct pb_unit *u, struct pb_err *err)
     if (drop_empty(u, err)) return -1;
     struct pb_sent *s = &u->sent;
     u->send = &u->rows.batch;
-    if (u->picked && !s->n_kept) u->send = NULL;
+    if (u->picked && !s->n_kept)
+        u->send = NULL;
     else if (u->fn->transform && pb_transform_has_before(u->fn->transform)) {
         s->skip = u->picked ? skipped(u) : NULL;
-        if (pb_transform_before(u->fn->transform, &u->call->script, &u->rows.batch, u->first_row, s, err)) return -1;
+        if (pb_transform_before(u->fn->transform, &u->call->script, &u->rows.batch, u->first_row, s, err))
+            return -1;
         u->picked = s->n_kept < u->rows.batch.n_rows;
         u->send = s->n_kept ? pb_builder_seal(s->rows, err) : NULL;
         return s->n_kept && !u->send ? -1 : 0;
@@ -175,7 +182,8 @@ static int prepare(struct pb_unit *u, struct pb_err *err)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------ the backend */
+/* ------------------------------------------------------------------------------------------------ the
+ * backend */
 
 static void fail(struct pb_unit *u, const struct pb_err *err)
 {
@@ -229,7 +237,8 @@ static int append_answer(struct pb_unit *u, const pbay_batch *got, struct pb_err
     for (uint32_t c = 0; c < got->n_cols; c++) {
         const pbay_column *col = pbay_batch_col(got, c);
         if (col->kind != u->answer->cols[c].kind)
-            return pb_fail(err, PBAY_DATA_LOSS, "function %.*s: column %u of the answer changed its kind between parts",
+            return pb_fail(err, PBAY_DATA_LOSS,
+                           "function %.*s: column %u of the answer changed its kind between parts",
                            PB_FMT(u->fn->name), c + 1);
         pb_builder_copy(u->answer, c, col, 0, got->n_rows);
     }
@@ -256,7 +265,8 @@ static int take_answer(struct pb_unit *u, struct pb_op_answer *answer, struct pb
     int rc = 0;
     if (got->n_rows != u->size || !got->n_cols)
         rc = pb_fail(err, PBAY_DATA_LOSS,
-                     "function %.*s: the backend answered %u rows for the %u it was sent; none is used, because no row can "
+                     "function %.*s: the backend answered %u rows for the %u it was sent; none is used, "
+                     "because no row can "
                      "be trusted to belong to its question",
                      PB_FMT(u->fn->name), got->n_cols ? got->n_rows : 0, u->size);
     else if (!u->answer && u->size == u->send->n_rows) {
@@ -284,13 +294,15 @@ static void completed(void *user, struct pb_op_answer *answer)
     }
     struct pb_err err;
     if (answer->no_store) u->call->stats.no_store = true;
-    if (answer->err) err = *answer->err;
+    if (answer->err)
+        err = *answer->err;
     else if (take_answer(u, answer, &err) == 0) {
         u->at += u->size;
         if (u->at < u->send->n_rows) {
             u->attempt = 1;
             send_part(u);
-        } else finish(u);
+        } else
+            finish(u);
         return;
     }
     if (!repeat(u, &err)) fail(u, &err);
@@ -303,7 +315,8 @@ static void send_part(struct pb_unit *u)
     u->call->stats.batches++;
     struct pb_err err;
     struct pbay_builder *of = u->sent.rows ? u->sent.rows : u->rows.of;
-    if (pb_op_submit(u->fn->op, u->call->ctx, u->attempt, u->send, of, u->at, u->size, completed, u, &u->op_call, &err)) {
+    if (pb_op_submit(u->fn->op, u->call->ctx, u->attempt, u->send, of, u->at, u->size, completed, u,
+                     &u->op_call, &err)) {
         u->op_call = NULL;
         if (!repeat(u, &err)) fail(u, &err);
     }
@@ -335,7 +348,8 @@ static void spread_errors(const struct pb_unit *u, const pbay_batch *in, struct 
     while (a < s->n_failed || b < n) {
         uint32_t row = b < n ? s->kept[in->row_errors[b].row] : UINT32_MAX;
         const pbay_row_error *e = a < s->n_failed && s->failed[a].row < row ? &s->failed[a++] : NULL;
-        if (e) pb_builder_row_error(out, e->row, e->code, e->message);
+        if (e)
+            pb_builder_row_error(out, e->row, e->code, e->message);
         else {
             pb_builder_row_error(out, row, in->row_errors[b].code, in->row_errors[b].message);
             b++;
@@ -351,13 +365,13 @@ static bool same_kinds(const pbay_batch *b, const struct pb_script_field *want, 
 }
 
 /* A builder with the answer in other kinds; NULL with err. Takes one reference of b. */
-static struct pbay_builder *convert_all(struct pb_unit *u, struct pbay_builder *b, const struct pb_script_field *want, uint32_t n,
-                                        struct pb_err *err)
+static struct pbay_builder *convert_all(struct pb_unit *u, struct pbay_builder *b,
+                                        const struct pb_script_field *want, uint32_t n, struct pb_err *err)
 {
     const pbay_batch *in = pb_builder_seal(b, err);
     if (in && (in->n_cols < n || (in->n_cols > n && !u->fn->more_columns))) {
-        pb_fail(err, PBAY_DATA_LOSS, "function %.*s: the answer has %u columns, %u are declared", PB_FMT(u->fn->name),
-                in->n_cols, n);
+        pb_fail(err, PBAY_DATA_LOSS, "function %.*s: the answer has %u columns, %u are declared",
+                PB_FMT(u->fn->name), in->n_cols, n);
         in = NULL;
     }
     if (!in) pb_builder_unref(b);
@@ -368,7 +382,8 @@ static struct pbay_builder *convert_all(struct pb_unit *u, struct pbay_builder *
         pb_builder_column(out, p->name.n && c < n ? p->name : pbay_batch_col(in, c)->name, p->kind);
     }
     for (uint32_t c = 0; c < in->n_cols; c++) {
-        if (pb_convert(pbay_batch_col(in, c), in->n_rows, out, c, u->fn->on_bad, u->first_row, u->picked ? u->sent.kept : NULL, err)) {
+        if (pb_convert(pbay_batch_col(in, c), in->n_rows, out, c, u->fn->on_bad, u->first_row,
+                       u->picked ? u->sent.kept : NULL, err)) {
             pb_builder_unref(out);
             pb_builder_unref(b);
             return NULL;
@@ -423,7 +438,8 @@ static struct pbay_builder *run_after(struct pb_unit *u, struct pbay_builder *b,
         s->n_kept = n;
     }
     struct pbay_builder *out = pb_builder_get();
-    int rc = pb_transform_after(fn->transform, &u->call->script, in, &u->rows.batch, s, u->first_row, out, err);
+    int rc =
+        pb_transform_after(fn->transform, &u->call->script, in, &u->rows.batch, s, u->first_row, out, err);
     pb_builder_unref(b);
     if (!rc) return out;
     pb_builder_unref(out);
@@ -436,8 +452,10 @@ static int make_out(struct pb_unit *u, struct pb_err *err)
     if (u->picked) u->call->stats.nulled += u->rows.batch.n_rows - u->sent.n_kept;
     struct pbay_builder *b = u->answer;
     u->answer = NULL;
-    if (!b) u->out = all_null(u);
-    else if (fn->transform && pb_transform_has_after(fn->transform)) u->out = run_after(u, b, err);
+    if (!b)
+        u->out = all_null(u);
+    else if (fn->transform && pb_transform_has_after(fn->transform))
+        u->out = run_after(u, b, err);
     else {
         b = convert_all(u, b, fn->returns, fn->n_returns, err);
         u->out = b && u->picked ? spread(u, b, err) : b;
@@ -475,8 +493,10 @@ static uint32_t fit(const pbay_batch *b, uint32_t from, uint32_t n, uint32_t max
             const pbay_column *col = pbay_batch_col(b, c);
             if (col->off) text += col->off[from + mid] - col->off[from];
         }
-        if (text <= max_bytes) lo = mid;
-        else hi = mid - 1;
+        if (text <= max_bytes)
+            lo = mid;
+        else
+            hi = mid - 1;
     }
     return lo;
 }
@@ -495,17 +515,24 @@ void pb__unit_start(struct pb_flow_call *call)
     pb_slice_set(&u->rows, chunk->batch, chunk->rows, chunk->cut, n);
     chunk->cut += n;
     if (chunk->cut == chunk->n) call->cutting = chunk->next;
-    if (call->last_unit) call->last_unit->next = u;
-    else call->units = u;
+    if (call->last_unit)
+        call->last_unit->next = u;
+    else
+        call->units = u;
     call->last_unit = u;
 
     struct pb_err err;
     pb_err_clear(&err);
-    if (prepare(u, &err)) fail(u, &err);
-    else if (!u->send) finish(u);
+    if (prepare(u, &err))
+        fail(u, &err);
+    else if (!u->send)
+        finish(u);
     else if (fn->script) {
         u->answer = pb_builder_get();
-        if (pb_fn_map(fn->script, &call->script, u->send, u->first_row, u->answer, &err)) fail(u, &err);
-        else finish(u);
-    } else send_part(u);
+        if (pb_fn_map(fn->script, &call->script, u->send, u->first_row, u->answer, &err))
+            fail(u, &err);
+        else
+            finish(u);
+    } else
+        send_part(u);
 }

@@ -297,7 +297,8 @@ bool pb_jwt_unverified_issuer(pbay_str token, struct pb_arena *a, pbay_str *issu
 {
     pbay_str part = {NULL, 0};
     struct pb_json_object claims;
-    if (token.n > PB_JWT_MAX || !pb_str_split(&token, '.', &part) || !pb_str_split(&token, '.', &part)) return false;
+    if (token.n > PB_JWT_MAX || !pb_str_split(&token, '.', &part) || !pb_str_split(&token, '.', &part))
+        return false;
     return read_part("claims", part, CLAIMS, a, &claims, NULL) == PB_JWT_GOOD &&
            pb_json_string(pb_json_get(&claims, "iss"), a, issuer);
 }

@@ -89,7 +89,7 @@ enum pb_jwt_fault pb_jwt_verify(const struct pb_jwt_rule *rule, const struct pb_
                                 pbay_str token, int64_t now_ms, struct pb_arena *a, struct pb_jwt *out,
                                 struct pb_err *err);
 /*
- * What the token says its issuer is, before anything was checked: only to choose whose keys to check it with. False: it
- * says none, or is no token.
+ * What the token says its issuer is, before anything was checked: only to choose whose keys to check it with.
+ * False: it says none, or is no token.
  */
 bool pb_jwt_unverified_issuer(pbay_str token, struct pb_arena *a, pbay_str *issuer);

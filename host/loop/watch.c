@@ -23,7 +23,8 @@ static void on_ready(uv_poll_t *h, int status, int events)
     w->fn(w->user);
 }
 
-struct pb_watch *pb_watch_open(struct pb_loop *loop, int fd, void (*fn)(void *user), void *user, struct pb_err *err)
+struct pb_watch *pb_watch_open(struct pb_loop *loop, int fd, void (*fn)(void *user), void *user,
+                               struct pb_err *err)
 {
     struct pb_watch *w = pb_zalloc(sizeof *w);
     w->fn = fn;
@@ -41,8 +42,10 @@ struct pb_watch *pb_watch_open(struct pb_loop *loop, int fd, void (*fn)(void *us
 
 void pb_watch_pause(struct pb_watch *w, bool paused)
 {
-    if (paused) uv_poll_stop(&w->h);
-    else uv_poll_start(&w->h, UV_READABLE, on_ready);
+    if (paused)
+        uv_poll_stop(&w->h);
+    else
+        uv_poll_start(&w->h, UV_READABLE, on_ready);
 }
 
 void pb_watch_close(struct pb_watch *w)

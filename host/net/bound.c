@@ -96,7 +96,8 @@ bool pb_bound_is(int fd, const char *address)
     if (resolve(address, &want, NULL) || local(fd, &is) || want.ss_family != is.ss_family) return false;
     if (port_of(&want) != port_of(&is)) return false;
     if (is.ss_family == AF_INET6)
-        return memcmp(&((const struct sockaddr_in6 *)&want)->sin6_addr, &((const struct sockaddr_in6 *)&is)->sin6_addr,
-                      sizeof(struct in6_addr)) == 0;
-    return ((const struct sockaddr_in *)&want)->sin_addr.s_addr == ((const struct sockaddr_in *)&is)->sin_addr.s_addr;
+        return memcmp(&((const struct sockaddr_in6 *)&want)->sin6_addr,
+                      &((const struct sockaddr_in6 *)&is)->sin6_addr, sizeof(struct in6_addr)) == 0;
+    return ((const struct sockaddr_in *)&want)->sin_addr.s_addr ==
+           ((const struct sockaddr_in *)&is)->sin_addr.s_addr;
 }

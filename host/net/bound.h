@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A listening socket as a bare descriptor: made here, or handed over by whoever started the program. Threads: any. */
+/* A listening socket as a bare descriptor: made here, or handed over by whoever started the program. Threads:
+ * any. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,8 +12,8 @@
 enum { PB_BOUND_NAME = 64 };
 
 /*
- * Listen on "HOST:PORT" ("[v6]:port" in brackets; port 0 takes a free one). Returns a descriptor (owned, non-blocking,
- * close-on-exec), or -1 with err, which names the address.
+ * Listen on "HOST:PORT" ("[v6]:port" in brackets; port 0 takes a free one). Returns a descriptor (owned,
+ * non-blocking, close-on-exec), or -1 with err, which names the address.
  */
 int pb_bound_open(const char *address, int backlog, struct pb_err *err) PB_NODISCARD;
 /* Where fd really listens: "127.0.0.1:41235", "[::]:50058"; returns the port. */

@@ -116,7 +116,8 @@ static void on_deadline(void *user)
     if (call->state != PB_GRPC_OPEN && call->state != PB_GRPC_FINISHED) return;
     if (call->state == PB_GRPC_OPEN) {
         const pbay_header *h = call->ops->refusal;
-        pb_grpc_finish(call, PBAY_DEADLINE_EXCEEDED, PB_STR("the deadline of the call has passed"), h, h != NULL);
+        pb_grpc_finish(call, PBAY_DEADLINE_EXCEEDED, PB_STR("the deadline of the call has passed"), h,
+                       h != NULL);
     } else {
         pb_h2_reset(&call->s, H2_CANCEL); /* finished, but the client does not take its output */
         want_write(call);
@@ -131,8 +132,8 @@ static void on_deadline(void *user)
 static void refuse(struct pb_grpc_call *call, const struct pb_err *err)
 {
     const pbay_header *h = call->ops ? call->ops->refusal : NULL;
-    pb_log(PB_LOG_WARN, "net", "call refused", PB_S("listener", call->server->name), PB_V("peer", pb_grpc_peer(call)),
-           PB_S("error", err->msg));
+    pb_log(PB_LOG_WARN, "net", "call refused", PB_S("listener", call->server->name),
+           PB_V("peer", pb_grpc_peer(call)), PB_S("error", err->msg));
     pb_grpc_finish(call, err->code, pb_str_c(err->msg), h, h != NULL);
     pb__grpc_call_closed(call, PB_GRPC_REFUSED);
     pb_h2_consumed(&call->s, call->s.owed);

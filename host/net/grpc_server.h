@@ -44,8 +44,8 @@ enum pb_grpc_closed {
 };
 
 struct pb_grpc_ops {
-    /* A trailer that goes with the errors which the server answers by itself (a deadline, a message too large);
-     * borrowed as the ops are. NULL: none. */
+    /* A trailer that goes with the errors which the server answers by itself (a deadline, a message too
+     * large); borrowed as the ops are. NULL: none. */
     const pbay_header *refusal;
     /* Request metadata is there. method_user is what pb_grpc_server_method was given. Set your own with
      * pb_grpc_set_user; finishing at once is fine. NULL: nothing to do. */

@@ -138,22 +138,25 @@ static int on_frame_not_sent(nghttp2_session *session, const nghttp2_frame *fram
 
 /* RFC 9113, 8.1: a response that ends before its request asks the client to stop sending. */
 /*
- * The library ends the connection: somebody will look for the reason. It takes no header field above 64 KiB on the wire
- * whatever the list's limit says, and a script that Qlik sends along is one field in base64.
+ * The library ends the connection: somebody will look for the reason. It takes no header field above 64 KiB
+ * on the wire whatever the list's limit says, and a script that Qlik sends along is one field in base64.
  */
 static void say_goodbye(const struct pb_h2 *h2, const nghttp2_frame *frame)
 {
-    const char *advice = frame->goaway.error_code == NGHTTP2_COMPRESSION_ERROR
-                             ? "most likely a header field above 65,536 bytes: a script sent along must stay below 48 KB"
-                             : "";
+    const char *advice =
+        frame->goaway.error_code == NGHTTP2_COMPRESSION_ERROR
+            ? "most likely a header field above 65,536 bytes: a script sent along must stay below 48 KB"
+            : "";
     pb_log(PB_LOG_WARN, "net", "HTTP/2 connection ended for a fault of the client's",
-           PB_S("fault", nghttp2_http2_strerror(frame->goaway.error_code)), PB_S("why", h2->why), PB_S("advice", advice));
+           PB_S("fault", nghttp2_http2_strerror(frame->goaway.error_code)), PB_S("why", h2->why),
+           PB_S("advice", advice));
 }
 
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct pb_h2 *h2 = user;
-    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) say_goodbye(h2, frame);
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
+        say_goodbye(h2, frame);
     if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     struct pb_h2_stream *s = stream_of(session, frame->hd.stream_id);
@@ -249,7 +252,8 @@ struct pb_h2 *pb_h2_server_new(const struct pb_h2_options *options, const struct
     nghttp2_session_callbacks *callbacks = make_callbacks();
     nghttp2_option *option = make_options(h2);
     nghttp2_mem mem = pb__h2_mem(&h2->heap);
-    if (nghttp2_session_server_new3(&h2->session, callbacks, h2, option, &mem)) pb_fatal("nghttp2: out of memory");
+    if (nghttp2_session_server_new3(&h2->session, callbacks, h2, option, &mem))
+        pb_fatal("nghttp2: out of memory");
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     const nghttp2_settings_entry settings[] = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* nghttp2 makes about a dozen small blocks per stream, and a turn of the loop frees those of many streams together, which
- * is where malloc's own lists overflow. */
+/* nghttp2 makes about a dozen small blocks per stream, and a turn of the loop frees those of many streams
+ * together, which is where malloc's own lists overflow. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

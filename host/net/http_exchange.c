@@ -249,8 +249,8 @@ int pb__fetch_prepare(struct pb_fetch_exchange *ex, const struct pb_fetch_reques
     SET(e, CURLOPT_ERRORBUFFER, ex->curl_err);
     SET(e, CURLOPT_TCP_NODELAY, 1L);
     SET(e, CURLOPT_TCP_KEEPALIVE, 1L);
-    /* Over TLS, ALPN says at once whether streams can share a connection. Over cleartext only the first answer would:
-     * all requests would wait for it. */
+    /* Over TLS, ALPN says at once whether streams can share a connection. Over cleartext only the first
+     * answer would: all requests would wait for it. */
     SET(e, CURLOPT_PIPEWAIT, ex->parts.tls ? 1L : 0L);
     SET(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     SET(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);

@@ -150,8 +150,10 @@ struct pb_listener *pb_listener_open(struct pb_loop *loop, const struct pb_liste
     l->refs++;
     l->has_socket = true;
     int rc = uv_tcp_open(&l->tcp, fd);
-    if (rc) close(fd);
-    else rc = uv_listen((uv_stream_t *)&l->tcp, l->backlog, on_connection);
+    if (rc)
+        close(fd);
+    else
+        rc = uv_listen((uv_stream_t *)&l->tcp, l->backlog, on_connection);
     if (rc) {
         pb_fail(err, PBAY_UNAVAILABLE, "cannot listen on %s: %s", options->address, uv_strerror(rc));
         pb_listener_close(l);

@@ -26,7 +26,8 @@ struct pb_listener_options {
      */
     void (*take)(void *user, struct pb_conn *conn);
     void *user;
-    /* A connection, or what did not become one, has ended; may come after pb_listener_close. NULL: nobody is told. */
+    /* A connection, or what did not become one, has ended; may come after pb_listener_close. NULL: nobody is
+     * told. */
     void (*gone)(void *user);
     void *gone_user;
 };

@@ -168,13 +168,15 @@ static int admit(struct pb_tls_session *s, struct pb_err *err)
     const struct pb_tls *tls = s->tls;
     pbay_str subject = pb_tls_peer_subject(s);
     bool in = tls->n_subjects == 0;
-    for (size_t i = 0; !in && i < tls->n_subjects; i++) in = pb_tls_subject_is(subject, pb_str_c(tls->subjects[i]));
+    for (size_t i = 0; !in && i < tls->n_subjects; i++)
+        in = pb_tls_subject_is(subject, pb_str_c(tls->subjects[i]));
     if (in) return 0;
     s->failed = true;
-    return pb_fail(err, PBAY_PERMISSION_DENIED,
-                   "the client's certificate is genuine, but its subject \"%.*s\" is not among those that may connect "
-                   "(patchbay.ini: clients)",
-                   PB_FMT(subject));
+    return pb_fail(
+        err, PBAY_PERMISSION_DENIED,
+        "the client's certificate is genuine, but its subject \"%.*s\" is not among those that may connect "
+        "(patchbay.ini: clients)",
+        PB_FMT(subject));
 }
 
 int pb_tls_feed(struct pb_tls_session *s, const char *p, size_t n, struct pb_buf *out,

@@ -37,13 +37,14 @@ struct pb_tls *pb_tls_server_new(const struct pb_tls_files *files, enum pb_tls_a
  */
 struct pb_tls *pb_tls_server_from_dir(const char *dir, enum pb_tls_alpn alpn, struct pb_err *err);
 /*
- * Take only clients whose certificate's subject is listed: the whole RFC 2253 subject ("CN=sse_client,O=Example"), or one
- * of its parts ("CN=sse_client"). n 0: every certificate that the ca signed. Copies. Before the first session.
+ * Take only clients whose certificate's subject is listed: the whole RFC 2253 subject
+ * ("CN=sse_client,O=Example"), or one of its parts ("CN=sse_client"). n 0: every certificate that the ca
+ * signed. Copies. Before the first session.
  */
 void pb_tls_allow(struct pb_tls *tls, const pbay_str *subjects, size_t n);
 /*
- * Is listed the whole of an RFC 2253 subject, or one part of it? A comma that the value of a part holds, written "\,",
- * divides nothing: nobody gets in by calling himself "x,CN=sse_client".
+ * Is listed the whole of an RFC 2253 subject, or one part of it? A comma that the value of a part holds,
+ * written "\,", divides nothing: nobody gets in by calling himself "x,CN=sse_client".
  */
 bool pb_tls_subject_is(pbay_str subject, pbay_str listed);
 struct pb_tls *pb_tls_ref(struct pb_tls *tls);

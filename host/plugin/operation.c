@@ -148,7 +148,8 @@ struct pb_op_context *pb_op_context_new(const struct pb_op_context_info *info)
         ctx = (void *)contexts;
         contexts = *contexts;
         n_contexts--;
-    } else ctx = pb_alloc(small ? CONTEXT_SMALL : sizeof *ctx + n);
+    } else
+        ctx = pb_alloc(small ? CONTEXT_SMALL : sizeof *ctx + n);
     ctx->small = small;
     ctx->refs = 1;
     ctx->deadline_ns = info->deadline_ns;

@@ -34,7 +34,8 @@ static inline void pb_cell_push(lua_State *L, const pbay_column *col, uint32_t r
     lua_pushlstring(L, s.p, s.n);
 }
 
-/* How many of `n` arguments the function at idx can see: cells that it has no parameter for are not made into values. */
+/* How many of `n` arguments the function at idx can see: cells that it has no parameter for are not made into
+ * values. */
 uint32_t pb_args_taken(lua_State *L, int idx, uint32_t n);
 
 /* Append the value at idx to column c. want: a kind, or PB_KIND_ANY. Raises when it does not fit, unless

@@ -381,7 +381,8 @@ static bool next_answer(struct run *r)
 /* No row failed, was left out or has a null answer: what next_answer looks for is not there. */
 static bool answer_to_all(const struct run *r)
 {
-    if (!r->in || r->sent->n_kept != r->original->n_rows || r->sent->n_failed || r->in->n_row_errors) return false;
+    if (!r->in || r->sent->n_kept != r->original->n_rows || r->sent->n_failed || r->in->n_row_errors)
+        return false;
     for (uint32_t c = 0; c < r->in->n_cols; c++)
         if (pbay_batch_col(r->in, c)->null_bits) return false;
     return r->in->n_cols > 0;

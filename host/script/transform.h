@@ -61,8 +61,8 @@ struct pb_sent {
         *failed; /* rows that failed alone (`fail`), ascending, never kept; messages are in `text` */
     uint32_t n_failed, failed_cap;
     struct pb_arena text;
-    /* In, borrowed: set bits are rows that `before` is not shown, and that are not kept. NULL: none. before_batch sees
-     * whole columns, whatever stands here. */
+    /* In, borrowed: set bits are rows that `before` is not shown, and that are not kept. NULL: none.
+     * before_batch sees whole columns, whatever stands here. */
     const uint64_t *skip;
 };
 void pb_sent_drop(struct pb_sent *s);

@@ -56,7 +56,7 @@ struct pb_vm {
     struct pb_map files;   /* path -> struct pb_vm_file: what was read stays what it was */
     int64_t log_window;    /* ms; log lines in the second that began there */
     uint32_t log_lines, log_dropped;
-    void *emitting; /* the call of a function that runs and may emit, or NULL */
+    void *emitting;                          /* the call of a function that runs and may emit, or NULL */
     void (*extend)(lua_State *L, void *arg); /* more globals: specs, evaluations. G is on the top */
     void *extend_arg;
 };

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Time budgets without a standing hook: a thread looks every 10 ms whether a watched stretch of work is late
- * and signals the thread that does it; the handler, in that thread, calls `late`. A stretch costs a few stores
- * and a look at the clock, no system call. While nothing has run for a second the watchdog sleeps.
+ * and signals the thread that does it; the handler, in that thread, calls `late`. A stretch costs a few
+ * stores and a look at the clock, no system call. While nothing has run for a second the watchdog sleeps.
  *
- * Late is who has passed his deadline and used the processor for about that long: a stretch that waits for the
- * processor on a busy machine is not stopped for what others do.
+ * Late is who has passed his deadline and used the processor for about that long: a stretch that waits for
+ * the processor on a busy machine is not stopped for what others do.
  *
  * Stretches nest (a test's state runs a transform's). The signal is SIGRTMIN + 6, with SA_RESTART.
  */
@@ -22,7 +22,8 @@ struct pb_watch {
     _Atomic int64_t budget;   /* ns */
     _Atomic int64_t is_late;  /* the deadline of the stretch that is; set by the watchdog */
     _Atomic int clock;        /* of the thread's processor time */
-    int64_t seen, cpu_ns;     /* the watchdog's: a stretch's deadline, and the thread's time when it was first seen */
+    int64_t seen,
+        cpu_ns; /* the watchdog's: a stretch's deadline, and the thread's time when it was first seen */
     _Atomic int tid;
     struct pb_watch *outer; /* of the same thread */
     struct pb_watch *next;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a row through Lua costs, results in columns included. Run on a quiet machine: micro_lua [rows [after]] */
+/* What a row through Lua costs, results in columns included. Run on a quiet machine: micro_lua [rows [after]]
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -87,10 +88,11 @@ static void measure_after(const char *name, const char *text, long rows)
         pb_vm_new(&(struct pb_vm_options){.read = read_text, .read_arg = (void *)(uintptr_t)text}, &err);
     struct pb_script_field field = {.kind = PBAY_STR};
     struct pb_transform *t =
-        vm ? pb_transform_new(vm,
-                              &(struct pb_transform_options){
-                                  .path = "t.lua", .params = &field, .n_params = 1, .returns = &field, .n_returns = 1},
-                              &err)
+        vm ? pb_transform_new(
+                 vm,
+                 &(struct pb_transform_options){
+                     .path = "t.lua", .params = &field, .n_params = 1, .returns = &field, .n_returns = 1},
+                 &err)
            : NULL;
     if (!t) {
         fprintf(stderr, "%s\n", err.msg);

@@ -7,8 +7,8 @@
  * waiting 0: one transaction per row, one after the other. Else N rows always wait at the store thread of
  * each process, which groups them. Prints one line of JSON. The store is made in DIR and removed.
  *
- * With --what run, rows are jobs that were put before: each process runs `waiting` of them at once, and they end at
- * once; waits are not measured.
+ * With --what run, rows are jobs that were put before: each process runs `waiting` of them at once, and they
+ * end at once; waits are not measured.
  */
 #include <getopt.h>
 #include <signal.h>

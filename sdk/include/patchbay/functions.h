@@ -8,10 +8,10 @@
  *     endpoint  = churn-v1        ; <- one of that operation's options
  *
  * Shapes
- *   map        n rows in, n rows out, in the same order. The host cuts, runs several batches at once, puts the
- *              answers back in order, caches and repeats. Calls: submit -> complete.
- *   aggregate  all rows of a call in, one row or n rows out.   Calls: open -> push* -> end -> emit* -> complete.
- *   table      any shape out: `describe` once before the first `emit`, else as aggregate.
+ *   map        n rows in, n rows out, in the same order. The host cuts, runs several batches at once, puts
+ * the answers back in order, caches and repeats. Calls: submit -> complete. aggregate  all rows of a call in,
+ * one row or n rows out.   Calls: open -> push* -> end -> emit* -> complete. table      any shape out:
+ * `describe` once before the first `emit`, else as aggregate.
  */
 #pragma once
 
@@ -29,16 +29,18 @@ extern "C" {
 
 /* Flags of an operation. */
 #define PBAY_OPF_PER_USER 1u /* answers depend on who calls: never shared between identities */
-#define PBAY_OPF_EFFECTS  2u /* it changes the world: never cached, never coalesced, repeated only when it says so */
+#define PBAY_OPF_EFFECTS                                                                                     \
+    2u /* it changes the world: never cached, never coalesced, repeated only when it says so */
 
-/* One call of an operation. A generation-checked number: a stale one is noticed and ignored. 0 is never a call. */
+/* One call of an operation. A generation-checked number: a stale one is noticed and ignored. 0 is never a
+ * call. */
 typedef uint64_t pbay_call;
 
 typedef struct pbay_operation {
-    const char *name; /* what `operation =` says; [a-z][a-z0-9_]* */
-    const char *doc;  /* one or two sentences */
-    uint32_t shape;   /* PBAY_SHAPE_* */
-    uint32_t flags;   /* PBAY_OPF_* */
+    const char *name;          /* what `operation =` says; [a-z][a-z0-9_]* */
+    const char *doc;           /* one or two sentences */
+    uint32_t shape;            /* PBAY_SHAPE_* */
+    uint32_t flags;            /* PBAY_OPF_* */
     pbay_option_table options; /* keys of [function "NAME"] beside the host's own */
 } pbay_operation;
 
@@ -49,12 +51,14 @@ typedef struct pbay_field {
     uint32_t reserved;
 } pbay_field;
 
-/* What the host knows of the function an operation is bound to. Borrowed during `bind`, but config for its life. */
+/* What the host knows of the function an operation is bound to. Borrowed during `bind`, but config for its
+ * life. */
 typedef struct pbay_function_info {
     uint32_t struct_size;
     uint32_t operation; /* index into the table of operations */
     pbay_str name;      /* "predict_churn" */
-    const pbay_field *sends; /* the columns a batch will have; n_sends 0: only known when it comes (Lua decides) */
+    const pbay_field
+        *sends; /* the columns a batch will have; n_sends 0: only known when it comes (Lua decides) */
     const pbay_field *answers; /* the columns the answer must have */
     uint32_t n_sends;
     uint32_t n_answers;
@@ -72,8 +76,8 @@ typedef struct pbay_functions_1 {
 
     /*
      * [loop] A function was declared on this operation: check its options and prepare what every call needs.
-     * Returns PBAY_OK with *bound set, or a code with *why. Called also in check-only instances. NULL: nothing to
-     * prepare, bound is NULL.
+     * Returns PBAY_OK with *bound set, or a code with *why. Called also in check-only instances. NULL:
+     * nothing to prepare, bound is NULL.
      */
     int32_t (*bind)(void *self, const pbay_function_info *info, void **bound, pbay_result *why);
     /* [loop] No call of this function is in flight and none will come. NULL: nothing to free. */
@@ -94,9 +98,9 @@ typedef struct pbay_functions_1 {
     /* [loop] Aggregate and table: a call begins. PBAY_OK: one `complete` is owed. Else refused with *why. */
     int32_t (*open)(void *self, void *bound, pbay_call call, pbay_result *why);
     /*
-     * [loop] Rows of the call, in order. PBAY_OK: taken, `in` was borrowed until return. PBAY_LATER: not taken;
-     * call `ready` (pbay.host.call/1) when there is room, and the same batch comes again. Else: as `complete`
-     * with *why, which is then not owed any more.
+     * [loop] Rows of the call, in order. PBAY_OK: taken, `in` was borrowed until return. PBAY_LATER: not
+     * taken; call `ready` (pbay.host.call/1) when there is room, and the same batch comes again. Else: as
+     * `complete` with *why, which is then not owed any more.
      */
     int32_t (*push)(void *self, void *bound, pbay_call call, const pbay_batch *in, pbay_result *why);
     /* [loop] There are no more rows. */
@@ -104,8 +108,8 @@ typedef struct pbay_functions_1 {
     /* [loop] An `emit` that answered PBAY_LATER may go on. May be NULL when the plugin never waits for it. */
     void (*writable)(void *self, void *bound, pbay_call call);
 
-    /* [loop] Nobody waits for the answer any more. Advice: `complete` is still owed, the sooner the better. NULL: nothing
-     * can be cut short. */
+    /* [loop] Nobody waits for the answer any more. Advice: `complete` is still owed, the sooner the better.
+     * NULL: nothing can be cut short. */
     void (*cancel)(void *self, void *bound, pbay_call call);
 } pbay_functions_1;
 

@@ -2,10 +2,10 @@
 /*
  * Service pbay.host.batch/1: building batches, and reading and writing rows as CSV, JSON rows and JSON lines.
  *
- * The codecs are the ones the gateway itself uses: POST /functions and Snowflake's envelope go through them. They
- * take pieces of any size, keep JSON cells verbatim (38-digit numbers survive), and say where an error is.
- * All functions: [loop]; but a builder, reader or writer that was made on the loop may be used in [work] meanwhile,
- * by one thread at a time (not `create`, `free`, `json_text`).
+ * The codecs are the ones the gateway itself uses: POST /functions and Snowflake's envelope go through them.
+ * They take pieces of any size, keep JSON cells verbatim (38-digit numbers survive), and say where an error
+ * is. All functions: [loop]; but a builder, reader or writer that was made on the loop may be used in [work]
+ * meanwhile, by one thread at a time (not `create`, `free`, `json_text`).
  */
 #pragma once
 
@@ -41,11 +41,12 @@ typedef struct pbay_batch_1 {
     void (*dual)(pbay_builder *b, uint32_t c, double v, pbay_str s);
     void (*null)(pbay_builder *b, uint32_t c);
     /*
-     * Whole columns at once, for what must be fast. nums: n more cells of a NUM column, to be filled before the next
-     * call on the builder; NULL when there is no such column. texts: room for n more cells and n_bytes of text of a
-     * STR or JSON column. Returns where bytes[0] is and *off, with off[0] set: the text of the i-th new cell goes to
-     * bytes + off[i], and off[i + 1] = off[i] + its length. Then, before anything else is done with the builder,
-     * texts_done with the number of cells that were written. NULL: no such column, or it would pass 1 GiB.
+     * Whole columns at once, for what must be fast. nums: n more cells of a NUM column, to be filled before
+     * the next call on the builder; NULL when there is no such column. texts: room for n more cells and
+     * n_bytes of text of a STR or JSON column. Returns where bytes[0] is and *off, with off[0] set: the text
+     * of the i-th new cell goes to bytes + off[i], and off[i + 1] = off[i] + its length. Then, before
+     * anything else is done with the builder, texts_done with the number of cells that were written. NULL: no
+     * such column, or it would pass 1 GiB.
      */
     double *(*nums)(pbay_builder *b, uint32_t c, uint32_t n);
     char *(*texts)(pbay_builder *b, uint32_t c, uint32_t n, size_t n_bytes, uint32_t **off);
@@ -75,13 +76,14 @@ typedef struct pbay_batch_1 {
 
     /* Rows go to `into`, whose columns the reader adds. Copies the codec. */
     pbay_reader *(*reader)(const pbay_host *host, const pbay_codec *codec, pbay_builder *into);
-    /* A piece of text, of any length. PBAY_OK, or PBAY_INVALID_ARGUMENT with row, column and offset in *why. */
+    /* A piece of text, of any length. PBAY_OK, or PBAY_INVALID_ARGUMENT with row, column and offset in *why.
+     */
     int32_t (*feed)(pbay_reader *r, pbay_str piece, pbay_result *why);
     /* There is no more text. */
     int32_t (*finish)(pbay_reader *r, pbay_result *why);
     /*
-     * The row numbers of `row_numbers`, as JSON numbers verbatim: a column of one JSON cell per row that the builder
-     * holds now. Borrowed until the next feed.
+     * The row numbers of `row_numbers`, as JSON numbers verbatim: a column of one JSON cell per row that the
+     * builder holds now. Borrowed until the next feed.
      */
     const pbay_column *(*numbers)(pbay_reader *r);
     void (*reader_free)(pbay_reader *r);

@@ -2,8 +2,8 @@
 /*
  * Service pbay.host.call/1: one call of an operation, as the plugin that serves it sees it.
  *
- * Every function takes a `pbay_call`; a call that has been completed is stale, and a stale call is answered with
- * zero, NULL or PBAY_CANCELLED and counted as the plugin's fault in the metrics. All functions: [loop].
+ * Every function takes a `pbay_call`; a call that has been completed is stale, and a stale call is answered
+ * with zero, NULL or PBAY_CANCELLED and counted as the plugin's fault in the metrics. All functions: [loop].
  */
 #pragma once
 
@@ -20,8 +20,8 @@ extern "C" {
 typedef struct pbay_identity {
     uint32_t struct_size;
     uint32_t reserved;
-    pbay_str user;      /* e.g. Qlik's "UserDirectory=ACME; UserId=kim", Snowflake's current user; may be empty */
-    pbay_str app;       /* Qlik's app id, ... */
+    pbay_str user; /* e.g. Qlik's "UserDirectory=ACME; UserId=kim", Snowflake's current user; may be empty */
+    pbay_str app;  /* Qlik's app id, ... */
     pbay_str principal; /* what authenticated: certificate subject, key name, token subject; may be empty */
     pbay_str source;    /* "sse", "http", "snowflake", "cli", "chain" */
 } pbay_identity;
@@ -32,11 +32,13 @@ typedef struct pbay_call_1 {
 
     /* CLOCK_MONOTONIC nanoseconds by which the host answers in the plugin's place; INT64_MAX: none. */
     int64_t (*deadline)(pbay_call call);
-    /* Borrowed until `complete`. Empty when the batch holds rows of several callers (see PBAY_OPF_PER_USER). */
+    /* Borrowed until `complete`. Empty when the batch holds rows of several callers (see PBAY_OPF_PER_USER).
+     */
     const pbay_identity *(*identity)(pbay_call call);
     /* The function's name, borrowed until `complete`. */
     pbay_str (*function)(pbay_call call);
-    /* The options of this call: those of the function, with what the caller may set for one call laid over. */
+    /* The options of this call: those of the function, with what the caller may set for one call laid over.
+     */
     const pbay_config *(*options)(pbay_call call);
     /* W3C trace context to pass on ("00-..."), empty when there is none. Borrowed until `complete`. */
     pbay_str (*traceparent)(pbay_call call);
@@ -53,13 +55,14 @@ typedef struct pbay_call_1 {
     /* Aggregate, table: push answered PBAY_LATER and there is room now. */
     void (*ready)(pbay_call call);
     /*
-     * Aggregate, table: rows of the answer, in order. Takes `out` in every case. PBAY_OK: go on. PBAY_LATER: taken,
-     * but wait for `writable` before the next. Other codes: the call is over, complete it.
+     * Aggregate, table: rows of the answer, in order. Takes `out` in every case. PBAY_OK: go on. PBAY_LATER:
+     * taken, but wait for `writable` before the next. Other codes: the call is over, complete it.
      */
     int32_t (*emit)(pbay_call call, pbay_builder *out);
     /* Table: the columns of the answer, once, before the first emit. Borrowed until return. */
     void (*describe)(pbay_call call, pbay_str table_name, const pbay_field *fields, uint32_t n);
-    /* This answer must not be kept by any cache (a partial or random result). Before `complete` or the first emit. */
+    /* This answer must not be kept by any cache (a partial or random result). Before `complete` or the first
+     * emit. */
     void (*no_store)(pbay_call call);
 } pbay_call_1;
 

@@ -32,7 +32,8 @@ typedef struct pbay_key pbay_key; /* a private or public key, held by the host *
 typedef struct pbay_crypto_1 {
     uint32_t struct_size;
     uint32_t reserved;
-    /* Digest of the concatenation of n parts into out (its length is the hash's). PBAY_OK or INVALID_ARGUMENT. */
+    /* Digest of the concatenation of n parts into out (its length is the hash's). PBAY_OK or
+     * INVALID_ARGUMENT. */
     int32_t (*hash)(uint32_t hash, const pbay_str *parts, uint32_t n, uint8_t *out);
     int32_t (*hmac)(uint32_t hash, pbay_str key, const pbay_str *parts, uint32_t n, uint8_t *out);
     /* 1 when equal; the time depends on the lengths only. */

@@ -20,16 +20,18 @@ extern "C" {
 typedef uint64_t pbay_http;
 
 /* Flags of a request. */
-#define PBAY_HTTP_STREAM_BODY  1u /* the body comes with `write` and `finish` */
-#define PBAY_HTTP_STREAM_REPLY 2u /* the reply goes to on_data with credit; else it is collected for on_done */
-#define PBAY_HTTP_CONFIGURED   4u /* the URL's host was written by the operator: http:// is allowed */
-#define PBAY_HTTP_METADATA     8u /* credential chain only: link-local addresses are allowed, proxies are not used */
+#define PBAY_HTTP_STREAM_BODY 1u /* the body comes with `write` and `finish` */
+#define PBAY_HTTP_STREAM_REPLY                                                                               \
+    2u                          /* the reply goes to on_data with credit; else it is collected for on_done */
+#define PBAY_HTTP_CONFIGURED 4u /* the URL's host was written by the operator: http:// is allowed */
+#define PBAY_HTTP_METADATA                                                                                   \
+    8u /* credential chain only: link-local addresses are allowed, proxies are not used */
 
 typedef struct pbay_http_request {
     uint32_t struct_size;
     uint32_t flags;
-    pbay_str method; /* "POST" */
-    pbay_str url;    /* absolute, already percent-encoded */
+    pbay_str method;            /* "POST" */
+    pbay_str url;               /* absolute, already percent-encoded */
     const pbay_header *headers; /* sent as they are, in order; Host and Content-Length are added */
     uint32_t n_headers;
     uint32_t reserved;
@@ -43,14 +45,15 @@ typedef struct pbay_http_request {
 /* Borrowed until the callback returns. */
 typedef struct pbay_http_reply {
     uint32_t struct_size;
-    int32_t status; /* 200; 0 when there was no reply: see result */
+    int32_t status;             /* 200; 0 when there was no reply: see result */
     const pbay_header *headers; /* names in lower case */
     uint32_t n_headers;
     uint32_t connection_reused; /* 1: on a connection that had served before */
     pbay_str body;              /* collected reply, content encodings undone */
     /*
-     * How the exchange itself went; PBAY_OK whenever a whole reply came, whatever its status. effect tells whether
-     * the other side may have acted: NONE when the request was not sent, MAYBE when it was and no reply came.
+     * How the exchange itself went; PBAY_OK whenever a whole reply came, whatever its status. effect tells
+     * whether the other side may have acted: NONE when the request was not sent, MAYBE when it was and no
+     * reply came.
      */
     pbay_result result;
 } pbay_http_reply;

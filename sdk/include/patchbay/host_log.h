@@ -2,7 +2,8 @@
 /*
  * Service pbay.host.log/1: one line of the gateway's log, with room=plugin and connector=NAME added.
  *
- * Text from outside goes into fields, never into the message: fields are quoted and escaped. No secrets, no rows.
+ * Text from outside goes into fields, never into the message: fields are quoted and escaped. No secrets, no
+ * rows.
  */
 #pragma once
 
@@ -25,7 +26,8 @@ typedef struct pbay_log_1 {
     /* [any] Is this level written? To spare the work of making fields. */
     int (*enabled)(const pbay_host *host, uint32_t level);
     /* [any] message: constant text; fields: name and value pairs. */
-    void (*write)(const pbay_host *host, uint32_t level, pbay_str message, const pbay_header *fields, uint32_t n);
+    void (*write)(const pbay_host *host, uint32_t level, pbay_str message, const pbay_header *fields,
+                  uint32_t n);
 } pbay_log_1;
 
 #ifdef __cplusplus

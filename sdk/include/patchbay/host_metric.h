@@ -23,7 +23,8 @@ typedef uint32_t pbay_metric;
 typedef struct pbay_metric_1 {
     uint32_t struct_size;
     uint32_t reserved;
-    /* name: [a-z][a-z0-9_]*, shown as patchbay_PLUGIN_NAME; labels: "kind=\"x\"" or "". The same again: the same slot. */
+    /* name: [a-z][a-z0-9_]*, shown as patchbay_PLUGIN_NAME; labels: "kind=\"x\"" or "". The same again: the
+     * same slot. */
     pbay_metric (*slot)(const pbay_host *host, uint32_t type, const char *name, const char *labels,
                         const char *help);
     void (*add)(const pbay_host *host, pbay_metric metric, int64_t n);

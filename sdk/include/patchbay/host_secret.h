@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Service pbay.host.secret/1: secret values by the reference the operator wrote (`env:NAME`, `file:PATH`, ...).
+ * Service pbay.host.secret/1: secret values by the reference the operator wrote (`env:NAME`, `file:PATH`,
+ * ...).
  *
- * Options flagged SECRET are resolved already (get_str). This service is for what changes: a value is asked for
- * each time it is needed, and asked for anew when the other side answered 401. All functions: [loop].
+ * Options flagged SECRET are resolved already (get_str). This service is for what changes: a value is asked
+ * for each time it is needed, and asked for anew when the other side answered 401. All functions: [loop].
  */
 #pragma once
 
@@ -18,7 +19,8 @@ extern "C" {
 typedef struct pbay_secret_1 {
     uint32_t struct_size;
     uint32_t reserved;
-    /* The value of an option of this connector, resolved now; borrowed until the next call of this service. */
+    /* The value of an option of this connector, resolved now; borrowed until the next call of this service.
+     */
     int32_t (*get)(const pbay_host *host, const char *option, pbay_str *value, pbay_result *why);
     /* The value was refused (401): resolve it again before the next `get`. */
     void (*refused)(const pbay_host *host, const char *option);

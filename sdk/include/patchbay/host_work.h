@@ -2,8 +2,8 @@
 /*
  * Service pbay.host.work/1: blocking work in a small pool of the connector's own threads.
  *
- * Work gets the number of the slot it runs in, so a plugin that keeps one connection per slot needs no lock. When
- * all slots have been stuck for longer than the connector's `timeout`, the connector goes out.
+ * Work gets the number of the slot it runs in, so a plugin that keeps one connection per slot needs no lock.
+ * When all slots have been stuck for longer than the connector's `timeout`, the connector goes out.
  */
 #pragma once
 
@@ -19,10 +19,10 @@ typedef struct pbay_work_1 {
     uint32_t struct_size;
     uint32_t reserved;
     /*
-     * [loop] Run fn(user, slot) in the pool, slot 0 .. work_threads - 1; then done(user) on the loop, exactly once,
-     * also when the work was dropped because the instance stops (cancelled is 1 then and fn was not called).
-     * PBAY_OK, or PBAY_RESOURCE_EXHAUSTED when work_queue items wait already.
-     * The connector's `work_threads` (default 4) and `work_queue` (default 1024) are options of the host.
+     * [loop] Run fn(user, slot) in the pool, slot 0 .. work_threads - 1; then done(user) on the loop, exactly
+     * once, also when the work was dropped because the instance stops (cancelled is 1 then and fn was not
+     * called). PBAY_OK, or PBAY_RESOURCE_EXHAUSTED when work_queue items wait already. The connector's
+     * `work_threads` (default 4) and `work_queue` (default 1024) are options of the host.
      */
     int32_t (*submit)(const pbay_host *host, void (*fn)(void *user, uint32_t slot),
                       void (*done)(void *user, int cancelled), void *user);

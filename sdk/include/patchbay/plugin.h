@@ -2,16 +2,19 @@
 /*
  * The one function a plugin exports, and how plugin and host find what the other offers.
  *
- * A plugin is a shared object that exports `pbay_plugin_entry` and nothing else. Both ways, everything more is
- * a table asked for by an id with a revision: the plugin's are *extensions* ("pbay.functions/1"), the host's are
- * *services* ("pbay.host.log/1"). A table may grow at its end and carries its size; a changed meaning gets a new
- * revision. What is not there answers NULL: a plugin that needs it refuses in `create` and says what is missing.
+ * A plugin is a shared object that exports `pbay_plugin_entry` and nothing else. Both ways, everything more
+ * is a table asked for by an id with a revision: the plugin's are *extensions* ("pbay.functions/1"), the
+ * host's are *services* ("pbay.host.log/1"). A table may grow at its end and carries its size; a changed
+ * meaning gets a new revision. What is not there answers NULL: a plugin that needs it refuses in `create` and
+ * says what is missing.
  *
- * A connector is one configured, named instance of a plugin; each worker process creates its own. The life of one:
+ * A connector is one configured, named instance of a plugin; each worker process creates its own. The life of
+ * one:
  *
  *     create -> start -> ( calls, routes, events ) -> stop -> destroy
  *
- * `patchbay check` creates and destroys without start. Between `stop` and `destroy` the calls in flight complete.
+ * `patchbay check` creates and destroys without start. Between `stop` and `destroy` the calls in flight
+ * complete.
  *
  * ABI 1.0 release candidate: it may still change until 1.0 is declared in CHANGELOG.md.
  */
@@ -27,7 +30,8 @@ extern "C" {
 #define PBAY_ABI_MAJOR 1u          /* differs: the host refuses the plugin */
 #define PBAY_ABI_MINOR 0u          /* grows: tables got longer */
 
-/* The configuration of a connector or of an operation bound to a function: checked against the option table. */
+/* The configuration of a connector or of an operation bound to a function: checked against the option table.
+ */
 typedef struct pbay_config pbay_config;
 
 /* The host as one connector sees it: one per instance, valid from before `create` until after `destroy`. */
@@ -39,7 +43,8 @@ struct pbay_host {
     void *impl; /* the host's own */
     /* [any] The table for a service id such as "pbay.host.log/1", or NULL. The same pointer every time. */
     const void *(*service)(const pbay_host *host, const char *id);
-    /* [any] The connector's name as configured: `prod` for [connector "prod"]. Borrowed for the instance's life. */
+    /* [any] The connector's name as configured: `prod` for [connector "prod"]. Borrowed for the instance's
+     * life. */
     pbay_str (*name)(const pbay_host *host);
     /* [any] "patchbay/0.1.0": for User-Agent and the like. */
     pbay_str (*version)(const pbay_host *host);
@@ -47,11 +52,12 @@ struct pbay_host {
     int (*check_only)(const pbay_host *host);
 
     /*
-     * [any] Readers of a configuration. `name` is an option of the table the configuration was checked against.
-     * is_set: the operator wrote it, or it has a default. The readers return 0 or "" for what is not set, and
-     * texts borrowed as long as the configuration. int: INT, BOOL (0 or 1), DURATION (ms), SIZE (bytes), ENUM
-     * (index into its choices). num: NUM. str: all but LIST and FAMILY, as written (SECRET values resolved).
-     * count and item: LIST (value in item, key empty) and FAMILY (key without the prefix, and value).
+     * [any] Readers of a configuration. `name` is an option of the table the configuration was checked
+     * against. is_set: the operator wrote it, or it has a default. The readers return 0 or "" for what is not
+     * set, and texts borrowed as long as the configuration. int: INT, BOOL (0 or 1), DURATION (ms), SIZE
+     * (bytes), ENUM (index into its choices). num: NUM. str: all but LIST and FAMILY, as written (SECRET
+     * values resolved). count and item: LIST (value in item, key empty) and FAMILY (key without the prefix,
+     * and value).
      */
     int (*is_set)(const pbay_config *cfg, const char *name);
     int64_t (*get_int)(const pbay_config *cfg, const char *name);
@@ -69,9 +75,9 @@ typedef struct pbay_descriptor {
     const char *name;    /* what `plugin =` in patchbay.ini says; [a-z][a-z0-9_]* */
     const char *version; /* of the plugin: "1.2.0" */
     const char *vendor;
-    const char *license; /* SPDX expression */
-    const char *summary; /* one line for `patchbay plugins` */
-    const char *url;     /* documentation, or NULL */
+    const char *license;       /* SPDX expression */
+    const char *summary;       /* one line for `patchbay plugins` */
+    const char *url;           /* documentation, or NULL */
     pbay_option_table options; /* keys of [connector "NAME"] beside the host's own */
 } pbay_descriptor;
 
@@ -86,19 +92,22 @@ typedef struct pbay_entry {
     const pbay_descriptor *descriptor;
 
     /*
-     * [loop] Make an instance. Keep `host`; `config` is borrowed for the instance's life. Reads options, asks for
-     * services, touches neither network nor files that may block. Returns PBAY_OK and sets *self, or another code
-     * with *why filled: then nothing was made, and `destroy` is not called.
-     * why->message may point to storage that lives until the next call into the plugin.
+     * [loop] Make an instance. Keep `host`; `config` is borrowed for the instance's life. Reads options, asks
+     * for services, touches neither network nor files that may block. Returns PBAY_OK and sets *self, or
+     * another code with *why filled: then nothing was made, and `destroy` is not called. why->message may
+     * point to storage that lives until the next call into the plugin.
      */
     int32_t (*create)(const pbay_host *host, const pbay_config *config, void **self, pbay_result *why);
-    /* [loop] Begin: timers, first connections. May fail like create; then `destroy` follows. NULL: nothing to do. */
+    /* [loop] Begin: timers, first connections. May fail like create; then `destroy` follows. NULL: nothing to
+     * do. */
     int32_t (*start)(void *self, pbay_result *why);
-    /* [loop] No new work will come; give up timers and polls, let calls in flight complete. NULL: nothing to do. */
+    /* [loop] No new work will come; give up timers and polls, let calls in flight complete. NULL: nothing to
+     * do. */
     void (*stop)(void *self);
     /* [loop] Last call for this instance; nothing is in flight. Frees what create made. */
     void (*destroy)(void *self);
-    /* [any] The table for an extension id such as "pbay.functions/1", or NULL; the same pointer every time. */
+    /* [any] The table for an extension id such as "pbay.functions/1", or NULL; the same pointer every time.
+     */
     const void *(*extension)(const char *id);
 } pbay_entry;
 

@@ -2,8 +2,8 @@
 /*
  * Extension pbay.routes/1: HTTP requests that a plugin answers.
  *
- * A route stands at `/CONNECTOR` + suffix; [route "/path"] adds others. The host checks sizes, hosts, origins,
- * content coding and (auth = HOST) the identity before the plugin sees anything.
+ * A route stands at `/CONNECTOR` + suffix; [route "/path"] adds others. The host checks sizes, hosts,
+ * origins, content coding and (auth = HOST) the identity before the plugin sees anything.
  */
 #pragma once
 
@@ -17,7 +17,8 @@ extern "C" {
 #define PBAY_SVC_ROUTE_REQUEST "pbay.host.request/1"
 
 #define PBAY_AUTH_HOST 1u /* a key, token or certificate that the configuration knows */
-#define PBAY_AUTH_OWN  2u /* the plugin verifies; until `accept` only crypto, secret and log services answer */
+#define PBAY_AUTH_OWN  2u /* the plugin verifies; until `accept` only crypto, secret and log services answer \
+                           */
 #define PBAY_AUTH_NONE 3u /* changes nothing and reveals nothing: a ping */
 
 #define PBAY_BODY_RAW     1u /* as received */
@@ -31,8 +32,8 @@ typedef struct pbay_route {
     const char *method; /* "POST"; several: "GET|POST"; others get 405 with Allow */
     const char *suffix; /* "", "/hook", "/train"; ends in slash star: everything below */
     const char *doc;
-    uint32_t auth; /* PBAY_AUTH_* */
-    uint32_t body; /* PBAY_BODY_* */
+    uint32_t auth;     /* PBAY_AUTH_* */
+    uint32_t body;     /* PBAY_BODY_* */
     uint64_t max_body; /* bytes after inflating; more: 413 */
 } pbay_route;
 
@@ -41,16 +42,16 @@ typedef struct pbay_request_info {
     uint32_t struct_size;
     uint32_t reserved;
     pbay_str method;
-    pbay_str target; /* path and query exactly as received: what signatures are made of */
-    pbay_str path;   /* percent-decoded */
-    pbay_str suffix; /* what matched the star, percent-decoded */
-    pbay_str query;  /* as received, without '?' */
+    pbay_str target;            /* path and query exactly as received: what signatures are made of */
+    pbay_str path;              /* percent-decoded */
+    pbay_str suffix;            /* what matched the star, percent-decoded */
+    pbay_str query;             /* as received, without '?' */
     const pbay_header *headers; /* names in lower case */
     uint32_t n_headers;
     uint32_t reserved2;
     pbay_str body;
-    pbay_str peer;  /* "203.0.113.7:51034" */
-    pbay_str principal; /* AUTH_HOST: who it is */
+    pbay_str peer;        /* "203.0.113.7:51034" */
+    pbay_str principal;   /* AUTH_HOST: who it is */
     pbay_str traceparent; /* W3C trace context, or empty */
     int64_t deadline;     /* CLOCK_MONOTONIC nanoseconds by which the host answers in the plugin's place */
 } pbay_request_info;
@@ -61,7 +62,8 @@ typedef struct pbay_routes_1 {
     const pbay_route *routes;
     uint32_t route_stride;
     uint32_t reserved;
-    /* [loop] A whole request; info is borrowed until `respond`. One `respond` is owed, now or later. route: index into routes. */
+    /* [loop] A whole request; info is borrowed until `respond`. One `respond` is owed, now or later. route:
+     * index into routes. */
     void (*handle)(void *self, uint32_t route, pbay_request request, const pbay_request_info *info);
     /* [loop] The client went away: advice; `respond` is still owed. May be NULL. */
     void (*cancel)(void *self, uint32_t route, pbay_request request);
@@ -71,10 +73,12 @@ typedef struct pbay_routes_1 {
 typedef struct pbay_request_1 {
     uint32_t struct_size;
     uint32_t reserved;
-    /* AUTH_OWN: the caller is genuine; principal is logged and checked against the route's allow list. PBAY_OK or not. */
+    /* AUTH_OWN: the caller is genuine; principal is logged and checked against the route's allow list.
+     * PBAY_OK or not. */
     int32_t (*accept)(pbay_request request, pbay_str principal);
     /* The reply, whole; copies. Compressed when the client accepts it. The handle is stale afterwards. */
-    void (*respond)(pbay_request request, int32_t status, const pbay_header *headers, uint32_t n, pbay_str body);
+    void (*respond)(pbay_request request, int32_t status, const pbay_header *headers, uint32_t n,
+                    pbay_str body);
 } pbay_request_1;
 
 #ifdef __cplusplus

@@ -7,10 +7,9 @@
  *
  * Glossary
  *   borrowed until X   the callee may read it until X happens and must copy what it wants to keep
- *   [loop]             the one thread of the worker that created the instance; every callback of a plugin runs
- *                      there, so a plugin needs no locks
- *   [any]              any thread
- *   [work]             a thread of the connector's own work pool (patchbay/host_work.h)
+ *   [loop]             the one thread of the worker that created the instance; every callback of a plugin
+ * runs there, so a plugin needs no locks [any]              any thread [work]             a thread of the
+ * connector's own work pool (patchbay/host_work.h)
  *
  * Compiles alone as C11 (pedantic) and as C++17.
  */
@@ -65,9 +64,9 @@ typedef struct pbay_str {
 
 /*
  * How something ended. Zero-initialised with struct_size set it means success.
- * Strings are borrowed until the function that takes the result returns; those of a `why` that a plugin fills, until
- * the next call into the plugin. Like pbay_str, pbay_header, pbay_row_error and pbay_field it never grows: it is
- * written and passed whole.
+ * Strings are borrowed until the function that takes the result returns; those of a `why` that a plugin
+ * fills, until the next call into the plugin. Like pbay_str, pbay_header, pbay_row_error and pbay_field it
+ * never grows: it is written and passed whole.
  */
 typedef struct pbay_result {
     uint32_t struct_size;   /* sizeof(pbay_result) as the writer knows it */
@@ -81,9 +80,12 @@ typedef struct pbay_result {
     pbay_str message;     /* one sentence for a person: what, where, which value, what to do */
 } pbay_result;
 
-#define PBAY_RESULT_OK                                                                                        \
-    {                                                                                                         \
-        sizeof(pbay_result), 0, 0, 0, 0, 0, 0, {NULL, 0}, {NULL, 0}                                           \
+#define PBAY_RESULT_OK                                                                                       \
+    {                                                                                                        \
+        sizeof(pbay_result), 0, 0, 0, 0, 0, 0, {NULL, 0},                                                    \
+        {                                                                                                    \
+            NULL, 0                                                                                          \
+        }                                                                                                    \
     }
 
 /* What a function that starts something returns. Any other value is one of the codes above. */
@@ -102,7 +104,7 @@ typedef struct pbay_result {
  * A null cell has num NaN and empty text, but only the bitmap says that it is null.
  */
 typedef struct pbay_column {
-    uint32_t kind;             /* PBAY_NUM, PBAY_STR, PBAY_DUAL or PBAY_JSON */
+    uint32_t kind; /* PBAY_NUM, PBAY_STR, PBAY_DUAL or PBAY_JSON */
     uint32_t reserved;
     pbay_str name;             /* may be empty */
     const double *num;         /* NUM and DUAL: n_rows items, 8-byte aligned; else NULL */
@@ -151,54 +153,58 @@ static inline pbay_str pbay_cell_text(const pbay_column *col, uint32_t row)
     return s;
 }
 
-/* ------------------------------------------------------------------------------------------------ rows as text */
+/* ------------------------------------------------------------------------------------------------ rows as
+ * text */
 
-#define PBAY_FORMAT_CSV       1u /* RFC 4180; LF or CRLF; empty unquoted field = null */
-#define PBAY_FORMAT_JSON_ROWS 2u /* {"KEY": [[a, b], [c, d]]} or a bare array; rows as arrays or objects */
-#define PBAY_FORMAT_JSON_LINES 3u /* one JSON value per line: a scalar (one column), an array or an object */
+#define PBAY_FORMAT_CSV        1u /* RFC 4180; LF or CRLF; empty unquoted field = null */
+#define PBAY_FORMAT_JSON_ROWS  2u /* {"KEY": [[a, b], [c, d]]} or a bare array; rows as arrays or objects */
+#define PBAY_FORMAT_JSON_LINES 3u /* one JSON value per line: a scalar (one column), an array or an object   \
+                                   */
 
 /* How rows stand in the text. Zero-initialise, set struct_size and format. */
 typedef struct pbay_codec {
     uint32_t struct_size;
     uint32_t format; /* PBAY_FORMAT_* */
     /*
-     * Columns expected. n_columns 0: as many as the first row has, each of kind `any_kind`. A cell that does not fit
-     * its column's kind is an error with row and column: NUM takes JSON numbers and numeric text, STR takes strings
-     * and the text of numbers and booleans, JSON takes anything verbatim. JSON null and (CSV) the empty field: null.
+     * Columns expected. n_columns 0: as many as the first row has, each of kind `any_kind`. A cell that does
+     * not fit its column's kind is an error with row and column: NUM takes JSON numbers and numeric text, STR
+     * takes strings and the text of numbers and booleans, JSON takes anything verbatim. JSON null and (CSV)
+     * the empty field: null.
      */
     const char *const *names; /* for objects and CSV headers; NULL: by position */
     const uint32_t *kinds;
     uint32_t n_columns;
     uint32_t any_kind; /* PBAY_STR or PBAY_JSON (default) */
     /*
-     * JSON_ROWS: where the rows are: a member ("rows", "data"), or several with dots between ("body.predictions");
-     * empty: the bare array. Other members are skipped. Rows are arrays, objects (read by names; members that no
-     * name asks for are skipped) or, with one column, scalars.
+     * JSON_ROWS: where the rows are: a member ("rows", "data"), or several with dots between
+     * ("body.predictions"); empty: the bare array. Other members are skipped. Rows are arrays, objects (read
+     * by names; members that no name asks for are skipped) or, with one column, scalars.
      */
     pbay_str key;
-    uint32_t row_numbers; /* JSON_ROWS: 1: each row begins with its number, kept verbatim apart from the columns */
-    uint32_t header;      /* CSV: 1: a header line comes first (reader: checked against names; writer: written) */
-    uint32_t max_rows;    /* reader: more rows are an error; 0: 2^32 - 2 */
-    uint32_t max_depth;   /* reader: nesting of JSON; 0: 64 */
-    char delimiter;       /* CSV; 0: ',' */
-    char quote_all;       /* CSV writer: 1: quote every text cell; 0: only where needed */
-    char raw;             /* CSV and JSON_LINES writer: 1: one column, one bare value per line, text unquoted in CSV */
+    uint32_t
+        row_numbers; /* JSON_ROWS: 1: each row begins with its number, kept verbatim apart from the columns */
+    uint32_t header; /* CSV: 1: a header line comes first (reader: checked against names; writer: written) */
+    uint32_t max_rows;  /* reader: more rows are an error; 0: 2^32 - 2 */
+    uint32_t max_depth; /* reader: nesting of JSON; 0: 64 */
+    char delimiter;     /* CSV; 0: ',' */
+    char quote_all;     /* CSV writer: 1: quote every text cell; 0: only where needed */
+    char raw; /* CSV and JSON_LINES writer: 1: one column, one bare value per line, text unquoted in CSV */
     char trailing_newline; /* CSV and JSON_LINES writer: 1: a newline after the last row too */
-    char objects;         /* JSON writers: 1: a row is an object with the columns' names; 0: an array */
-    char reserved[7];     /* 0 */
+    char objects;          /* JSON writers: 1: a row is an object with the columns' names; 0: an array */
+    char reserved[7];      /* 0 */
 } pbay_codec;
 
 /* ------------------------------------------------------------------------------------------------ options */
 
-#define PBAY_OPT_STR      1u /* text */
-#define PBAY_OPT_INT      2u /* 64-bit integer */
-#define PBAY_OPT_NUM      3u /* double */
-#define PBAY_OPT_BOOL     4u /* yes, no, true, false, on, off, 1, 0 */
-#define PBAY_OPT_DURATION 5u /* "250ms", "30s", "5m", "2h", "7d"; read as milliseconds */
-#define PBAY_OPT_SIZE     6u /* "512", "64k", "6M", "1G" (powers of 1024); read as bytes */
-#define PBAY_OPT_ENUM     7u /* one of `choices` */
-#define PBAY_OPT_LIST     8u /* comma-separated texts, blanks around each cut */
-#define PBAY_OPT_FILE     9u /* a path, relative to the file that names it; read as an absolute path */
+#define PBAY_OPT_STR      1u  /* text */
+#define PBAY_OPT_INT      2u  /* 64-bit integer */
+#define PBAY_OPT_NUM      3u  /* double */
+#define PBAY_OPT_BOOL     4u  /* yes, no, true, false, on, off, 1, 0 */
+#define PBAY_OPT_DURATION 5u  /* "250ms", "30s", "5m", "2h", "7d"; read as milliseconds */
+#define PBAY_OPT_SIZE     6u  /* "512", "64k", "6M", "1G" (powers of 1024); read as bytes */
+#define PBAY_OPT_ENUM     7u  /* one of `choices` */
+#define PBAY_OPT_LIST     8u  /* comma-separated texts, blanks around each cut */
+#define PBAY_OPT_FILE     9u  /* a path, relative to the file that names it; read as an absolute path */
 #define PBAY_OPT_FAMILY   10u /* "name.ANYTHING = text": any number of keys below `name.` */
 
 #define PBAY_OPTF_REQUIRED 1u

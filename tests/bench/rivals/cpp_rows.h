@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What both C++ gRPC rivals do with a bundle, their Capabilities and their start, so that only the API used differs.
+// What both C++ gRPC rivals do with a bundle, their Capabilities and their start, so that only the API used
+// differs.
 #pragma once
 
 #include <cstdio>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A plugin that takes its process down when asked to: a row that says "crash" writes through a null pointer, "exit" ends
- * the process, "hold" is answered after half a second. Other rows come back as they are. With `late = yes` a connector
- * crashes when it is started.
+ * A plugin that takes its process down when asked to: a row that says "crash" writes through a null pointer,
+ * "exit" ends the process, "hold" is answered after half a second. Other rows come back as they are. With
+ * `late = yes` a connector crashes when it is started.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -93,7 +93,8 @@ static void cancel(void *self, void *bound, pbay_call call)
     (void)call;
 }
 
-static const pbay_operation operations[] = {{.name = "echo", .doc = "Rows as they are.", .shape = PBAY_SHAPE_MAP}};
+static const pbay_operation operations[] = {
+    {.name = "echo", .doc = "Rows as they are.", .shape = PBAY_SHAPE_MAP}};
 static const pbay_functions_1 functions = {
     .struct_size = sizeof(pbay_functions_1),
     .n_operations = 1,

@@ -26,7 +26,8 @@ static void three_crashes_in_ten_minutes(void **state)
     assert_false(pb_crashes_add(c, "a", "signal 11", t, reason));
     assert_false(pb_crashes_add(c, "a", "signal 11", t + 9 * minute, reason));
     assert_false(pb_crashes_add(c, "b", "signal 6", t + 9 * minute, reason)); /* another's do not count */
-    assert_false(pb_crashes_add(c, "a", "signal 11", t + 11 * minute, reason)); /* the first is too long ago */
+    assert_false(
+        pb_crashes_add(c, "a", "signal 11", t + 11 * minute, reason)); /* the first is too long ago */
     assert_string_equal(reason, "");
     assert_true(pb_crashes_add(c, "a", "signal 4", t + 12 * minute, reason));
     assert_non_null(strstr(reason, "3 times"));

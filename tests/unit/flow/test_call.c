@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls through the whole flow, against a plugin of the test's own whose operation does what a row tells it to.
+ * Calls through the whole flow, against a plugin of the test's own whose operation does what a row tells it
+ * to.
  *
  * Text of a cell decides: plain text is answered doubled; the backend's behaviour is chosen by the function.
  */
@@ -21,7 +22,8 @@
 #include "loop/loop.h"
 #include "plugin/registry.h"
 
-/* ------------------------------------------------------------------------------------------------ the plugin */
+/* ------------------------------------------------------------------------------------------------ the plugin
+ */
 
 enum mode { NOW, LATER, REVERSED, SPLIT, FLAKY, FEW, MANY, NEVER, REFUSE, BROKEN, BARE, BAD2, N_MODES };
 
@@ -116,7 +118,8 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
             h->out = doubled(in, in->n_rows);
             /* REVERSED: the first to come is the last to be answered. */
             if (mode != NEVER)
-                h->timer = P.timer->start(P.host, mode == LATER ? 1 : 60 - 3 * (int64_t)(P.n_held++ % 16), 0, let_go, h);
+                h->timer = P.timer->start(P.host, mode == LATER ? 1 : 60 - 3 * (int64_t)(P.n_held++ % 16), 0,
+                                          let_go, h);
             return PBAY_OK;
         }
         break;
@@ -164,8 +167,10 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
             pbay_str s = pbay_cell_text(pbay_batch_col(in, 0), i);
             char text[64];
             int n = snprintf(text, sizeof text, "%.*s%.*s", (int)s.n, s.p, (int)s.n, s.p);
-            if (i != 1) P.batch->text(b, c, (pbay_str){text, (size_t)n});
-            else P.batch->null(b, c);
+            if (i != 1)
+                P.batch->text(b, c, (pbay_str){text, (size_t)n});
+            else
+                P.batch->null(b, c);
         }
         P.batch->row_error(b, 1, PBAY_INVALID_ARGUMENT, (pbay_str){"no number", 9});
         P.call->complete(call, &r, b);
@@ -197,10 +202,16 @@ static void cancel(void *self, void *bound, pbay_call call)
         }
 }
 
-#define OP(n) {n, "test", PBAY_SHAPE_MAP, 0, {NULL, 0, sizeof(pbay_option)}}
-static const pbay_operation ops[N_MODES] = {OP("now"),  OP("later"), OP("reversed"), OP("split"),  OP("flaky"),
-                                            OP("few"),  OP("many"),  OP("never"),    OP("refuse"), OP("broken"),
-                                            OP("bare"), OP("bad2")};
+#define OP(n)                                                                                                \
+    {                                                                                                        \
+        n, "test", PBAY_SHAPE_MAP, 0,                                                                        \
+        {                                                                                                    \
+            NULL, 0, sizeof(pbay_option)                                                                     \
+        }                                                                                                    \
+    }
+static const pbay_operation ops[N_MODES] = {OP("now"),    OP("later"),  OP("reversed"), OP("split"),
+                                            OP("flaky"),  OP("few"),    OP("many"),     OP("never"),
+                                            OP("refuse"), OP("broken"), OP("bare"),     OP("bad2")};
 static const pbay_functions_1 functions = {.struct_size = sizeof functions,
                                            .n_operations = N_MODES,
                                            .operations = ops,
@@ -224,12 +235,13 @@ static const pbay_entry *entry(void)
                                                .license = "MIT",
                                                .summary = "answers text doubled",
                                                .options = {NULL, 0, sizeof(pbay_option)}};
-    static const pbay_entry e = {PBAY_MAGIC, sizeof e, PBAY_ABI_MAJOR, PBAY_ABI_MINOR, 0, &descriptor,
+    static const pbay_entry e = {PBAY_MAGIC, sizeof e, PBAY_ABI_MAJOR, PBAY_ABI_MINOR, 0,        &descriptor,
                                  create,     NULL,     NULL,           destroy,        extension};
     return &e;
 }
 
-/* ------------------------------------------------------------------------------------------------ the caller */
+/* ------------------------------------------------------------------------------------------------ the caller
+ */
 
 struct fixture {
     struct pb_loop *loop;
@@ -326,7 +338,8 @@ static int setup(void **state)
 static void use(struct fixture *f, const char *operation)
 {
     struct pb_err err;
-    const pbay_function_info info = {.struct_size = sizeof info, .name = f->fn.name, .max_rows = f->fn.max_rows};
+    const pbay_function_info info = {
+        .struct_size = sizeof info, .name = f->fn.name, .max_rows = f->fn.max_rows};
     f->fn.op = pb_op_bind(f->connector, pb_str_c(operation), &info, &err);
     assert_non_null(f->fn.op);
 }
@@ -746,8 +759,10 @@ static void bad_rows_are_null_or_fail_the_call(void **state)
         pb_flow_end(call);
         until_done(f, &g);
         assert_int_equal(g.err.code, null ? PBAY_OK : PBAY_INVALID_ARGUMENT);
-        if (null) assert_string_equal(g.text, "00|~|22|");
-        else assert_non_null(strstr(g.err.msg, "row 2: no number"));
+        if (null)
+            assert_string_equal(g.text, "00|~|22|");
+        else
+            assert_non_null(strstr(g.err.msg, "row 2: no number"));
         free(g.text);
     }
 }

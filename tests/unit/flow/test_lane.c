@@ -46,7 +46,8 @@ static void crowd_init(struct crowd *c, uint32_t limit)
 static void want(struct crowd *c)
 {
     for (int i = 0; i < CALLERS; i++)
-        if (!c->callers[i].w.waiting && c->served + c->lane.n_waiting < CALLERS && pb_lane_enter(&c->lane, &c->callers[i].w)) {
+        if (!c->callers[i].w.waiting && c->served + c->lane.n_waiting < CALLERS &&
+            pb_lane_enter(&c->lane, &c->callers[i].w)) {
             c->served++;
             c->turns++;
         }

@@ -2,8 +2,8 @@
 /*
  * Draft: extension pbay.actions/1: named operations with JSON in and JSON out, run from durable jobs.
  *
- * An action that takes long completes with `started`: the host keeps a poll job and calls `poll` until the end, which
- * becomes the event CONNECTOR.ACTION.done. Every attempt carries a key, its number and a fence.
+ * An action that takes long completes with `started`: the host keeps a poll job and calls `poll` until the
+ * end, which becomes the event CONNECTOR.ACTION.done. Every attempt carries a key, its number and a fence.
  */
 #pragma once
 
@@ -26,18 +26,18 @@ typedef uint64_t pbay_action_run;
 typedef struct pbay_action {
     const char *name; /* [a-z][a-z0-9_]*: `action CONNECTOR.NAME` */
     const char *doc;
-    uint32_t repeat; /* PBAY_REPEAT_* */
-    uint32_t flags;  /* 0 */
+    uint32_t repeat;             /* PBAY_REPEAT_* */
+    uint32_t flags;              /* 0 */
     pbay_option_table arguments; /* checked before the plugin sees them */
 } pbay_action;
 
 /* Borrowed until the run is completed. */
 typedef struct pbay_action_info {
     uint32_t struct_size;
-    uint32_t attempt; /* from 1 */
-    uint64_t fence;   /* greater with every attempt */
-    pbay_str key;     /* idempotency key, the same for every attempt; 1 to 64 of [A-Za-z0-9_-] */
-    pbay_str json;    /* the arguments, whole */
+    uint32_t attempt;             /* from 1 */
+    uint64_t fence;               /* greater with every attempt */
+    pbay_str key;                 /* idempotency key, the same for every attempt; 1 to 64 of [A-Za-z0-9_-] */
+    pbay_str json;                /* the arguments, whole */
     const pbay_config *arguments; /* and read by their table */
     int64_t first_attempt_ms;     /* UTC; lookup: nothing can have happened before */
     int64_t deadline;             /* CLOCK_MONOTONIC ns */
@@ -51,11 +51,16 @@ typedef struct pbay_actions_1 {
     const pbay_action *actions;
     uint32_t action_stride;
     uint32_t reserved;
-    /* [loop] Begin. PBAY_OK: one of done, started or failed (pbay.host.action/1) is owed. Else refused with *why. */
-    int32_t (*run)(void *self, uint32_t action, pbay_action_run run, const pbay_action_info *info, pbay_result *why);
-    /* [loop] How is it? As run: done, or started with the same handle: later again. NULL: nothing takes long. */
-    int32_t (*poll)(void *self, uint32_t action, pbay_action_run run, const pbay_action_info *info, pbay_result *why);
-    /* [loop] REPEAT_CHECK: was it done? done(result), failed with NOT_FOUND: it was not, or UNKNOWN: a person decides. */
+    /* [loop] Begin. PBAY_OK: one of done, started or failed (pbay.host.action/1) is owed. Else refused with
+     * *why. */
+    int32_t (*run)(void *self, uint32_t action, pbay_action_run run, const pbay_action_info *info,
+                   pbay_result *why);
+    /* [loop] How is it? As run: done, or started with the same handle: later again. NULL: nothing takes long.
+     */
+    int32_t (*poll)(void *self, uint32_t action, pbay_action_run run, const pbay_action_info *info,
+                    pbay_result *why);
+    /* [loop] REPEAT_CHECK: was it done? done(result), failed with NOT_FOUND: it was not, or UNKNOWN: a person
+     * decides. */
     int32_t (*lookup)(void *self, uint32_t action, pbay_action_run run, const pbay_action_info *info,
                       pbay_result *why);
     /* [loop] Advice; the answer is still owed. May be NULL. */

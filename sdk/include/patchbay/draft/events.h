@@ -30,7 +30,8 @@ typedef struct pbay_events_1 {
     const pbay_source *sources;
     uint32_t source_stride;
     uint32_t reserved;
-    /* [loop] What happened since `cursor` (empty: the first time)? One `polled` (pbay.host.event/1) is owed. */
+    /* [loop] What happened since `cursor` (empty: the first time)? One `polled` (pbay.host.event/1) is owed.
+     */
     void (*poll)(void *self, uint32_t source, pbay_poll poll, pbay_str cursor);
     void (*cancel)(void *self, uint32_t source, pbay_poll poll);
 } pbay_events_1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Draft: service pbay.host.chain/1: the graph of chains with its live state, for pages and compatible replies.
+ * Draft: service pbay.host.chain/1: the graph of chains with its live state, for pages and compatible
+ * replies.
  */
 #pragma once
 

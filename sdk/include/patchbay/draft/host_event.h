@@ -32,7 +32,8 @@ typedef struct pbay_event_1 {
     void (*put)(const pbay_host *host, const pbay_event *events, uint32_t n,
                 void (*stored)(void *user, const pbay_result *result, uint32_t n_new), void *user);
     /* The end of a poll: what happened and where to go on, in one transaction. */
-    void (*polled)(uint64_t poll, const pbay_result *result, const pbay_event *events, uint32_t n, pbay_str cursor);
+    void (*polled)(uint64_t poll, const pbay_result *result, const pbay_event *events, uint32_t n,
+                   pbay_str cursor);
 } pbay_event_1;
 
 #ifdef __cplusplus

@@ -2,8 +2,9 @@
 /*
  * Draft: service pbay.host.invoke/1: an operation seen from its caller.
  *
- * Targets: `function NAME` (through the whole pipeline: split, order, cache, limits), `operation CONNECTOR.OP` with
- * checked options, `action CONNECTOR.ACTION`. The deadline is the parent's unless detached; nesting is limited to 4.
+ * Targets: `function NAME` (through the whole pipeline: split, order, cache, limits), `operation
+ * CONNECTOR.OP` with checked options, `action CONNECTOR.ACTION`. The deadline is the parent's unless
+ * detached; nesting is limited to 4.
  */
 #pragma once
 
@@ -31,12 +32,12 @@ typedef struct pbay_invoke_info {
     pbay_str target; /* "predict_churn", "aws.invoke", "aws.create_training_job" */
     uint32_t flags;  /* PBAY_INVOKE_* */
     uint32_t n_options;
-    const pbay_header *options; /* options that may be set per call, by name */
+    const pbay_header *options;  /* options that may be set per call, by name */
     pbay_call parent_call;       /* whose deadline, identity and trace are inherited; or */
     pbay_request parent_request; /* the same of a request; both 0: the connector itself */
-    int64_t deadline;            /* CLOCK_MONOTONIC ns, the earlier of this and the parent's counts; 0: the parent's */
-    pbay_str user, app;          /* said of whom by the one who calls (routes with auth = own); empty: the parent's */
-    pbay_str key;                /* of actions and functions with effects */
+    int64_t deadline;   /* CLOCK_MONOTONIC ns, the earlier of this and the parent's counts; 0: the parent's */
+    pbay_str user, app; /* said of whom by the one who calls (routes with auth = own); empty: the parent's */
+    pbay_str key;       /* of actions and functions with effects */
 } pbay_invoke_info;
 
 typedef struct pbay_invoke_events {
@@ -56,12 +57,15 @@ typedef struct pbay_invoke_events {
 typedef struct pbay_invoke_1 {
     uint32_t struct_size;
     uint32_t reserved;
-    /* The columns a function wants (n may be 0: any) and its kind, to decode with. 0: there is no such function. */
-    int (*describe)(const pbay_host *host, pbay_str function, const pbay_field **fields, uint32_t *n, uint32_t *flags);
+    /* The columns a function wants (n may be 0: any) and its kind, to decode with. 0: there is no such
+     * function. */
+    int (*describe)(const pbay_host *host, pbay_str function, const pbay_field **fields, uint32_t *n,
+                    uint32_t *flags);
     /* 0 with *why: no such target, not allowed, too many. json: the arguments of an action. */
     pbay_invoke (*open)(const pbay_host *host, const pbay_invoke_info *info, pbay_str json,
                         const pbay_invoke_events *events, void *user, pbay_result *why);
-    /* PBAY_OK: taken, in was borrowed until return. PBAY_LATER: not taken, on_ready comes. PBAY_CANCELLED: it is over. */
+    /* PBAY_OK: taken, in was borrowed until return. PBAY_LATER: not taken, on_ready comes. PBAY_CANCELLED: it
+     * is over. */
     int32_t (*push)(pbay_invoke call, const pbay_batch *in);
     void (*end)(pbay_invoke call);
     /* rows were used up; at first 4096 are given. */

@@ -43,8 +43,8 @@ typedef struct pbay_stream_events {
 typedef struct pbay_stream_1 {
     uint32_t struct_size;
     uint32_t reserved;
-    pbay_stream (*open)(const pbay_host *host, const pbay_stream_open_info *info, const pbay_stream_events *events,
-                        void *user, pbay_result *why);
+    pbay_stream (*open)(const pbay_host *host, const pbay_stream_open_info *info,
+                        const pbay_stream_events *events, void *user, pbay_result *why);
     /* Copies. PBAY_OK, PBAY_LATER (taken, wait for on_drained), PBAY_CANCELLED (stale). */
     int32_t (*write)(pbay_stream s, pbay_str piece);
     void (*credit)(pbay_stream s, size_t n); /* at first 64 KiB are given */

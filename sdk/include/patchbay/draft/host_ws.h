@@ -24,8 +24,8 @@ typedef struct pbay_ws_open_info {
     pbay_str url;   /* wss://... */
     const pbay_header *headers;
     uint32_t n_headers;
-    uint32_t max_frame;   /* bytes of a frame sent; longer messages are fragmented; 0: 32 KiB */
-    uint64_t max_message; /* bytes of a message received; 0: 16 MiB */
+    uint32_t max_frame;         /* bytes of a frame sent; longer messages are fragmented; 0: 32 KiB */
+    uint64_t max_message;       /* bytes of a message received; 0: 16 MiB */
     int64_t connect_timeout_ms; /* 0: 10 s */
     int64_t ping_ms;            /* a silent connection is asked; 0: 30 s */
     pbay_str protocols;         /* Sec-WebSocket-Protocol, or empty */
@@ -46,8 +46,8 @@ typedef struct pbay_ws_events {
 typedef struct pbay_ws_1 {
     uint32_t struct_size;
     uint32_t reserved;
-    pbay_ws (*open)(const pbay_host *host, const pbay_ws_open_info *info, const pbay_ws_events *events, void *user,
-                    pbay_result *why);
+    pbay_ws (*open)(const pbay_host *host, const pbay_ws_open_info *info, const pbay_ws_events *events,
+                    void *user, pbay_result *why);
     /* Copies. PBAY_OK, PBAY_LATER (taken, wait for on_writable), PBAY_CANCELLED (stale). */
     int32_t (*send)(pbay_ws ws, uint32_t type, pbay_str message);
     void (*credit)(pbay_ws ws, uint32_t messages); /* at first 64 are given */

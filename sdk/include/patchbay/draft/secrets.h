@@ -2,8 +2,8 @@
 /*
  * Draft: extension pbay.secrets/1: schemes of values (`ssm:NAME`) that a connector resolves for others.
  *
- * Connectors that use a scheme are created after the one that resolves it; a cycle is an error. Values are asked for
- * again after their time to live and when the other side refused them.
+ * Connectors that use a scheme are created after the one that resolves it; a cycle is an error. Values are
+ * asked for again after their time to live and when the other side refused them.
  */
 #pragma once
 
@@ -27,7 +27,8 @@ typedef struct pbay_secrets_1 {
     void (*resolve)(void *self, uint32_t scheme, pbay_resolve question, pbay_str rest);
 } pbay_secrets_1;
 
-/* Service pbay.host.resolve/1. [loop] The value is copied and wiped with the configuration; ttl_ms 0: for ever. */
+/* Service pbay.host.resolve/1. [loop] The value is copied and wiped with the configuration; ttl_ms 0: for
+ * ever. */
 typedef struct pbay_resolve_1 {
     uint32_t struct_size;
     uint32_t reserved;
