@@ -205,6 +205,7 @@ static void writable(struct pb_grpc_call *grpc)
     size_t owed = c->owed;
     c->held = false;
     c->owed = 0;
+    pb_sse_reply_writable(&c->reply);
     if (owed) pb_grpc_consumed(grpc, owed);
 }
 

@@ -230,6 +230,7 @@ static void execute_half_close(struct pb_grpc_call *grpc)
 static void execute_writable(struct pb_grpc_call *grpc)
 {
     struct sse_call *c = pb_grpc_user(grpc);
+    pb_sse_reply_writable(&c->reply);
     if (c->flow) pb_flow_writable(c->flow);
 }
 

@@ -16,8 +16,13 @@ static void flush(void *user)
     pb_defer_cancel(&r->flush);
     if (!r->out.n || !r->grpc) return;
     r->started = true;
-    pb_grpc_send(r->grpc, &r->out);
+    if (!pb_grpc_send(r->grpc, &r->out)) r->full = true;
     r->out = (struct pb_buf){0};
+}
+
+void pb_sse_reply_writable(struct pb_sse_reply *r)
+{
+    r->full = false;
 }
 
 void pb_sse_reply_open(struct pb_sse_reply *r, struct pb_loop *loop, struct pb_grpc_call *grpc, bool no_store)
@@ -41,7 +46,6 @@ void pb_sse_reply_describe(struct pb_sse_reply *r, pbay_str name, const pbay_fie
 
 int pb_sse_reply_rows(struct pb_sse_reply *r, const pbay_batch *batch, uint64_t first_row, struct pb_err *err)
 {
-    bool more = true;
     for (uint32_t at = 0; at < batch->n_rows;) {
         if (!r->out.p) r->out = pb_grpc_buf(r->grpc);
         size_t room = r->out.n < SOFT_MAX ? SOFT_MAX - r->out.n : 1;
@@ -54,12 +58,10 @@ int pb_sse_reply_rows(struct pb_sse_reply *r, const pbay_batch *batch, uint64_t 
             return pb_fail_in(err, "the answer from row %llu on", (unsigned long long)(first_row + at + 1));
         at = next;
         if (r->out.n < SOFT_MAX) continue;
-        r->started = true;
-        more = pb_grpc_send(r->grpc, &r->out);
-        r->out = (struct pb_buf){0};
+        flush(r);
     }
     if (r->out.n) pb_loop_at_turn_end(r->loop, &r->flush);
-    return more ? 0 : 1;
+    return r->full ? 1 : 0;
 }
 
 void pb_sse_reply_finish(struct pb_sse_reply *r, const struct pb_err *err, bool no_store)

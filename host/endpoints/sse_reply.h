@@ -20,6 +20,7 @@ struct pb_sse_reply {
     struct pb_grpc_call *grpc; /* NULL: the client is gone */
     struct pb_loop *loop;
     bool no_store; /* told already */
+    bool full;      /* a message was one too many: hold until pb_sse_reply_writable */
     bool started;  /* a message was sent */
     struct pb_buf out;
     struct pb_defer flush;
@@ -33,6 +34,8 @@ void pb_sse_reply_describe(struct pb_sse_reply *r, pbay_str name, const pbay_fie
  * 0. */
 int pb_sse_reply_rows(struct pb_sse_reply *r, const pbay_batch *batch, uint64_t first_row,
                       struct pb_err *err);
+/* The gRPC call is writable again. */
+void pb_sse_reply_writable(struct pb_sse_reply *r);
 /* The status. no_store: Qlik must not keep what it got. */
 void pb_sse_reply_finish(struct pb_sse_reply *r, const struct pb_err *err, bool no_store);
 /* The client is gone, or all is sent: free. */
