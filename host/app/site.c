@@ -58,6 +58,7 @@ static struct pbay_config **single_of(struct pb_site *site, const char *kind)
     if (!strcmp(kind, "log")) return &site->log;
     if (!strcmp(kind, "plugins")) return &site->plugins;
     if (!strcmp(kind, "scripts")) return &site->scripts;
+    if (!strcmp(kind, "jobs")) return &site->jobs;
     return &site->limits;
 }
 
@@ -231,6 +232,7 @@ void pb_site_free(struct pb_site *site)
     pb_config_free(site->plugins);
     pb_config_free(site->scripts);
     pb_config_free(site->limits);
+    pb_config_free(site->jobs);
     pb_ini_free(site->ini);
     pb_free(site->path);
     pb_free(site->dir);

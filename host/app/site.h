@@ -31,8 +31,9 @@ struct pb_site {
     char *dir;  /* where it stands: relative paths start here */
     struct pb_ini *ini;
     struct pb_site_parts listens, connectors, functions, qrags, routes;
-    struct pbay_config *store, *log, *plugins, *scripts, *limits; /* with their defaults when not written */
-    char *script_dir;                                             /* absolute */
+    struct pbay_config *store, *log, *plugins, *scripts, *limits,
+        *jobs;        /* with their defaults when not written */
+    char *script_dir; /* absolute */
 };
 
 /* Read the file (trusted: base/trust.h). NULL with err: FILE:LINE:COL, what is wrong, what was expected. */

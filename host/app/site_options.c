@@ -61,6 +61,14 @@ static const pbay_option limits_list[] = {
     {"drain", PBAY_OPT_DURATION, 0, "60s", "0..1h",
      "How long calls in flight may take to end when the gateway stops."},
 };
+static const pbay_option jobs_list[] = {
+    {"concurrency", PBAY_OPT_INT, 0, "32", "1..256", "Durable jobs that one worker runs at once."},
+    {"lease", PBAY_OPT_DURATION, 0, "30s", "1s..1h",
+     "How long after the death of a worker others run its jobs again."},
+    {"keep_events", PBAY_OPT_DURATION, 0, "30d", NULL, "How long events are kept."},
+    {"keep_jobs", PBAY_OPT_DURATION, 0, "90d", NULL, "How long jobs that have ended are kept."},
+    {"keep_audit", PBAY_OPT_DURATION, 0, "365d", NULL, "How long it is known who did what."},
+};
 static const pbay_option qrag_list[] = {
     {"functions", PBAY_OPT_FILE, PBAY_OPTF_REQUIRED, NULL, NULL,
      "functions.json of the old gateway, as it is."},
@@ -123,6 +131,7 @@ static TABLE(log_options, log_list);
 static TABLE(plugins_options, plugins_list);
 static TABLE(scripts_options, scripts_list);
 static TABLE(limits_options, limits_list);
+static TABLE(jobs_options, jobs_list);
 static TABLE(qrag_options, qrag_list);
 static TABLE(route_options, route_list);
 TABLE(pb_function_options, function_list);
@@ -142,6 +151,7 @@ const struct pb_section_doc pb_section_docs[] = {
     {"scripts", "Where Lua is found, and what it may use up.", false, &scripts_options},
     {"plugins", "Where plugins are found.", false, &plugins_options},
     {"limits", "What is too much.", false, &limits_options},
+    {"jobs", "Durable work: events, actions, what must survive a crash.", false, &jobs_options},
     {"log", "What is written down.", false, &log_options},
 };
 const size_t pb_section_docs_n = sizeof pb_section_docs / sizeof *pb_section_docs;

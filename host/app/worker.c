@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "endpoints/qlik_script.h"
 #include "endpoints/routes.h"
+#include "store/durable.h"
 
 struct pb_worker {
     struct pb_workshop shop;
@@ -23,7 +24,7 @@ struct pb_worker {
     struct pb_leash *leash; /* NULL: no supervisor */
     struct pb_signal *signals[2];
     struct pb_timer drain_limit;
-    bool stopping;
+    bool stopping, served /* no calls any more */, closing;
     int exit_code;
 };
 
@@ -58,11 +59,26 @@ static void generation_closed(void *user)
     pb_loop_stop(w->shop.loop);
 }
 
+/* Jobs have ended too, or are not waited for any longer: the end of their connectors ends them. */
+static void close_generation(struct pb_worker *w)
+{
+    if (w->closing) return;
+    w->closing = true;
+    pb_timer_cancel(&w->drain_limit);
+    pb_generation_close(w->generation, generation_closed, w);
+}
+
+static void jobs_drained(void *user)
+{
+    close_generation(user);
+}
+
 static void drained(void *user)
 {
     struct pb_worker *w = user;
-    pb_timer_cancel(&w->drain_limit);
-    pb_generation_close(w->generation, generation_closed, w);
+    w->served = true;
+    pb_durable_drain(w->shop.durable, jobs_drained, w);
+    if (!pb_timer_is_set(&w->drain_limit)) close_generation(w);
 }
 
 /* Calls are lost from here on. */
@@ -71,7 +87,10 @@ static void give_up(struct pb_worker *w, const char *why)
     pb_log(PB_LOG_WARN, "app", "stopping without waiting any longer", PB_S("why", why),
            PB_I("calls", pb_flow_live(w->shop.flow)));
     if (pb_flow_live(w->shop.flow)) w->exit_code = 1;
-    pb_serving_abandon(w->serving);
+    if (w->served)
+        close_generation(w);
+    else
+        pb_serving_abandon(w->serving);
 }
 
 static void drain_over(void *user)
@@ -234,6 +253,11 @@ int pb_worker_run(const struct pb_worker_options *options)
         pb_site_free(site);
         goto failed;
     }
+    if (pb_workshop_durable(&w->shop, site, w->leash ? pb_leash_page(w->leash) : NULL,
+                            w->leash ? pb_leash_slot(w->leash) : 0, &err)) {
+        pb_site_free(site);
+        goto failed;
+    }
     const struct pb_generation_options go = {.env = w->shop.env,
                                              .page = w->leash ? pb_leash_page(w->leash) : NULL,
                                              .row = w->leash ? pb_leash_slot(w->leash) : 0,
@@ -250,6 +274,7 @@ int pb_worker_run(const struct pb_worker_options *options)
                                           w->evaluator, w->shop.routes, w->leash};
     if (!(w->serving = pb_serving_open(&so, &err))) goto failed;
     if (w->leash && pb_leash_start(w->leash, w->shop.loop, &leash_ops, w, &err)) goto failed;
+    pb_durable_start(w->shop.durable);
     say_ready(w);
     pb_loop_run(w->shop.loop);
     close_worker(w);

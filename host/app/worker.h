@@ -33,7 +33,8 @@ struct pb_workshop {
     struct pb_loop *loop;
     struct pb_metrics *metrics;
     struct pb_http_client *http;
-    struct pb_store *store; /* NULL: not opened */
+    struct pb_store *store;     /* NULL: not opened, or the durable's */
+    struct pb_durable *durable; /* NULL: not opened */
     struct pb_flow *flow;
     struct pb_routes *routes;
     struct pb_plugin_env env;
@@ -41,6 +42,9 @@ struct pb_workshop {
 };
 int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const char *state_dir, bool store,
                      struct pb_err *err);
+/* Durable work, in the store that was opened: for env, before a generation is built. page may be NULL. */
+int pb_workshop_durable(struct pb_workshop *w, const struct pb_site *site, struct pb_page *page, uint32_t row,
+                        struct pb_err *err);
 /* Everything made with it is gone. */
 void pb_workshop_close(struct pb_workshop *w);
 /* Close and free a generation, turning the loop until it is done. NULL is fine. */

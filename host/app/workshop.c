@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "app/paths.h"
 #include "app/worker.h"
@@ -8,6 +9,7 @@
 #include "endpoints/routes.h"
 #include "flow/call.h"
 #include "net/http_client.h"
+#include "store/durable.h"
 
 static void flush_log(void *user)
 {
@@ -56,6 +58,28 @@ int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const ch
     return 0;
 }
 
+int pb_workshop_durable(struct pb_workshop *w, const struct pb_site *site, struct pb_page *page, uint32_t row,
+                        struct pb_err *err)
+{
+    const struct pbay_config *cfg = site->jobs;
+    PB_AUTO_FREE char *owner = pb_sprintf("worker %u, pid %d", row, (int)getpid());
+    const struct pb_durable_config c = {.loop = w->loop,
+                                        .store = w->store,
+                                        .page = page,
+                                        .row = row,
+                                        .owner = pb_str_c(owner),
+                                        .concurrency = (uint32_t)pb_config_get_int(cfg, "concurrency"),
+                                        .lease_ms = pb_config_get_int(cfg, "lease"),
+                                        .keep = {.events = pb_config_get_int(cfg, "keep_events"),
+                                                 .jobs = pb_config_get_int(cfg, "keep_jobs"),
+                                                 .audit = pb_config_get_int(cfg, "keep_audit")}};
+    w->durable = pb_durable_open(&c, err);
+    if (!w->durable) return -1;
+    w->env.durable = w->durable;
+    w->store = NULL;
+    return 0;
+}
+
 static void set(void *user)
 {
     *(bool *)user = true;
@@ -76,6 +100,11 @@ void pb_workshop_close(struct pb_workshop *w)
     if (w->http) {
         bool done = false;
         pb_http_client_close(w->http, set, &done);
+        while (!done) pb_loop_turn(w->loop, true);
+    }
+    if (w->durable) {
+        bool done = false;
+        pb_durable_close(w->durable, set, &done);
         while (!done) pb_loop_turn(w->loop, true);
     }
     pb_routes_free(w->routes);

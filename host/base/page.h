@@ -42,6 +42,8 @@ struct pb_page_row {
     _Atomic uint32_t generation;
     _Atomic int64_t heartbeat_ns; /* monotonic; written once a second while the loop turns */
     _Atomic uint64_t conns_ended; /* connections that were handed to it and are gone */
+    _Atomic uint32_t watching;    /* jobs whose end it waits for */
+    uint32_t reserved;
     struct pb_page_mark mark;
     _Atomic uint32_t held[PB_PAGE_LIMITS]; /* of each limit; given back by the supervisor when it dies */
 };
@@ -63,7 +65,9 @@ struct pb_page_out {
 struct pb_page {
     uint64_t magic;
     uint64_t size;
-    _Atomic uint64_t work; /* goes up with each commit that makes a job due: whoever runs jobs looks again */
+    /* Goes up with each commit that makes a job due, or ends one that somebody waits for (loop/bell.h). */
+    _Atomic uint32_t work;
+    _Atomic uint32_t pauses; /* goes up when somebody paused something, or took it back; then work does */
     struct pb_page_limit limits[PB_PAGE_LIMITS];
     struct pb_page_out outs[PB_PAGE_OUTS];
     struct pb_page_row rows[PB_PAGE_ROWS];

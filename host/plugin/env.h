@@ -16,7 +16,7 @@
 #include "loop/loop.h"
 
 struct pb_http_client;
-struct pb_pool;
+struct pb_durable;
 struct pb_store;
 
 /* What a plugin would have sent, for `patchbay explain`. Strings are borrowed until return. */
@@ -27,8 +27,8 @@ struct pb_plugin_env {
     struct pb_loop *loop; /* never NULL */
     struct pb_metrics *metrics;
     struct pb_http_client *http;
-    struct pb_store *store;         /* used on store_pool's one thread alone */
-    struct pb_pool *store_pool;     /* one thread: pb_pool_new(loop, "store", 1, ...) */
+    struct pb_store *store;         /* for the start alone, before the durable's; NULL: none */
+    struct pb_durable *durable;     /* NULL: nothing outlives the process, and its services say so */
     const pbay_request_1 *requests; /* pbay.host.request/1: whoever serves routes */
     /* Set: nothing is sent by pbay.host.http/1; requests are shown to this and end with CANCELLED. */
     pb_explain_fn explain;

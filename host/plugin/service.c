@@ -28,7 +28,7 @@ const void *pb_service(const struct pb_connector *c, const char *id)
         {PBAY_SVC_CALL, &pb_service_call, true},
         {PBAY_SVC_CRYPTO, &pb_service_crypto, true},
         {PBAY_SVC_HTTP, &pb_service_http, env->http || env->explain},
-        {PBAY_SVC_KV, &pb_service_kv, env->store && env->store_pool},
+        {PBAY_SVC_KV, &pb_service_kv, true},
         {PBAY_SVC_LOG, &pb_service_log, true},
         {PBAY_SVC_METRIC, &pb_service_metric, env->metrics},
         {PBAY_SVC_ROUTE_REQUEST, env->requests, env->requests},

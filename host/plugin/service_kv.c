@@ -6,13 +6,12 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "loop/pool.h"
 #include "plugin/connector_priv.h"
 #include "plugin/services.h"
-#include "store/store.h"
+#include "store/durable.h"
 
 struct kv {
-    struct pb_work work;
+    struct pb_store_op op;
     struct pb_defer refused;
     struct pb_connector *connector;
     bool put, has_expected, remove;
@@ -28,16 +27,14 @@ struct kv {
 };
 
 /* [store thread] */
-static void run(void *user, uint32_t slot)
+static int run(struct pb_store *store, void *user, struct pb_err *err)
 {
-    (void)slot;
     struct kv *kv = user;
-    struct pb_store *store = kv->connector->env->store;
     if (kv->put)
-        kv->rc = pb_store_kv_put(store, kv->space, kv->key, kv->remove ? pb_str(NULL, 0) : kv->value,
-                                 kv->has_expected ? &kv->expected : NULL, kv->ttl_ms, &kv->err);
-    else
-        kv->rc = pb_store_kv_get(store, kv->space, kv->key, &kv->got, &kv->err);
+        return pb_store_kv_put(store, kv->space, kv->key, kv->remove ? pb_str(NULL, 0) : kv->value,
+                               kv->has_expected ? &kv->expected : NULL, kv->ttl_ms, err);
+    kv->got.n = 0;
+    return pb_store_kv_get(store, kv->space, kv->key, &kv->got, err);
 }
 
 static void answer(struct kv *kv)
@@ -58,10 +55,11 @@ static void answer(struct kv *kv)
     pb_connector_ended(c);
 }
 
-static void after(void *user, bool cancelled)
+static void after(void *user, const struct pb_err *err)
 {
     struct kv *kv = user;
-    if (cancelled) kv->rc = pb_fail(&kv->err, PBAY_UNAVAILABLE, "the store is closing");
+    kv->rc = err ? -1 : 0;
+    if (err) kv->err = *err;
     answer(kv);
 }
 
@@ -94,17 +92,19 @@ static struct kv *kv_new(const pbay_host *host, pbay_str key, pbay_str value, pb
 static void submit(struct kv *kv)
 {
     struct pb_connector *c = kv->connector;
-    kv->work.fn = run;
-    kv->work.done = after;
-    kv->work.user = kv;
+    kv->op = (struct pb_store_op){.run = run, .done = after, .user = kv, .reads = !kv->put};
     pb_connector_began(c);
     if (pb_connector_locked(c, PBAY_SVC_KV))
         kv->rc = pb_fail(&kv->err, PBAY_PERMISSION_DENIED, "the request has not been accepted yet");
     else if (kv->key.n > PB_STORE_KEY_MAX || kv->value.n > PB_STORE_VALUE_MAX)
         kv->rc = pb_fail(&kv->err, PBAY_INVALID_ARGUMENT, "key of %zu bytes, value of %zu: at most %d and %d",
                          kv->key.n, kv->value.n, PB_STORE_KEY_MAX, PB_STORE_VALUE_MAX);
-    else if (!(kv->rc = pb_pool_submit(c->env->store_pool, &kv->work, &kv->err)))
+    else if (!c->env->durable)
+        kv->rc = pb_fail(&kv->err, PBAY_UNAVAILABLE, "there is no store here");
+    else {
+        pb_store_post(pb_durable_store(c->env->durable), &kv->op);
         return;
+    }
     kv->refused = pb_defer_make(after_refusal, kv);
     pb_loop_defer(c->env->loop, &kv->refused);
 }

@@ -16,8 +16,8 @@ struct pb_store_async {
     struct pb_loop *loop;
     struct pb_store *store; /* the thread's */
     pthread_t thread;
-    uint32_t pending; /* posted, done not yet called [loop] */
-    bool closing;     /* [loop] */
+    uint32_t pending;      /* posted, done not yet called [loop] */
+    bool started, closing; /* [loop] */
     void (*closed)(void *user);
     void *closed_user;
     struct pb_defer finish;
@@ -228,7 +228,7 @@ static void deliver(void *user)
     if (a->closing && !a->pending) pb_loop_defer(a->loop, &a->finish);
 }
 
-struct pb_store_async *pb_store_async_new(struct pb_loop *loop, struct pb_store *s)
+struct pb_store_async *pb_store_async_new_idle(struct pb_loop *loop, struct pb_store *s)
 {
     struct pb_store_async *a = pb_zalloc(sizeof *a);
     a->loop = loop;
@@ -240,8 +240,21 @@ struct pb_store_async *pb_store_async_new(struct pb_loop *loop, struct pb_store 
     list_init(&a->back);
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->more, NULL);
+    return a;
+}
+
+void pb_store_async_start(struct pb_store_async *a)
+{
+    if (a->started) return;
+    a->started = true;
     int rc = pthread_create(&a->thread, NULL, thread_main, a);
     if (rc != 0) pb_fatal("cannot start the store's thread: %s", strerror(rc));
+}
+
+struct pb_store_async *pb_store_async_new(struct pb_loop *loop, struct pb_store *s)
+{
+    struct pb_store_async *a = pb_store_async_new_idle(loop, s);
+    pb_store_async_start(a);
     return a;
 }
 
@@ -267,6 +280,7 @@ void pb_store_async_load(struct pb_store_async *a, struct pb_store_load *out)
 
 void pb_store_async_close(struct pb_store_async *a, void (*closed)(void *user), void *user)
 {
+    pb_store_async_start(a);
     a->closing = true;
     a->closed = closed;
     a->closed_user = user;

@@ -50,6 +50,10 @@ struct pb_store_load {
  * store thread (pb_wake_send is what it may do). Starts the thread. Returns owned. [loop]
  */
 struct pb_store_async *pb_store_async_new(struct pb_loop *loop, struct pb_store *s);
+/* The same, but the thread starts with pb_store_async_start: until then s is still the caller's, and what is
+ * posted waits. [loop] */
+struct pb_store_async *pb_store_async_new_idle(struct pb_loop *loop, struct pb_store *s);
+void pb_store_async_start(struct pb_store_async *a);
 /* Never refuses: who takes work from outside looks at the load first. [loop] */
 void pb_store_post(struct pb_store_async *a, struct pb_store_op *op);
 void pb_store_async_load(struct pb_store_async *a, struct pb_store_load *out);

@@ -100,7 +100,8 @@ enum { PB_STORE_MAGIC = 0x5053544f };
 struct pb_store {
     uint32_t magic;
     const struct pb_store_engine *engine;
-    bool work; /* a verb of this transaction made or moved a job that waits */
+    bool work;  /* a verb of this transaction made or moved a job that waits */
+    bool ended; /* or ended one */
     /*
      * Set around a transaction of many parts by one who can do it all again: parts need not be undoable
      * alone, which is most of what they cost. One that fails after it wrote spoils the transaction; then the
@@ -109,6 +110,8 @@ struct pb_store {
     bool bold;
     void (*on_work)(void *user);
     void *on_work_user;
+    void (*on_end)(void *user);
+    void *on_end_user;
 };
 
 /* The outermost transaction has ended. */

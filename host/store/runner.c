@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/engine.h"
 
 enum {
     LOOK_MS = 5000,
@@ -21,12 +22,14 @@ struct pb_turn {
     struct pb_turn *next, *prev;
     struct pb_job *job;
     const struct pb_job_handler *handler;
+    bool held;       /* it was not claimed */
     bool told;       /* cancel was called */
     bool lost;       /* another runner has it */
     int64_t held_ns; /* the lease as far as is known */
 
     enum end end;
-    struct pb_buf text; /* result, handle or reason */
+    enum pb_job_state became; /* of the store thread */
+    struct pb_buf text;       /* result, handle or reason */
     int64_t after_ms;
     struct pb_err why;
     int (*also)(struct pb_store *s, void *user, struct pb_err *err);
@@ -46,8 +49,8 @@ struct renewal {
 
 struct pb_runner {
     struct pb_runner_config c;
-    struct pb_turn turns; /* list head */
-    uint32_t running;
+    struct pb_turn turns;   /* list head */
+    uint32_t running, held; /* held: those of them that count against nothing */
     bool stopping, looking, claiming, renewing, look_again;
     void (*stopped)(void *user);
     void *stopped_user;
@@ -100,8 +103,9 @@ static void free_turn(struct pb_turn *t)
         }
     if (!read) pb_free(t->job);
     pb_buf_free(&t->text);
-    pb_free(t);
+    r->held -= t->held;
     r->running--;
+    pb_free(t);
     look(r);
     check_stopped(r);
 }
@@ -119,11 +123,22 @@ static int write_end(struct pb_store *s, void *user, struct pb_err *err)
     case END_FAIL: rc = pb_store_job_fail(s, job, &t->why, &state, err); break;
     case END_STARTED: rc = pb_store_job_started(s, job->id, job->fence, text, t->after_ms, err); break;
     case END_NOT_DONE: rc = pb_store_job_not_done(s, job, err); break;
-    case END_UNKNOWN: rc = pb_store_job_park(s, job, text, err); break;
+    case END_UNKNOWN:
+        rc = pb_store_job_park(s, job, text, err);
+        state = PB_JOB_PARKED;
+        break;
     case END_RELEASE: rc = pb_store_job_release(s, job, t->after_ms, err); break;
     case END_NONE: PB_REQUIRE(!"a turn that has not ended");
     }
     if (rc != 0 || !t->also || state == PB_JOB_WAITING) return rc;
+    if (t->end == END_STARTED || t->end == END_NOT_DONE || t->end == END_RELEASE) {
+        /* Waiting, unless it was the last attempt or somebody cancelled it. */
+        struct pb_job *now;
+        if (pb_store_job_get(s, job->id, PB_STR(""), &now, err) != 0) return -1;
+        state = now->state;
+        pb_free(now);
+    }
+    t->became = state;
     return t->also(s, t->also_user, err);
 }
 
@@ -196,6 +211,11 @@ void pb_turn_also(struct pb_turn *t, int (*fn)(struct pb_store *s, void *user, s
     t->also_user = user;
 }
 
+enum pb_job_state pb_turn_became(const struct pb_turn *t)
+{
+    return t->became;
+}
+
 void pb_turn_done(struct pb_turn *t, pbay_str result)
 {
     end_turn(t, END_DONE, result);
@@ -256,7 +276,7 @@ static void tell(struct pb_turn *t)
 {
     if (t->told || t->end != END_NONE) return;
     t->told = true;
-    if (t->handler->cancel) t->handler->cancel(t->handler->user, t);
+    if (t->handler && t->handler->cancel) t->handler->cancel(t->handler->user, t);
 }
 
 static void renewed(void *user, const struct pb_err *err)
@@ -305,12 +325,12 @@ static void renew(void *user)
 
 /* ------------------------------------------------------------------------ look, claim, run */
 
-static void run_job(struct pb_runner *r, struct pb_job *job)
+static struct pb_turn *add_turn(struct pb_runner *r, struct pb_job *job, int64_t since_ns)
 {
     struct pb_turn *t = pb_zalloc(sizeof *t);
     t->runner = r;
     t->job = job;
-    t->held_ns = r->claim_op.posted_ns + r->c.lease_ms * PB_MS;
+    t->held_ns = since_ns + r->c.lease_ms * PB_MS;
     t->op = (struct pb_store_op){.run = write_end, .done = end_written, .user = t};
     t->again = (struct pb_timer){.fn = write_again, .user = t};
     t->next = &r->turns;
@@ -318,6 +338,12 @@ static void run_job(struct pb_runner *r, struct pb_job *job)
     t->prev->next = t;
     r->turns.prev = t;
     r->running++;
+    return t;
+}
+
+static void run_job(struct pb_runner *r, struct pb_job *job)
+{
+    struct pb_turn *t = add_turn(r, job, r->claim_op.posted_ns);
     t->handler = r->stopping ? NULL : r->c.find(r->c.user, job);
     if (t->handler)
         t->handler->run(t->handler->user, t, t->job);
@@ -376,8 +402,8 @@ static void look_done(void *user, const struct pb_err *err)
     int64_t wait = err ? STORE_RETRY_MS : r->due_ms == INT64_MAX ? r->c.look_ms : r->due_ms - pb_now_ms();
     if (r->stopping) {
         check_stopped(r);
-    } else if (wait <= 0 && r->running < r->c.concurrency) {
-        r->claim.max = r->c.concurrency - r->running;
+    } else if (wait <= 0 && r->running - r->held < r->c.concurrency) {
+        r->claim.max = r->c.concurrency - (r->running - r->held);
         r->claiming = true;
         pb_store_post(r->c.store, &r->claim_op);
     } else if (r->look_again) {
@@ -389,7 +415,7 @@ static void look_done(void *user, const struct pb_err *err)
 
 static void look(struct pb_runner *r)
 {
-    if (r->stopping || r->running >= r->c.concurrency) return;
+    if (r->stopping || r->running - r->held >= r->c.concurrency) return;
     r->look_again = r->looking || r->claiming;
     if (r->look_again) return;
     pb_timer_cancel(&r->look_timer);
@@ -442,6 +468,18 @@ struct pb_runner *pb_runner_new(const struct pb_runner_config *config)
         .queues = r->c.queues, .n_queues = r->c.n_queues, .owner = r->c.owner, .lease_ms = r->c.lease_ms};
     look(r);
     return r;
+}
+
+struct pb_turn *pb_runner_hold(struct pb_runner *r, const struct pb_job *job,
+                               const struct pb_job_handler *handler)
+{
+    /* Since when: before it was put, a moment ago. Renewing soon makes it exact. */
+    struct pb_turn *t = add_turn(r, pb__job_pack(job), pb_mono_ns());
+    t->handler = handler;
+    t->held = true;
+    r->held++;
+    renew_soon(r);
+    return t;
 }
 
 void pb_runner_wake(struct pb_runner *r)

@@ -43,6 +43,12 @@ struct pb_runner_config {
 /* Returns owned. Looks at once. */
 struct pb_runner *pb_runner_new(const struct pb_runner_config *config);
 void pb_runner_wake(struct pb_runner *r);
+/*
+ * Run a job that was put with a lease of lease_ms (store/jobs.h): it is one of the runner's own from now on,
+ * but counts against no concurrency. job is copied; handler's `run` is not called.
+ */
+struct pb_turn *pb_runner_hold(struct pb_runner *r, const struct pb_job *job,
+                               const struct pb_job_handler *handler);
 /* Jobs whose turns have not ended. */
 uint32_t pb_runner_running(const struct pb_runner *r);
 /*
@@ -58,6 +64,8 @@ void pb_runner_stop(struct pb_runner *r, void (*stopped)(void *user), void *user
  */
 void pb_turn_also(struct pb_turn *t, int (*fn)(struct pb_store *s, void *user, struct pb_err *err),
                   void (*gone)(void *user), void *user);
+/* What became of the job: for `also`, which runs when that is known. [store thread, in also] */
+enum pb_job_state pb_turn_became(const struct pb_turn *t);
 /* The ends; texts are copied. After a failure that is tried again `also` is not called. */
 void pb_turn_done(struct pb_turn *t, pbay_str result);
 void pb_turn_fail(struct pb_turn *t, const struct pb_err *why);

@@ -168,7 +168,7 @@ static int claim(struct claim *c)
 {
     struct lanes lanes = {NULL, 0, 0};
     if (pb_sq_write(c->s, PB_SQ_JOB_EXPIRED, c->err, "i", c->now) != 0) return -1;
-    if (sqlite3_changes(c->s->db) > 0) c->s->head.work = true;
+    if (sqlite3_changes(c->s->db) > 0) c->s->head.work = c->s->head.ended = true;
     int rc = read_lanes(c->s, c->in->queues, c->in->n_queues, &lanes, c->err);
     if (rc == 0 && lanes.n) {
         qsort(lanes.items, lanes.n, sizeof *lanes.items, by_due);

@@ -141,7 +141,10 @@ static int settle(struct pb_sq *s, const struct pb_settle *in, enum pb_job_state
     if (rc == 0) return not_yours(s, in->id, in->fence, err);
     if (in->state == PB_JOB_DONE && pb_sq_write(s, PB_SQ_BLOB_DROP, err, "i", 2 * seq) != 0) return -1;
     if (in->result && pb_sq_write(s, PB_SQ_BLOB_PUT, err, "ib", 2 * seq + 1, *in->result) != 0) return -1;
-    if (*state == PB_JOB_WAITING) s->head.work = true;
+    if (*state == PB_JOB_WAITING)
+        s->head.work = true;
+    else
+        s->head.ended = true;
     return 0;
 }
 
@@ -174,6 +177,7 @@ int pb_sq_job_cancel(struct pb_store *store, pbay_str id, struct pb_err *err)
     enum pb_job_state state;
     if (pb_sq_begin(s, err) != 0) return -1;
     int rc = job_state(s, id, &seq, &state, err);
+    s->head.ended = true;
     if (rc == 0) rc = pb_sq_write(s, PB_SQ_JOB_CANCEL, err, "ti", id, pb_now_ms());
     return pb_sq_end(s, rc, err);
 }

@@ -53,11 +53,19 @@ void pb_store_on_work(struct pb_store *s, void (*fn)(void *user), void *user)
     s->on_work_user = user;
 }
 
+void pb_store_on_end(struct pb_store *s, void (*fn)(void *user), void *user)
+{
+    PB_MAGIC_CHECK(s, PB_STORE_MAGIC);
+    s->on_end = fn;
+    s->on_end_user = user;
+}
+
 void pb__store_ended(struct pb_store *s, bool committed)
 {
-    bool work = s->work && committed;
-    s->work = false;
+    bool work = s->work && committed, ended = s->ended && committed;
+    s->work = s->ended = false;
     if (work && s->on_work) s->on_work(s->on_work_user);
+    if (ended && s->on_end) s->on_end(s->on_end_user);
 }
 
 void *pb__store_pack(const void *src, size_t size, const size_t *strs, size_t n)

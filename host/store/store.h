@@ -62,6 +62,8 @@ int pb_store_atomic(struct pb_store *s, int (*fn)(struct pb_store *s, void *user
  * on the thread that uses s; one fn, NULL for none.
  */
 void pb_store_on_work(struct pb_store *s, void (*fn)(void *user), void *user);
+/* The same after each commit with which a job ended: for who waits for that. */
+void pb_store_on_end(struct pb_store *s, void (*fn)(void *user), void *user);
 
 /*
  * The id of a function, the same in every process and for ever, also when the function goes and comes back.

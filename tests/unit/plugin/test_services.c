@@ -24,7 +24,7 @@
 #include "plugin/harness.h"
 #include "plugin/operation.h"
 #include "plugin/connector_priv.h"
-#include "store/store.h"
+#include "store/durable.h"
 
 static int setup(void **state)
 {
@@ -315,7 +315,7 @@ static void test_routes(void **state)
 
 /* ------------------------------------------------------------------------------------------------ kv */
 
-static void on_pool_closed(void *user)
+static void on_closed(void *user)
 {
     *(bool *)user = true;
 }
@@ -328,8 +328,16 @@ static void test_kv(void **state)
     assert_non_null(mkdtemp(dir));
     char url[64], path[64];
     snprintf(url, sizeof url, "sqlite:%s/s.db", dir);
-    if (pb_store_open(url, &env.store, &err)) fail_msg("%s", err.msg);
-    env.store_pool = pb_pool_new(loop, "store", 1, 100);
+    struct pb_store *store;
+    if (pb_store_open(url, &store, &err)) fail_msg("%s", err.msg);
+    const struct pb_durable_config dc = {.loop = loop,
+                                         .store = store,
+                                         .owner = PB_STR("test"),
+                                         .concurrency = 1,
+                                         .lease_ms = 1000,
+                                         .keep = PB_RETENTION};
+    env.durable = pb_durable_open(&dc, &err);
+    pb_durable_start(env.durable);
     struct pb_connector *c = make_connector("a", NULL);
     struct pb_op *op = bind_to(c, "kv");
     completed = 0;
@@ -339,11 +347,9 @@ static void test_kv(void **state)
     pb_op_unbind(op);
     assert_true(close_connector(c, 1000));
     bool closed = false;
-    pb_pool_close(env.store_pool, on_pool_closed, &closed);
+    pb_durable_close(env.durable, on_closed, &closed);
     while (!closed) turn();
-    pb_store_close(env.store);
-    env.store = NULL;
-    env.store_pool = NULL;
+    env.durable = NULL;
     static const char *const names[] = {"s.db", "s.db-wal", "s.db-shm", "s.db.lock"};
     for (size_t i = 0; i < PB_COUNTOF(names); i++) {
         snprintf(path, sizeof path, "%s/%s", dir, names[i]);

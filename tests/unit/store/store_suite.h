@@ -31,3 +31,4 @@ int suite_control(void);
 int suite_async(void);
 int suite_runner(void);
 int suite_crash(void);
+int suite_durable(void);
