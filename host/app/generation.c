@@ -95,7 +95,9 @@ struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_
     g->page = o->page;
     g->row = o->row;
     g->declared_end = &g->declared;
-    if (scan_plugins(g, o->probe, err) || make_vm(g, err) || make_connectors(g, err) || declare_all(g, err)) {
+    bool all = !o->connectors_only;
+    if (scan_plugins(g, o->probe, err) || (all && make_vm(g, err)) || make_connectors(g, err) ||
+        (all && declare_all(g, err))) {
         struct pb_err why = *err; /* closing has failures of its own to tell */
         pb_generation_close(g, NULL, NULL);
         while (g->closing) pb_loop_turn(g->env.loop, true);

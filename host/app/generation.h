@@ -46,6 +46,7 @@ struct pb_generation {
 };
 
 struct pb_generation_options {
+    bool connectors_only; /* no scripts, no functions: for `patchbay PLUGIN VERB` */
     bool check_only;      /* connectors are created, never started; ids are not assigned */
     bool probe;           /* try plugins in a child first */
     struct pb_page *page; /* limits are for all workers; NULL: there is one */

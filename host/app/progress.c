@@ -7,7 +7,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/str.h"
 
 enum { TEXT = 320, BAR_MAX = 40 };
 
@@ -37,38 +39,73 @@ void pb_progress_start(struct pb_progress *p, const char *what, bool wanted)
         .on = wanted && isatty(STDERR_FILENO), .what = what, .started = now, .last = now};
 }
 
-void pb_progress_show(struct pb_progress *p, uint64_t done, uint64_t total, uint64_t rows)
+/* Is it time to draw again? */
+static bool due(struct pb_progress *p, int64_t now)
 {
-    if (!p->on) return;
-    int64_t now = pb_mono_ns();
-    if (now - p->last < 100 * PB_MS) return;
+    if (!p->on || now - p->last < 100 * PB_MS) return false;
     p->last = now;
-    double seconds = (double)(now - p->started) / (double)PB_SEC;
-    char a[32], b[32], text[TEXT], bar[BAR_MAX + 3] = "";
-    const char *each = grouped((uint64_t)((double)rows / seconds), b);
-    int width = terminal_width(), n;
-    if (total) {
-        double part = done >= total ? 1 : (double)done / (double)total;
-        int64_t left = part > 0 ? (int64_t)(seconds / part - seconds + 0.5) : 0;
-        int cells = width - 66 - (int)strlen(p->what);
-        if (cells > BAR_MAX) cells = BAR_MAX;
-        if (cells >= 8) {
-            int filled = (int)(part * cells);
-            bar[0] = '[';
-            memset(bar + 1, '#', (size_t)filled);
-            memset(bar + 1 + filled, '.', (size_t)(cells - filled));
-            memcpy(bar + 1 + cells, "]", 2);
-        }
-        n = snprintf(text, sizeof text, "%s %3d%% %s %s rows  %s rows/s  ETA %" PRId64 ":%02" PRId64, p->what,
-                     (int)(part * 100), bar, grouped(rows, a), each, left / 60, left % 60);
-    } else {
-        n = snprintf(text, sizeof text, "%s  %s rows  %s rows/s", p->what, grouped(rows, a), each);
-    }
-    if (n > (int)sizeof text - 1) n = (int)sizeof text - 1;
+    return true;
+}
+
+/* "[####....]" for done of total in what the line has left beside `others` columns; "" when that is too
+ * little. */
+static const char *bar_of(uint64_t done, uint64_t total, int others, char out[BAR_MAX + 3])
+{
+    int cells = terminal_width() - others;
+    if (cells > BAR_MAX) cells = BAR_MAX;
+    out[0] = 0;
+    if (cells < 8) return out;
+    int filled = (int)((done >= total ? 1 : (double)done / (double)total) * cells);
+    out[0] = '[';
+    memset(out + 1, '#', (size_t)filled);
+    memset(out + 1 + filled, '.', (size_t)(cells - filled));
+    memcpy(out + 1 + cells, "]", 2);
+    return out;
+}
+
+static void draw(struct pb_progress *p, const char *text, int n)
+{
+    int width = terminal_width();
+    if (n > TEXT - 1) n = TEXT - 1;
     if (n > width - 1) n = width - 1;
     fprintf(stderr, "\r%.*s\x1b[K", n, text);
     fflush(stderr);
     p->drawn = true;
+}
+
+void pb_progress_show(struct pb_progress *p, uint64_t done, uint64_t total, uint64_t rows)
+{
+    int64_t now = pb_mono_ns();
+    if (!due(p, now)) return;
+    double seconds = (double)(now - p->started) / (double)PB_SEC;
+    char a[32], b[32], text[TEXT], bar[BAR_MAX + 3];
+    const char *each = grouped((uint64_t)((double)rows / seconds), b);
+    int n;
+    if (total) {
+        double part = done >= total ? 1 : (double)done / (double)total;
+        int64_t left = part > 0 ? (int64_t)(seconds / part - seconds + 0.5) : 0;
+        n = snprintf(text, sizeof text, "%s %3d%% %s %s rows  %s rows/s  ETA %" PRId64 ":%02" PRId64, p->what,
+                     (int)(part * 100), bar_of(done, total, 66 + (int)strlen(p->what), bar), grouped(rows, a),
+                     each, left / 60, left % 60);
+    } else {
+        n = snprintf(text, sizeof text, "%s  %s rows  %s rows/s", p->what, grouped(rows, a), each);
+    }
+    draw(p, text, n);
+}
+
+void pb_progress_step(struct pb_progress *p, uint64_t done, uint64_t total, pbay_str doing)
+{
+    if (!due(p, pb_mono_ns())) return;
+    char a[32], b[32], text[TEXT], bar[BAR_MAX + 3];
+    struct pb_buf shown = {0};
+    pb_buf_json(&shown, pb_str(doing.p, pb_utf8_floor(doing, doing.n < 60 ? doing.n : 60)));
+    int n = total ? snprintf(text, sizeof text, "%s %s %s of %s  %.*s", p->what,
+                             bar_of(done, total, 50 + (int)strlen(p->what), bar), grouped(done, a),
+                             grouped(total, b), PB_FMT(pb_buf_view(&shown)))
+                  : snprintf(text, sizeof text, "%s  %s  %.*s", p->what, grouped(done, a),
+                             PB_FMT(pb_buf_view(&shown)));
+    pb_buf_free(&shown);
+    draw(p, text, n);
 }
 
 void pb_progress_end(struct pb_progress *p, bool summary, uint64_t rows)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/cmd_call.h"
+#include "app/cmd_plugin.h"
 #include "app/paths.h"
 #include "app/verbs.h"
 #include "app/worker.h"
@@ -36,6 +37,8 @@ int pb_verbs_main(int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) argv[1] = version_name;
     const struct pb_cli_verb *verb = find(argv[1]);
     if (verb) return verb->run(argc - 1, argv + 1);
+    if (argv[1][0] != '-' && pb_cmd_plugin_known(argc - 1, argv + 1))
+        return pb_cmd_plugin(argc - 1, argv + 1);
     const char *names[PB_COUNTOF(pb_verbs)];
     size_t n = 0;
     for (size_t i = 0; i < pb_verbs_n; i++)
@@ -226,6 +229,7 @@ static int help_plugin(const struct pb_args *a, const char *name)
                           p->operations[i].doc);
             pb_options_help(&p->operations[i].options, &b);
         }
+        pb_cmd_plugin_help(p, &b);
         print(&b);
     }
     pb_free(dir);
@@ -257,7 +261,8 @@ static int help(int argc, char **argv)
     printf("Patchbay puts models and automation behind the interfaces analysts already use.\n\n");
     for (size_t i = 0; i < pb_verbs_n; i++)
         if (!pb_verbs[i]->hidden) printf("    patchbay %-10s %s\n", pb_verbs[i]->name, pb_verbs[i]->summary);
-    printf("\n`patchbay help VERB` says more; `patchbay help config`, `help PLUGIN` and `help lua` are the "
+    printf("\n`patchbay help VERB` says more; `patchbay PLUGIN VERB` runs what a plugin brings;\n`patchbay "
+           "help config`, `help PLUGIN` and `help lua` are the "
            "references.\n");
     return PB_EXIT_OK;
 }

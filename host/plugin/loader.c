@@ -107,6 +107,10 @@ void pb_plugin_free(struct pb_plugin *p)
     if (p->has_functions)
         for (uint32_t i = 0; i < p->functions.n_operations; i++)
             pb_free((void *)(uintptr_t)p->operations[i].options.options);
+    if (p->has_commands)
+        for (uint32_t i = 0; i < p->commands.n_commands; i++)
+            pb_free((void *)(uintptr_t)p->command_table[i].arguments.options);
+    pb_free(p->command_table);
     pb_free(p->operations);
     pb_free(p->route_table);
     pb_free(p->path);

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <patchbay/commands.h>
 #include <patchbay/functions.h>
 #include <patchbay/health.h>
 #include <patchbay/plugin.h>
@@ -26,12 +27,15 @@ struct pb_plugin {
     const char *name; /* descriptor.name */
     pbay_entry entry;
     pbay_descriptor descriptor; /* its option table has this host's stride */
-    bool has_functions, has_routes, has_health;
+    bool has_functions, has_routes, has_health, has_commands;
     pbay_functions_1 functions; /* operations points to `operations` */
     pbay_operation *operations; /* functions.n_operations, this host's stride, option tables too */
     pbay_routes_1 routes;       /* routes points to `route_table` */
     pbay_route *route_table;
     pbay_health_1 health;
+    pbay_commands_1
+        commands; /* commands points to `command_table`; its option tables have this host's stride */
+    pbay_command *command_table;
     void *dl;
     uint32_t n_connectors; /* instances alive */
 };

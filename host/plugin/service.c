@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Which services there are: by id, as far as the environment has what they stand on. */
+#include <patchbay/commands.h>
 #include <patchbay/host_batch.h>
 #include <patchbay/host_call.h>
 #include <patchbay/host_crypto.h>
@@ -26,6 +27,7 @@ const void *pb_service(const struct pb_connector *c, const char *id)
     } all[] = {
         {PBAY_SVC_BATCH, &pb_service_batch, true},
         {PBAY_SVC_CALL, &pb_service_call, true},
+        {PBAY_SVC_COMMAND, &pb_service_command, true},
         {PBAY_SVC_CRYPTO, &pb_service_crypto, true},
         {PBAY_SVC_HTTP, &pb_service_http, env->http || env->explain},
         {PBAY_SVC_KV, &pb_service_kv, true},

@@ -12,6 +12,7 @@ const void *pb_service(const struct pb_connector *c, const char *id);
 
 extern const struct pbay_batch_1 pb_service_batch;
 extern const struct pbay_call_1 pb_service_call;
+extern const struct pbay_command_1 pb_service_command;
 extern const struct pbay_crypto_1 pb_service_crypto;
 extern const struct pbay_http_1 pb_service_http;
 extern const struct pbay_kv_1 pb_service_kv;

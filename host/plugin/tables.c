@@ -10,7 +10,7 @@
 #include "plugin/connector.h"
 
 /* No plugin comes near; what is beyond is damage. */
-enum { OPERATIONS_MAX = 1024, OPTIONS_MAX = 4096, ROUTES_MAX = 1024, NAME_MAX_LEN = 64 };
+enum { OPERATIONS_MAX = 1024, OPTIONS_MAX = 4096, ROUTES_MAX = 1024, COMMANDS_MAX = 256, NAME_MAX_LEN = 64 };
 
 /* Sizes as of ABI 1.0: what every plugin has. Tables grow, these numbers do not. */
 enum {
@@ -22,6 +22,8 @@ enum {
     ROUTES_1_0 = sizeof(pbay_routes_1),
     ROUTE_1_0 = sizeof(pbay_route),
     HEALTH_1_0 = sizeof(pbay_health_1),
+    COMMANDS_1_0 = sizeof(pbay_commands_1),
+    COMMAND_1_0 = sizeof(pbay_command),
 };
 
 static int too_short(struct pb_err *err, const char *table, const char *field, size_t got, size_t want)
@@ -249,6 +251,85 @@ static int read_health(struct pb_plugin *p, const void *table, struct pb_err *er
     return p->health.state ? 0 : missing(err, "health", "state", "");
 }
 
+/* One to three words of [a-z][a-z0-9-]*, a blank between. */
+static bool good_verb(const char *s)
+{
+    int words = 1;
+    if (!s || strlen(s) > NAME_MAX_LEN) return false;
+    for (bool first = true;; s++) {
+        if (*s >= 'a' && *s <= 'z')
+            first = false;
+        else if (first)
+            return false;
+        else if (*s == ' ' && words++ < 3)
+            first = true;
+        else if (!*s)
+            return true;
+        else if (*s != '-' && (*s < '0' || *s > '9'))
+            return false;
+    }
+}
+
+static int check_command(const struct pb_plugin *p, uint32_t i, struct pb_err *err)
+{
+    static const char *const taken[] = {"config", "connector", "help"};
+    const pbay_command *c = &p->command_table[i];
+    if (!good_verb(c->verb))
+        return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                       "commands[%u].verb is \"%.80s\", wanted are one to three words of [a-z][a-z0-9-]*", i,
+                       c->verb ? c->verb : "");
+    for (uint32_t j = 0; j < i; j++)
+        if (!strcmp(p->command_table[j].verb, c->verb))
+            return pb_fail(err, PBAY_INVALID_ARGUMENT, "commands[%u] and [%u] are both \"%s\"", j, i,
+                           c->verb);
+    if (!good_text(c->doc))
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "command \"%s\": doc is empty or not UTF-8", c->verb);
+    if (c->flags & ~PBAY_COMMAND_STARTED)
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "command \"%s\": flags are 0x%x, known are 0x%x", c->verb,
+                       c->flags, PBAY_COMMAND_STARTED);
+    for (uint32_t k = 0; k < c->arguments.count; k++) {
+        const pbay_option *o = &c->arguments.options[k];
+        if (o->type == PBAY_OPT_FAMILY)
+            return pb_fail(err, PBAY_INVALID_ARGUMENT, "command \"%s\": argument \"%s\" is a FAMILY", c->verb,
+                           o->name);
+        if (o->type == PBAY_OPT_BOOL &&
+            ((o->flags & PBAY_OPTF_REQUIRED) || (o->dflt && strcmp(o->dflt, "no"))))
+            return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                           "command \"%s\": argument \"%s\" is a BOOL, its default must be \"no\" or none",
+                           c->verb, o->name);
+        for (size_t t = 0; t < PB_COUNTOF(taken); t++)
+            if (!strcmp(o->name, taken[t]))
+                return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                               "command \"%s\": argument \"%s\" is the host's own", c->verb, o->name);
+    }
+    return 0;
+}
+
+static int read_commands(struct pb_plugin *p, const void *table, struct pb_err *err)
+{
+    if (copy_table(&p->commands, sizeof p->commands, table, COMMANDS_1_0, PBAY_EXT_COMMANDS, err)) return -1;
+    pbay_commands_1 *c = &p->commands;
+    bool bad;
+    p->command_table = copy_array(c->commands, c->n_commands, c->command_stride, sizeof *p->command_table,
+                                  COMMAND_1_0, COMMANDS_MAX, "commands.commands", &bad, err);
+    if (bad) c->n_commands = 0;
+    c->commands = p->command_table;
+    c->command_stride = sizeof *p->command_table;
+    if (bad) return -1;
+    p->has_commands = true;
+    int rc = 0;
+    for (uint32_t i = 0; i < c->n_commands; i++) {
+        struct pb_err mine;
+        if (read_options(&p->command_table[i].arguments, "arguments", false, &mine) && !rc) {
+            *err = mine;
+            rc = pb_fail_in(err, "command %u", i);
+        }
+    }
+    if (!rc && !c->run) rc = missing(err, "commands", "run", "");
+    for (uint32_t i = 0; !rc && i < c->n_commands; i++) rc = check_command(p, i, err);
+    return rc;
+}
+
 static int read_extension(struct pb_plugin *p, const char *id,
                           int (*read)(struct pb_plugin *, const void *, struct pb_err *), struct pb_err *err)
 {
@@ -292,5 +373,6 @@ int pb_tables_read(struct pb_plugin *p, const pbay_entry *entry, struct pb_err *
                        "ids that it does not know");
     if (read_extension(p, PBAY_EXT_FUNCTIONS, read_functions, err)) return -1;
     if (read_extension(p, PBAY_EXT_ROUTES, read_routes, err)) return -1;
+    if (read_extension(p, PBAY_EXT_COMMANDS, read_commands, err)) return -1;
     return read_extension(p, PBAY_EXT_HEALTH, read_health, err);
 }

@@ -8,6 +8,7 @@
 
 #include <patchbay/types.h>
 #include <patchbay/plugin.h>
+#include <patchbay/commands.h>
 #include <patchbay/functions.h>
 #include <patchbay/health.h>
 #include <patchbay/routes.h>
@@ -222,6 +223,29 @@ AT(pbay_routes_1, route_stride, 16);
 AT(pbay_routes_1, reserved, 20);
 AT(pbay_routes_1, handle, 24);
 AT(pbay_routes_1, cancel, 32);
+
+SIZE(pbay_command, 40);
+AT(pbay_command, verb, 0);
+AT(pbay_command, doc, 8);
+AT(pbay_command, flags, 16);
+AT(pbay_command, reserved, 20);
+AT(pbay_command, arguments, 24);
+
+SIZE(pbay_commands_1, 40);
+AT(pbay_commands_1, struct_size, 0);
+AT(pbay_commands_1, n_commands, 4);
+AT(pbay_commands_1, commands, 8);
+AT(pbay_commands_1, command_stride, 16);
+AT(pbay_commands_1, reserved, 20);
+AT(pbay_commands_1, run, 24);
+AT(pbay_commands_1, cancel, 32);
+
+SIZE(pbay_command_1, 32);
+AT(pbay_command_1, struct_size, 0);
+AT(pbay_command_1, reserved, 4);
+AT(pbay_command_1, print, 8);
+AT(pbay_command_1, progress, 16);
+AT(pbay_command_1, done, 24);
 
 SIZE(pbay_request_1, 24);
 AT(pbay_request_1, struct_size, 0);

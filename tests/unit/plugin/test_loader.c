@@ -29,7 +29,8 @@ static void test_good(void **state)
     struct pb_plugin *p;
     if (pb_plugin_load(PLUGIN("good"), &p, &err)) fail_msg("%s", err.msg);
     assert_string_equal(p->name, "good");
-    assert_true(p->has_functions && p->has_routes && p->has_health);
+    assert_true(p->has_functions && p->has_routes && p->has_health && p->has_commands);
+    assert_string_equal(p->commands.commands[1].verb, "count up");
     assert_int_equal(p->descriptor.options.count, 2);
     assert_int_equal(pb_plugin_operation(p, PB_STR("echo")), 0);
     assert_int_equal(pb_plugin_operation(p, PB_STR("sum")), 10);
@@ -76,6 +77,8 @@ static void test_refusals(void **state)
         {PLUGIN("fault_shape"), {"operation \"two\"", "shape is 9", NULL}},
         {PLUGIN("fault_submit"), {"functions.submit is NULL", "there are maps", NULL}},
         {PLUGIN("fault_route"), {"routes[0].suffix is \"hook\"", NULL, NULL}},
+        {PLUGIN("fault_verb"), {"commands[0].verb is \"say  it\"", "[a-z][a-z0-9-]*", NULL}},
+        {PLUGIN("fault_argument"), {"command \"say\"", "\"connector\" is the host's own", NULL}},
         {PLUGIN("fault_every_id"), {"pbay.nothing/0", NULL, NULL}},
         {PB_TESTS_DIR "/unit/CMakeLists.txt", {"not an ELF file", NULL, NULL}},
         {"/nowhere/x.so", {"/nowhere/x.so: No such file", NULL, NULL}},
@@ -152,7 +155,7 @@ static void test_registry(void **state)
     struct pb_plugin_env env = {0};
     struct pb_registry *r = pb_registry_new(&env, true);
     if (pb_registry_scan(r, PB_TEST_PLUGINS, &err)) fail_msg("%s", err.msg);
-    assert_int_equal(pb_registry_count(r), 23);
+    assert_int_equal(pb_registry_count(r), 25);
     assert_non_null(pb_registry_find(r, PB_STR("good"), &err));
     assert_non_null(pb_registry_find(r, PB_STR("newer"), &err));
     assert_null(pb_registry_find(r, PB_STR("goot"), &err));

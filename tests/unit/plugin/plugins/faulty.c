@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <patchbay/commands.h>
 #include <patchbay/functions.h>
 #include <patchbay/routes.h>
 
@@ -96,6 +97,33 @@ static const pbay_routes_1 route_table = {
     .handle = handle,
 };
 
+#ifdef FAULT_ARGUMENT
+static const pbay_option arguments[] = {{"connector", PBAY_OPT_STR, 0, NULL, NULL, "The host has this one."}};
+#else
+static const pbay_option arguments[] = {{"loud", PBAY_OPT_BOOL, 0, NULL, NULL, "In capitals."}};
+#endif
+static const pbay_command commands[] = {
+#ifdef FAULT_VERB
+    {"say  it", "Two blanks.", 0, 0, {NULL, 0, 0}},
+#else
+    {"say", "Say it.", 0, 0, {arguments, 1, sizeof(pbay_option)}},
+#endif
+};
+static void run_command(void *self, uint32_t command, pbay_command_run run, const pbay_config *given)
+{
+    (void)self;
+    (void)command;
+    (void)run;
+    (void)given;
+}
+static const pbay_commands_1 command_table = {
+    .struct_size = sizeof(pbay_commands_1),
+    .n_commands = 1,
+    .commands = commands,
+    .command_stride = sizeof(pbay_command),
+    .run = run_command,
+};
+
 static const void *extension(const char *id)
 {
 #ifdef FAULT_EVERY_ID
@@ -105,7 +133,12 @@ static const void *extension(const char *id)
 #ifdef FAULT_ROUTE
     if (!strcmp(id, PBAY_EXT_ROUTES)) return &route_table;
 #endif
+#if defined(FAULT_ARGUMENT) || defined(FAULT_VERB)
+    if (!strcmp(id, PBAY_EXT_COMMANDS)) return &command_table;
+#endif
     (void)route_table;
+    (void)command_table;
+    (void)arguments;
     (void)submit;
     return NULL;
 }

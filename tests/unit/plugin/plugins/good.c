@@ -7,6 +7,7 @@
 #include <string.h>
 #include <stdlib.h>
 
+#include <patchbay/commands.h>
 #include <patchbay/functions.h>
 #include <patchbay/health.h>
 #include <patchbay/host_batch.h>
@@ -47,6 +48,10 @@ struct good {
     const pbay_work_1 *work;
     const pbay_kv_1 *kv;
     pbay_request request;
+    const pbay_command_1 *command;
+    pbay_command_run run; /* the one that counts */
+    pbay_timer counting;
+    uint64_t count;
 };
 
 struct bound {
@@ -395,6 +400,79 @@ static uint32_t health(void *self, pbay_str *sentence)
 }
 static const pbay_health_1 health_table = {sizeof(pbay_health_1), 0, health};
 
+static void end_run(struct good *g, pbay_command_run run, int32_t code, const char *message)
+{
+    pbay_result r = PBAY_RESULT_OK;
+    r.code = code;
+    r.message.p = message;
+    r.message.n = strlen(message);
+    g->command->done(run, &r);
+}
+
+static void count(void *user)
+{
+    struct good *g = user;
+    g->command->progress(g->run, ++g->count, 3, STR("counting"));
+    if (g->count < 3) return;
+    g->timer->cancel(g->counting);
+    g->command->print(g->run, STR("three\n"));
+    end_run(g, g->run, PBAY_OK, "");
+}
+
+static void run_command(void *self, uint32_t command, pbay_command_run run, const pbay_config *arguments)
+{
+    struct good *g = self;
+    switch (command) {
+    case 0:
+        for (int64_t i = 0; i < g->host->get_int(arguments, "times"); i++) {
+            g->command->print(run, g->host->get_int(arguments, "loud") ? STR("HELLO ") : STR("hello "));
+            g->command->print(run, g->host->get_str(arguments, "full_name"));
+            g->command->print(run, STR("\n"));
+        }
+        end_run(g, run, PBAY_OK, "");
+        break;
+    case 1:
+        g->run = run;
+        g->count = 0;
+        if (!g->host->get_int(arguments, "stuck")) g->counting = g->timer->start(g->host, 1, 1, count, g);
+        break;
+    default:
+        end_run(g, run, PBAY_NOT_FOUND, g->host->check_only(g->host) ? "not started" : "started");
+        end_run(g, run, PBAY_OK, "");
+        break;
+    }
+}
+
+static void cancel_command(void *self, uint32_t command, pbay_command_run run)
+{
+    struct good *g = self;
+    (void)command;
+    g->timer->cancel(g->counting);
+    end_run(g, run, PBAY_CANCELLED, "stopped at your wish");
+}
+
+static const pbay_option greet_arguments[] = {
+    {"full_name", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL, "Whom."},
+    {"times", PBAY_OPT_INT, 0, "1", "1..5", "How often."},
+    {"loud", PBAY_OPT_BOOL, 0, "no", NULL, "In capitals."},
+};
+static const pbay_option count_arguments[] = {
+    {"stuck", PBAY_OPT_BOOL, 0, NULL, NULL, "Do not begin."},
+};
+static const pbay_command commands[] = {
+    {"greet", "Say hello.", 0, 0, {greet_arguments, 3, sizeof(pbay_option)}},
+    {"count up", "Count to three.", PBAY_COMMAND_STARTED, 0, {count_arguments, 1, sizeof(pbay_option)}},
+    {"count", "Ends twice.", 0, 0, {NULL, 0, 0}},
+};
+static const pbay_commands_1 command_table = {
+    .struct_size = sizeof(pbay_commands_1),
+    .n_commands = 3,
+    .commands = commands,
+    .command_stride = sizeof(pbay_command),
+    .run = run_command,
+    .cancel = cancel_command,
+};
+
 static int32_t create(const pbay_host *host, const pbay_config *config, void **self, pbay_result *why)
 {
     if (config && host->is_set(config, "refuse")) {
@@ -409,6 +487,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     g->call = host->service(host, PBAY_SVC_CALL);
     g->timer = host->service(host, PBAY_SVC_TIMER);
     g->work = host->service(host, PBAY_SVC_WORK);
+    g->command = host->service(host, PBAY_SVC_COMMAND);
     g->kv = host->service(host, PBAY_SVC_KV);
     const pbay_metric_1 *metric = host->service(host, PBAY_SVC_METRIC);
     if (metric)
@@ -437,6 +516,7 @@ static const void *extension(const char *id)
     if (!strcmp(id, PBAY_EXT_FUNCTIONS)) return &functions;
     if (!strcmp(id, PBAY_EXT_ROUTES)) return &route_table;
     if (!strcmp(id, PBAY_EXT_HEALTH)) return &health_table;
+    if (!strcmp(id, PBAY_EXT_COMMANDS)) return &command_table;
     return NULL;
 }
 

@@ -5,7 +5,7 @@
  * adds one. A source polls for training jobs, and a verb lists what is there.
  */
 #include <patchbay/draft/actions.h>
-#include <patchbay/draft/commands.h>
+#include <patchbay/commands.h>
 #include <patchbay/draft/events.h>
 #include <patchbay/draft/host_chain.h>
 #include <patchbay/draft/host_event.h>
