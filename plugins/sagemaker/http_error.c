@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "kit/aws_error.h"
+#include "kit/xml.h"
 
 enum { SHOWN = 400, RETRY_AFTER_MAX = 3600 };
 
@@ -18,17 +18,6 @@ pbay_str http_header(const pbay_http_reply *reply, const char *name)
         if (n.n == strlen(name) && memcmp(n.p, name, n.n) == 0) return reply->headers[i].value;
     }
     return (pbay_str){NULL, 0};
-}
-
-int64_t http_date_ms(pbay_str s)
-{
-    char text[64];
-    struct tm tm = {0};
-    if (s.n == 0 || s.n >= sizeof text) return -1;
-    memcpy(text, s.p, s.n);
-    text[s.n] = 0;
-    if (!strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm)) return -1;
-    return (int64_t)timegm(&tm) * 1000;
 }
 
 static int64_t retry_after(const pbay_http_reply *reply)
@@ -67,6 +56,10 @@ pbay_result http_error_aws(const pbay_http_reply *reply, const char *who, struct
                                         member(body, "code"));
     pbay_str message = member(body, "message");
     if (!message.n) message = member(body, "Message");
+    if (!body && !code.n) { /* S3, STS */
+        code = pbay_xml_element(reply->body, "Code");
+        message = pbay_xml_element(reply->body, "Message");
+    }
     const json_t *original = json_object_get(body, "OriginalStatusCode");
     /* ModelError is told by its status and members when no header names it. */
     if (!code.n && (reply->status == 424 || original)) code = (pbay_str){"ModelError", 10};
@@ -87,6 +80,7 @@ pbay_result http_error_aws(const pbay_http_reply *reply, const char *who, struct
         }
     } else {
         pbay_str id = http_header(reply, "x-amzn-requestid");
+        if (!id.n) id = http_header(reply, "x-amz-request-id");
         if (!message.n && !body) message = reply->body;
         snprintf(e->text, sizeof e->text, "%s: %s%s%.*s (HTTP %d%s%.*s)", who, e->code,
                  e->code[0] && message.n ? ": " : "", FMT(message), (int)reply->status,

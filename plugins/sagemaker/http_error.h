@@ -12,11 +12,10 @@ struct http_error {
     uint32_t klass; /* PBAY_AWS_* */
 };
 
-/* An AWS service's: by the error's code. who: "endpoint churn-v1". The result borrows from *e. */
+/* An AWS service's, in JSON or XML: by the error's code. who: "endpoint churn-v1". The result borrows from
+ * *e. */
 pbay_result http_error_aws(const pbay_http_reply *reply, const char *who, struct http_error *e);
 /* Any other server's: by the status. */
 pbay_result http_error_plain(const pbay_http_reply *reply, const char *who, struct http_error *e);
 /* The value of a header (name in lower case), or empty. */
 pbay_str http_header(const pbay_http_reply *reply, const char *name);
-/* Date: "Sat, 21 Nov 2026 08:49:37 GMT" to ms since 1970; -1: not one. */
-int64_t http_date_ms(pbay_str s);

@@ -21,10 +21,9 @@
 enum {
     ENDPOINT_MAX = 63,
     HEADERS_MAX = 32,
-    SIGNED_MAX = HEADERS_MAX + 8,
     REPLY_MAX = 64 << 20,
     TIMEOUT_MS = 70000, /* the service ends an invocation after 60 s */
-    SKEW_MIN_MS = 60000,
+    REFUSALS_MAX = 2,   /* of keys, before that is the answer */
     WHO = 96,
 };
 
@@ -67,6 +66,10 @@ struct call {
     pbay_http exchange;
     pbay_writer *writer;
     uint32_t n_rows;
+    uint32_t generation; /* of the keys it was signed with */
+    uint32_t refusals;
+    struct aws_waiter waiter;
+    int cancelled;
 };
 
 struct function {
@@ -240,19 +243,14 @@ static void complete(struct call *c, const pbay_result *result, pbay_builder *ou
     fn->sm->call->complete(call, result, out);
 }
 
-/* Keys that changed, or a clock that is off, are reasons to try once more. */
-static void mend(struct sagemaker *sm, const pbay_http_reply *reply, const struct http_error *e,
-                 pbay_result *r)
+static void go(void *user);
+
+/* Keys that changed, or a clock that is off, are reasons to send the batch once more. */
+static int mend(struct call *c, const pbay_http_reply *reply, const struct http_error *e)
 {
-    if (e->klass != PBAY_AWS_AUTH && e->klass != PBAY_AWS_CLOCK) return;
-    int64_t there = http_date_ms(http_header(reply, "date")), here = sm->timer->now_ms();
-    if (there >= 0 && llabs(there - here - sm->skew_ms) > SKEW_MIN_MS) {
-        sm->skew_ms = there - here;
-        r->advice = PBAY_ADVICE_RETRY;
-        if (sm->log)
-            sm->log->write(sm->host, PBAY_LOG_WARN, STR("this machine's clock differs from AWS's"), NULL, 0);
-    }
-    if (sagemaker_refresh(sm)) r->advice = PBAY_ADVICE_RETRY;
+    if (e->klass != PBAY_AWS_AUTH && e->klass != PBAY_AWS_CLOCK) return 0;
+    if (c->cancelled || ++c->refusals > REFUSALS_MAX) return 0;
+    return aws_refused(&c->fn->sm->aws, c->generation, reply);
 }
 
 static void on_done(void *user, pbay_http exchange, const pbay_http_reply *reply)
@@ -273,7 +271,10 @@ static void on_done(void *user, pbay_http exchange, const pbay_http_reply *reply
     }
     if (reply->status < 200 || reply->status > 299) {
         r = http_error_aws(reply, fn->who, &e);
-        mend(sm, reply, &e, &r);
+        if (mend(c, reply, &e)) {
+            go(c);
+            return;
+        }
         if (c->n_rows == 1 && r.advice == PBAY_ADVICE_SPLIT) r.advice = PBAY_ADVICE_NONE;
         complete(c, &r, NULL);
         return;
@@ -295,64 +296,53 @@ static void on_done(void *user, pbay_http exchange, const pbay_http_reply *reply
 
 /* ------------------------------------------------------------------------------------------------ request */
 
-/* "https://host:port/prefix" into what is signed: the host as curl will write it, and the prefix. */
-static void endpoint_parts(const char *url, pbay_str *host, pbay_str *prefix)
+static int32_t send_batch(struct call *c, pbay_result *why)
 {
-    int tls = strncmp(url, "https", 5) == 0;
-    const char *from = strstr(url, "://");
-    from = from ? from + 3 : url;
-    size_t n = strcspn(from, "/?#");
-    *prefix = literal(from + n);
-    const char *own = tls ? ":443" : ":80";
-    size_t skip = strlen(own);
-    if (n > skip && memcmp(from + n - skip, own, skip) == 0) n -= skip;
-    *host = (pbay_str){from, n};
-}
-
-static int32_t send_batch(struct call *c, pbay_str body, pbay_result *why)
-{
+    static const pbay_http_events events = {sizeof events, 0, NULL, NULL, NULL, on_done};
     struct function *fn = c->fn;
     struct sagemaker *sm = fn->sm;
-    char path[512 + ENDPOINT_MAX + 64], url[512 + sizeof path];
-    pbay_str host, prefix;
-    endpoint_parts(sm->keys.endpoint, &host, &prefix);
-    int n =
-        snprintf(path, sizeof path, "%.*s/endpoints/%s/invocations", (int)prefix.n, prefix.p, fn->endpoint);
-    int n_url = snprintf(url, sizeof url, "%.*s%s", (int)(strlen(sm->keys.endpoint) - prefix.n),
-                         sm->keys.endpoint, path);
-
-    pbay_header headers[SIGNED_MAX];
-    memcpy(headers, fn->headers, fn->n_headers * sizeof *headers);
-    pbay_sigv4_request to_sign = {
+    char path[ENDPOINT_MAX + 64];
+    int n = snprintf(path, sizeof path, "/endpoints/%s/invocations", fn->endpoint);
+    struct aws_request request = {
+        .service = AWS_RUNTIME,
         .method = STR("POST"),
-        .host = host,
         .path = {path, (size_t)n},
-        .headers = headers,
+        .headers = fn->headers,
         .n_headers = fn->n_headers,
-        .body = body,
-    };
-    pbay_aws_keys keys = credentials_keys(&sm->keys);
-    pbay_sigv4_signed sig;
-    const char *wrong = "";
-    int32_t rc = pbay_sigv4_sign(sm->signer, &keys, literal(sm->keys.region), STR("sagemaker"),
-                                 sm->timer->now_ms() + sm->skew_ms, &to_sign, &sig, &wrong);
-    if (rc != PBAY_OK) return sagemaker_refuse(sm, why, rc, "%s: %s", fn->who, wrong);
-    for (uint32_t i = 0; i < sig.n_headers; i++) headers[fn->n_headers + i] = sig.headers[i];
-
-    static const pbay_http_events events = {sizeof events, 0, NULL, NULL, NULL, on_done};
-    pbay_http_request request = {
-        .struct_size = sizeof request,
-        .flags = PBAY_HTTP_CONFIGURED,
-        .method = STR("POST"),
-        .url = {url, (size_t)n_url},
-        .headers = headers,
-        .n_headers = fn->n_headers + sig.n_headers,
-        .body = body,
+        .body = sm->batch->text_of(c->writer),
         .timeout_ms = sagemaker_timeout(sm, c->call, TIMEOUT_MS),
         .max_reply = REPLY_MAX,
     };
-    c->exchange = sm->http->send(sm->host, &request, &events, c, why);
-    return c->exchange ? PBAY_OK : why->code;
+    c->generation = sm->aws.generation;
+    c->exchange = aws_send(&sm->aws, &request, &events, c, why);
+    if (c->exchange) return PBAY_OK;
+    pbay_str m = why->message;
+    return sagemaker_refuse(sm, why, why->code, "%s: %.*s", fn->who, m.n < 900 ? (int)m.n : 900,
+                            m.n ? m.p : "");
+}
+
+/* Send as soon as there are keys. PBAY_OK: sent or waiting. */
+static int32_t attempt(struct call *c, pbay_result *why)
+{
+    struct sagemaker *sm = c->fn->sm;
+    c->exchange = 0;
+    c->waiter.ready = go;
+    c->waiter.user = c;
+    int32_t rc = aws_ready(&sm->aws, &c->waiter);
+    if (rc == PBAY_LATER) return PBAY_OK;
+    if (rc != PBAY_OK) return sagemaker_refuse(sm, why, rc, "%s: %s", c->fn->who, sm->aws.why);
+    return send_batch(c, why);
+}
+
+static void go(void *user)
+{
+    struct call *c = user;
+    pbay_result why = PBAY_RESULT_OK;
+    if (c->cancelled) {
+        why.code = PBAY_CANCELLED;
+        complete(c, &why, NULL);
+    } else if (attempt(c, &why) != PBAY_OK)
+        complete(c, &why, NULL);
 }
 
 static struct call *call_get(struct function *fn)
@@ -373,9 +363,6 @@ static int32_t submit(struct sagemaker *sm, void *bound, pbay_call call, const p
                       pbay_result *why)
 {
     struct function *fn = bound;
-    if (!sm->keys_read || sm->keys_state != PBAY_OK) sagemaker_refresh(sm);
-    if (sm->keys_state != PBAY_OK)
-        return sagemaker_refuse(sm, why, sm->keys_state, "%s: %s", fn->who, sm->keys_why);
     if (fn->codec.raw && (in->n_cols != 1 || pbay_batch_col(in, 0)->kind != PBAY_STR))
         return sagemaker_refuse(sm, why, PBAY_INVALID_ARGUMENT,
                                 "%s: body = raw sends one text column, and there are %u%s", fn->who,
@@ -383,8 +370,10 @@ static int32_t submit(struct sagemaker *sm, void *bound, pbay_call call, const p
     struct call *c = call_get(fn);
     c->call = call;
     c->n_rows = in->n_rows;
+    c->refusals = 0;
+    c->cancelled = 0;
     sm->batch->write(c->writer, in, NULL);
-    int32_t rc = send_batch(c, sm->batch->text_of(c->writer), why);
+    int32_t rc = attempt(c, why);
     if (rc != PBAY_OK) {
         sm->batch->writer_reset(c->writer);
         c->next = fn->idle;
@@ -401,7 +390,13 @@ static void cancel(struct sagemaker *sm, void *bound, pbay_call call)
     struct function *fn = bound;
     for (struct call *c = fn->calls; c; c = c->next)
         if (c->call == call) {
-            sm->http->cancel(c->exchange);
+            c->cancelled = 1;
+            if (c->exchange) {
+                sm->http->cancel(c->exchange);
+            } else {
+                aws_forget(&sm->aws, &c->waiter);
+                go(c);
+            }
             return;
         }
 }

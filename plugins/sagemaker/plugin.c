@@ -9,19 +9,31 @@
 
 #include "sagemaker.h"
 
-enum { REFRESH_NS = 2000000000 }; /* refused keys are read again at most this often */
-
 static const pbay_option OPTIONS[] = {
     {"region", PBAY_OPT_STR, 0, NULL, NULL,
      "AWS region; else AWS_REGION, AWS_DEFAULT_REGION, the profile's region"},
     {"endpoint_url", PBAY_OPT_STR, 0, NULL, NULL,
-     "where requests go instead of AWS's own address for the region; an http:// URL is allowed here"},
+     "where requests to all services go instead of AWS's own addresses for the region; an http:// URL is "
+     "allowed here"},
+    {"service_url", PBAY_OPT_FAMILY, 0, NULL, NULL,
+     "service_url.ID = URL: the same for one service: sagemaker_runtime, sagemaker, s3, sts, ssm, "
+     "secrets_manager, sqs, "
+     "sso"},
+    {"use_fips", PBAY_OPT_BOOL, 0, NULL, NULL, "AWS's FIPS 140 addresses; else AWS_USE_FIPS_ENDPOINT"},
+    {"credential_source", PBAY_OPT_ENUM, 0, "auto",
+     "auto|environment|profile|web_identity|container|instance",
+     "where keys come from; auto: the first of these that is configured"},
     {"profile", PBAY_OPT_STR, 0, NULL, NULL,
      "profile in ~/.aws/config and ~/.aws/credentials; else AWS_PROFILE"},
     {"access_key_id", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL,
      "keys of one's own, instead of the environment's"},
     {"secret_access_key", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "goes with access_key_id"},
     {"session_token", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "goes with temporary keys"},
+    {"role_arn", PBAY_OPT_STR, 0, NULL, NULL,
+     "a role to take with those keys (AssumeRole), renewed before it expires"},
+    {"external_id", PBAY_OPT_STR, 0, NULL, NULL,
+     "goes with role_arn where the role's trust policy asks for one"},
+    {"role_session_name", PBAY_OPT_STR, 0, NULL, NULL, "goes with role_arn; shown in CloudTrail"},
 };
 
 static const struct operation *const OPERATIONS[] = {
@@ -43,26 +55,6 @@ int32_t sagemaker_refuse(struct sagemaker *sm, pbay_result *why, int32_t code, c
     return code;
 }
 
-int sagemaker_refresh(struct sagemaker *sm)
-{
-    int64_t now = sm->timer->monotonic_ns();
-    if (sm->keys_read && now - sm->keys_read_ns < REFRESH_NS) return 0;
-    if (sm->keys_read && sm->secret) {
-        static const char *const SECRETS[] = {"access_key_id", "secret_access_key", "session_token"};
-        for (size_t i = 0; i < sizeof SECRETS / sizeof *SECRETS; i++)
-            if (sm->host->is_set(sm->config, SECRETS[i])) sm->secret->refused(sm->host, SECRETS[i]);
-    }
-    struct credentials fresh;
-    int32_t state = credentials_load(sm->host, sm->config, sm->secret, &fresh, sm->keys_why);
-    int changed = strcmp(fresh.id, sm->keys.id) != 0 || strcmp(fresh.secret, sm->keys.secret) != 0 ||
-                  strcmp(fresh.token, sm->keys.token) != 0;
-    sm->keys = fresh;
-    sm->keys_state = state;
-    sm->keys_read = 1;
-    sm->keys_read_ns = now;
-    return changed;
-}
-
 int64_t sagemaker_timeout(const struct sagemaker *sm, pbay_call call, int64_t most_ms)
 {
     int64_t deadline = sm->call->deadline(call);
@@ -74,7 +66,7 @@ int64_t sagemaker_timeout(const struct sagemaker *sm, pbay_call call, int64_t mo
 
 static int32_t create(const pbay_host *host, const pbay_config *config, void **self, pbay_result *why)
 {
-    static char text[256];
+    static char text[512];
     struct sagemaker *sm = calloc(1, sizeof *sm);
     if (!sm) return PBAY_RESOURCE_EXHAUSTED;
     sm->host = host;
@@ -86,32 +78,28 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     sm->log = host->service(host, PBAY_SVC_LOG);
     sm->secret = host->service(host, PBAY_SVC_SECRET);
     sm->timer = host->service(host, PBAY_SVC_TIMER);
+    sm->work = host->service(host, PBAY_SVC_WORK);
     const char *missing = !sm->batch    ? PBAY_SVC_BATCH
                           : !sm->call   ? PBAY_SVC_CALL
                           : !sm->crypto ? PBAY_SVC_CRYPTO
                           : !sm->http   ? PBAY_SVC_HTTP
                           : !sm->timer  ? PBAY_SVC_TIMER
                                         : NULL;
-    pbay_str region = host->get_str(config, "region");
+    const char *wrong = NULL, *option = missing ? NULL : aws_settings_wrong(host, config, &wrong);
     why->struct_size = sizeof *why;
     why->code = PBAY_OK;
     if (missing) {
         snprintf(text, sizeof text, "this host does not offer %s", missing);
         why->code = PBAY_FAILED_PRECONDITION;
-    } else if (region.n && !region_valid(region)) {
-        pbay_str where = host->where(config, "region");
-        snprintf(text, sizeof text, "%.*s: region has characters besides a-z, 0-9 and -", (int)where.n,
-                 where.n ? where.p : "");
-        why->code = PBAY_INVALID_ARGUMENT;
-    } else if (host->is_set(config, "access_key_id") != host->is_set(config, "secret_access_key")) {
-        pbay_str where = host->where(config, host->is_set(config, "access_key_id") ? "access_key_id"
-                                                                                   : "secret_access_key");
-        snprintf(text, sizeof text, "%.*s: access_key_id and secret_access_key go together", (int)where.n,
-                 where.n ? where.p : "");
+    } else if (option) {
+        pbay_str where = host->where(config, option);
+        snprintf(text, sizeof text, "%.*s: %s %s", (int)where.n, where.n ? where.p : "", option, wrong);
         why->code = PBAY_INVALID_ARGUMENT;
     } else {
-        sm->signer = pbay_sigv4_new(sm->crypto);
-        if (!sm->signer) {
+        struct aws_tools tools = {host,      sm->http, sm->crypto,
+                                  sm->timer, sm->work, pbay_sigv4_new(sm->crypto)};
+        aws_init(&sm->aws, &tools, config, sm->secret, sm->log);
+        if (!tools.signer) {
             snprintf(text, sizeof text, "out of memory");
             why->code = PBAY_RESOURCE_EXHAUSTED;
         }
@@ -130,14 +118,21 @@ static int32_t start(void *self, pbay_result *why)
 {
     struct sagemaker *sm = self;
     (void)why;
-    sagemaker_refresh(sm);
+    aws_start(&sm->aws);
     return PBAY_OK;
+}
+
+static void stop(void *self)
+{
+    struct sagemaker *sm = self;
+    aws_stop(&sm->aws);
 }
 
 static void destroy(void *self)
 {
     struct sagemaker *sm = self;
-    pbay_sigv4_free(sm->signer);
+    aws_free(&sm->aws);
+    pbay_sigv4_free(sm->aws.t.signer);
     volatile char *wipe = (volatile char *)sm;
     for (size_t i = 0; i < sizeof *sm; i++) wipe[i] = 0;
     free(sm);
@@ -180,8 +175,9 @@ static void cancel(void *self, void *bound, pbay_call call)
 static uint32_t health(void *self, pbay_str *sentence)
 {
     struct sagemaker *sm = self;
-    if (!sm->keys_read || sm->keys_state == PBAY_OK) return PBAY_UP;
-    *sentence = (pbay_str){sm->keys_why, strlen(sm->keys_why)};
+    const struct aws *a = &sm->aws;
+    if (a->have || a->chain || !a->fetched_ns) return PBAY_UP;
+    *sentence = (pbay_str){a->why, strlen(a->why)};
     return PBAY_DEGRADED;
 }
 
@@ -232,6 +228,6 @@ PBAY_EXPORT const pbay_entry *pbay_plugin_entry(void)
     };
     static const pbay_entry entry = {PBAY_MAGIC, sizeof entry, PBAY_ABI_MAJOR, PBAY_ABI_MINOR,
                                      0,          &descriptor,  create,         start,
-                                     NULL,       destroy,      extension};
+                                     stop,       destroy,      extension};
     return &entry;
 }

@@ -12,7 +12,7 @@
 #include <patchbay/host_timer.h>
 #include <patchbay/plugin.h>
 
-#include "credentials.h"
+#include "aws.h"
 #include "kit/sigv4.h"
 
 #define STR(lit) ((pbay_str){(lit), sizeof(lit) - 1})
@@ -27,18 +27,11 @@ struct sagemaker {
     const pbay_log_1 *log;       /* may be NULL */
     const pbay_secret_1 *secret; /* may be NULL */
     const pbay_timer_1 *timer;
-    pbay_sigv4 *signer;
-    struct credentials keys;
-    int32_t keys_state; /* PBAY_OK: usable */
-    int keys_read;
-    int64_t keys_read_ns; /* monotonic */
-    int64_t skew_ms;      /* AWS's clock minus ours */
-    char keys_why[CREDENTIALS_WHY];
+    const pbay_work_1 *work; /* may be NULL */
+    struct aws aws;
     char why[1024]; /* for results that must outlive a call */
 };
 
-/* Read the keys anew; false when they are the same as before, or were read within the last seconds. */
-int sagemaker_refresh(struct sagemaker *sm);
 /* The deadline of a call as a timeout for HTTP, at most most_ms. */
 int64_t sagemaker_timeout(const struct sagemaker *sm, pbay_call call, int64_t most_ms);
 /* Fill *why with a code and a sentence (kept in sm->why). Returns the code. */

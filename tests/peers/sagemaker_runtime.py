@@ -13,55 +13,14 @@ computes them anew from the request as it came. NAME chooses the behaviour; a ro
 
 More may follow, as in throttle-2-one; it only tells tests apart. Errors: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 """
-import datetime
-import hashlib
 import json
 import os
 import re
 import sys
 
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from stand_in import Service  # noqa: E402
-
-KEY, SECRET, REGION = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "eu-west-1"
-
-
-def signature_fault(entry, secret=SECRET, key=KEY, region=REGION, token=None):
-    """None, or what is wrong with the signature of a request."""
-    m = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, ?"
-                     r"SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})", entry.headers.get("authorization", ""))
-    if not m:
-        return "no AWS4-HMAC-SHA256 authorization"
-    got_key, day, got_region, service, names, signature = m.groups()
-    if (got_key, got_region, service) != (key, region, "sagemaker"):
-        return "credential scope %s/%s/%s" % (got_key, got_region, service)
-    names = names.split(";")
-    must = {"host", "x-amz-date"} | {n for n in entry.headers if n.startswith("x-amz-")}
-    must |= {"content-type"} if "content-type" in entry.headers else set()
-    must |= {"x-amz-security-token"} if token else set()
-    if missing := must - set(names):
-        return "not signed: %s" % sorted(missing)
-    if names != sorted(names):
-        return "signed headers are not sorted"
-    if token and entry.headers.get("x-amz-security-token") != token:
-        return "another session token"
-    stamp = entry.headers["x-amz-date"]
-    when = datetime.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ")
-    if not stamp.startswith(day) or abs((datetime.datetime.utcnow() - when).total_seconds()) > 300:
-        return "a date that is not now: %s" % stamp
-    declared = entry.headers.get("x-amz-content-sha256")
-    if declared and declared != hashlib.sha256(entry.body).hexdigest():
-        return "x-amz-content-sha256 is of another body"
-    request = AWSRequest(method=entry.method, url="http://%s%s" % (entry.headers["host"], entry.path), data=entry.body,
-                         headers={n: entry.headers[n] for n in names if n in entry.headers})
-    request.context["timestamp"] = stamp
-    signer = SigV4Auth(Credentials(key, secret, token), "sagemaker", region)
-    wanted = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
-    return None if wanted == signature else "signature %s, not %s" % (signature, wanted)
+from aws_verify import KEY, REGION, SECRET, Keyring, fault  # noqa: E402,F401
 
 
 def score(line):
@@ -73,9 +32,11 @@ def score(line):
 
 
 class Runtime(Service):
-    def __init__(self, port=0, secret=SECRET, token=None):
+    def __init__(self, port=0, secret=SECRET, token=None, ring=None):
         super().__init__(port)
-        self.secret, self.token = secret, token
+        self.ring = ring or Keyring()
+        if not ring:
+            self.ring.add(KEY, secret, token)
 
     def fail(self, handler, status, code, message, **more):
         body = dict(more) if message is None else dict(more, message=message)
@@ -87,11 +48,10 @@ class Runtime(Service):
         m = re.fullmatch(r"/endpoints/([A-Za-z0-9](?:-*[A-Za-z0-9]){0,62})/invocations", entry.path)
         if entry.method != "POST" or not m:
             return self.fail(handler, 404, "UnknownOperationException", "no such operation")
-        fault = signature_fault(entry, self.secret, token=self.token)
-        if fault:
-            entry.note = fault
-            return self.fail(handler, 403, "InvalidSignatureException",
-                             "The request signature we calculated does not match: " + fault)
+        wrong = fault(entry, self.ring, ("sagemaker",), skew=self.skew)
+        if wrong:
+            entry.note = wrong[1]
+            return self.fail(handler, 403, *wrong)
         name = m.group(1)
         what, number = (name.split("-") + [""])[:2]
         number = int(number) if number.isdigit() else 0

@@ -31,6 +31,7 @@ class Service:
         self.lock = threading.Lock()
         self.entries, self.connections, self.open, self.peak, self.busy, self.peak_busy = [], 0, 0, 0, 0, 0
         self.counts = {}
+        self.skew = 0  # seconds that this service's clock is ahead
         service = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -55,6 +56,9 @@ class Service:
 
             def log_message(self, *args):
                 pass
+
+            def date_time_string(self, timestamp=None):
+                return super().date_time_string((timestamp or time.time()) + service.skew)
 
             def handle(self):
                 try:
@@ -92,6 +96,8 @@ class Service:
                     with service.lock:
                         service.busy -= 1
 
+            do_PUT = do_DELETE = do_HEAD = do_POST
+
             def reply(self, status, body, kind="application/json", **headers):
                 if getattr(self, "entry", None):
                     self.entry.status = status
@@ -101,7 +107,8 @@ class Service:
                 for name, value in headers.items():
                     self.send_header(name.replace("_", "-"), value)
                 self.end_headers()
-                self.wfile.write(body)
+                if self.command != "HEAD":
+                    self.wfile.write(body)
 
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True

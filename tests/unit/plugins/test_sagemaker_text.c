@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "../../../plugins/sagemaker/aws_endpoint.h"
 #include "../../../plugins/sagemaker/aws_files.h"
 #include "../../../plugins/sagemaker/qrag_body.h"
 #include "../../../plugins/sagemaker/reply.h"
@@ -203,6 +204,76 @@ static void test_files(void **state)
     assert_false(p.found);
 }
 
+/* What botocore 1.29.27 comes to: create_client(...).meta.endpoint_url. */
+static void test_endpoints(void **state)
+{
+    (void)state;
+    static const struct {
+        enum aws_service service;
+        const char *region;
+        int fips, dual;
+        const char *url;
+    } V[] = {
+        {AWS_RUNTIME, "eu-west-1", 0, 0, "https://runtime.sagemaker.eu-west-1.amazonaws.com"},
+        {AWS_RUNTIME, "us-east-1", 1, 0, "https://runtime-fips.sagemaker.us-east-1.amazonaws.com"},
+        {AWS_RUNTIME, "us-east-1", 1, 1, "https://runtime.sagemaker-fips.us-east-1.api.aws"},
+        {AWS_RUNTIME, "cn-north-1", 0, 0, "https://runtime.sagemaker.cn-north-1.amazonaws.com.cn"},
+        {AWS_RUNTIME, "cn-north-1", 1, 0, "https://runtime.sagemaker-fips.cn-north-1.amazonaws.com.cn"},
+        {AWS_RUNTIME, "cn-north-1", 0, 1,
+         "https://runtime.sagemaker.cn-north-1.api.amazonwebservices.com.cn"},
+        {AWS_RUNTIME, "us-gov-west-1", 1, 0, "https://runtime.sagemaker.us-gov-west-1.amazonaws.com"},
+        {AWS_CONTROL, "eu-west-1", 0, 1, "https://api.sagemaker.eu-west-1.api.aws"},
+        {AWS_CONTROL, "us-gov-west-1", 1, 0, "https://api-fips.sagemaker.us-gov-west-1.amazonaws.com"},
+        {AWS_CONTROL, "us-gov-west-1", 1, 1, "https://api.sagemaker-fips.us-gov-west-1.api.aws"},
+        {AWS_S3, "eu-west-1", 0, 0, "https://s3.eu-west-1.amazonaws.com"},
+        {AWS_S3, "eu-west-1", 1, 1, "https://s3-fips.dualstack.eu-west-1.amazonaws.com"},
+        {AWS_S3, "cn-north-1", 0, 1, "https://s3.dualstack.cn-north-1.amazonaws.com.cn"},
+        {AWS_STS, "cn-north-1", 0, 0, "https://sts.cn-north-1.amazonaws.com.cn"},
+        {AWS_STS, "eu-west-1", 1, 0, "https://sts-fips.eu-west-1.amazonaws.com"},
+        {AWS_STS, "us-gov-west-1", 1, 0, "https://sts.us-gov-west-1.amazonaws.com"},
+        {AWS_SSM, "us-gov-west-1", 1, 1, "https://ssm-fips.us-gov-west-1.api.aws"},
+        {AWS_SECRETS, "us-gov-west-1", 1, 0, "https://secretsmanager-fips.us-gov-west-1.amazonaws.com"},
+        {AWS_SQS, "eu-west-1", 0, 0, "https://sqs.eu-west-1.amazonaws.com"},
+        {AWS_SSO, "eu-west-1", 1, 0, "https://portal.sso-fips.eu-west-1.amazonaws.com"},
+    };
+    char url[AWS_URL];
+    for (size_t i = 0; i < PB_COUNTOF(V); i++) {
+        aws_endpoint(V[i].service, V[i].region, V[i].fips, V[i].dual, url);
+        if (strcmp(url, V[i].url) != 0) fail_msg("%s is not %s", url, V[i].url);
+    }
+    assert_string_equal(aws_partition("cn-north-1"), "aws-cn");
+    assert_string_equal(aws_partition("eu-west-1"), "aws");
+    assert_true(aws_region_valid(PB_STR("eu-west-1")));
+    static const char *const BAD[] = {"", "-x", "x-", "eu-west-1/", "EU", "a.b", "x@y"};
+    for (size_t i = 0; i < PB_COUNTOF(BAD); i++) assert_false(aws_region_valid(pb_str_c(BAD[i])));
+    pbay_str host, prefix;
+    aws_url_parts("https://h:443/p", &host, &prefix);
+    assert_true(pb_str_is(host, "h") && pb_str_is(prefix, "/p"));
+    aws_url_parts("http://h:443", &host, &prefix);
+    assert_true(pb_str_is(host, "h:443") && pb_str_is(prefix, ""));
+}
+
+static void service(void *user, pbay_str key, pbay_str sub, pbay_str value)
+{
+    struct pb_buf *b = user;
+    pb_buf_printf(b, "%.*s.%.*s=%.*s;", PB_FMT(key), PB_FMT(sub), PB_FMT(value));
+}
+
+static void test_sections(void **state)
+{
+    (void)state;
+    struct pb_buf b = {0};
+    pbay_str text =
+        PB_STR("[services local]\ns3 =\n  endpoint_url = http://localhost:1 # c\n  # no\n\nsts = \n"
+               "\tendpoint_url=http://localhost:2\n[services other]\ns3=\n  endpoint_url = x\n");
+    assert_true(aws_file_section(text, "services", PB_STR("local"), service, &b));
+    pb_buf_ch(&b, 0);
+    assert_string_equal(b.p,
+                        "s3.=;s3.endpoint_url=http://localhost:1;sts.=;sts.endpoint_url=http://localhost:2;");
+    assert_false(aws_file_section(text, "services", PB_STR("loca"), service, &b));
+    pb_buf_free(&b);
+}
+
 static void test_qrag(void **state)
 {
     (void)state;
@@ -233,10 +304,8 @@ static void test_qrag(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_replies),
-        cmocka_unit_test(test_paths_refused),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_qrag),
+        cmocka_unit_test(test_replies),   cmocka_unit_test(test_paths_refused), cmocka_unit_test(test_files),
+        cmocka_unit_test(test_endpoints), cmocka_unit_test(test_sections),      cmocka_unit_test(test_qrag),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
