@@ -59,8 +59,10 @@ static int check(int argc, char **argv)
         pb_site_free(site);
         rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     } else {
-        const struct pb_generation_options o = {
-            .check_only = true, .probe = pb_config_get_int(site->plugins, "probe") != 0, .env = shop.env};
+        const struct pb_generation_options o = {.check_only = true,
+                                                .probe = pb_config_get_int(site->plugins, "probe") != 0,
+                                                .env = shop.env,
+                                                .flow = shop.flow};
         struct pb_generation *g = pb_generation_build(site, &o, &err);
         if (g && shop.store && pb_store_check(shop.store, &err))
             rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);

@@ -147,8 +147,8 @@ static int explain(int argc, char **argv)
     struct explanation x = {.loop = shop.loop};
     shop.env.explain = show;
     shop.env.explain_user = &x;
-    const struct pb_generation_options o = {.probe = pb_config_get_int(site->plugins, "probe") != 0,
-                                            .env = shop.env};
+    const struct pb_generation_options o = {
+        .probe = pb_config_get_int(site->plugins, "probe") != 0, .env = shop.env, .flow = shop.flow};
     struct pb_generation *g = pb_generation_build(site, &o, &err);
     if (!g)
         rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);

@@ -147,23 +147,30 @@ int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part,
 /* ------------------------------------------------------------------------------------------------ any
  * function */
 
-static struct pb_lane *lane_of(struct pb_generation *g, const struct pb_declaration *d, struct pb_op *op)
+struct pb_lane *pb_generation_lane(struct pb_generation *g, struct pb_op *op, pbay_str scope, pbay_str name,
+                                   uint32_t in_flight)
 {
-    pbay_str own = pb_op_lane(op), conn = pb_connector_name(d->connector);
-    const char *key = own.n
-                          ? pb_arena_printf(&g->mem, "%.*s/%.*s", PB_FMT(conn), PB_FMT(own))
-                          : pb_arena_printf(&g->mem, "function/%.*s/%.*s", PB_FMT(d->scope), PB_FMT(d->name));
+    pbay_str own = pb_op_lane(op), conn = pb_connector_name(pb_op_connector(op));
+    const char *key = own.n ? pb_arena_printf(&g->mem, "%.*s/%.*s", PB_FMT(conn), PB_FMT(own))
+                            : pb_arena_printf(&g->mem, "function/%.*s/%.*s", PB_FMT(scope), PB_FMT(name));
     struct pb_lane *lane = pb_map_get(&g->lanes, pb_str_c(key));
     if (!lane) {
         lane = pb_arena_zalloc(&g->mem, sizeof *lane);
         lane->name = pb_str_c(key);
-        lane->limit = d->in_flight;
+        lane->limit = in_flight ? in_flight : 16;
         if (g->page) pb_lane_share(lane, g->env.loop, g->page, g->row);
         pb_map_set(&g->lanes, lane->name, lane);
     }
     /* Functions that share a backend share what it bears: the most careful of them knows. */
-    if (d->in_flight < lane->limit) lane->limit = d->in_flight;
+    if (in_flight && in_flight < lane->limit) lane->limit = in_flight;
     return lane;
+}
+
+static pbay_field *plain(struct pb_generation *g, const struct pb_script_field *f, uint32_t n)
+{
+    pbay_field *out = pb_arena_zalloc(&g->mem, (n + 1) * sizeof *out);
+    for (uint32_t i = 0; i < n; i++) out[i] = pb_plain_field(&f[i]);
+    return out;
 }
 
 static int bind(struct pb_generation *g, struct pb_declaration *d, struct pb_function *fn, struct pb_err *err)
@@ -171,10 +178,7 @@ static int bind(struct pb_generation *g, struct pb_declaration *d, struct pb_fun
     bool before = fn->transform && pb_transform_has_before(fn->transform);
     const struct pb_script_field *from = d->n_answers ? d->answers : d->returns;
     uint32_t n_answers = d->n_answers ? d->n_answers : d->n_returns;
-    pbay_field *sends = pb_arena_zalloc(&g->mem, (d->n_params + 1) * sizeof *sends);
-    pbay_field *answers = pb_arena_zalloc(&g->mem, (n_answers + 1) * sizeof *answers);
-    for (uint32_t i = 0; i < d->n_params; i++) sends[i] = pb_plain_field(&d->params[i]);
-    for (uint32_t i = 0; i < n_answers; i++) answers[i] = pb_plain_field(&from[i]);
+    const pbay_field *sends = plain(g, d->params, d->n_params), *answers = plain(g, from, n_answers);
     const pbay_function_info info = {.struct_size = sizeof info,
                                      .name = d->name,
                                      .sends = sends,
@@ -186,7 +190,7 @@ static int bind(struct pb_generation *g, struct pb_declaration *d, struct pb_fun
     fn->op = pb_op_bind(d->connector, d->operation, &info, err);
     if (!fn->op) return -1;
     fn->shape = pb_op_shape(fn->op);
-    fn->lane = lane_of(g, d, fn->op);
+    fn->lane = pb_generation_lane(g, fn->op, d->scope, d->name, d->in_flight);
     return 0;
 }
 
@@ -300,6 +304,8 @@ int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_de
     decl->scope = d->scope;
     decl->explicit_id = (int32_t)d->id;
     if (settle(d, fn, err)) return -1;
+    fn->plain_params = plain(g, fn->params, fn->n_params);
+    fn->plain_returns = plain(g, fn->returns, fn->n_returns);
     pb_catalog_add(catalog, fn);
     return 0;
 }

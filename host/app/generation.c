@@ -85,6 +85,47 @@ static int declare_all(struct pb_generation *g, struct pb_err *err)
     return pb_assign_ids(g, err);
 }
 
+/* ------------------------------------------------------------------------------------------------ what
+ * plugins invoke */
+
+static const struct pb_function *invoke_find(void *user, pbay_str name)
+{
+    const struct pb_generation *g = user;
+    return pb_catalog_name(&g->catalog, name);
+}
+
+static void invoke_list(void *user, struct pb_buf *out)
+{
+    const struct pb_generation *g = user;
+    pb_catalog_list(&g->catalog, out);
+}
+
+static struct pb_connector *invoke_connector(void *user, pbay_str name)
+{
+    const struct pb_generation *g = user;
+    return pb_registry_connector(g->registry, name);
+}
+
+static struct pb_lane *invoke_lane(void *user, struct pb_op *op)
+{
+    struct pb_generation *g = user;
+    return pb_generation_lane(g, op, PB_STR("invoked"), pb_connector_name(pb_op_connector(op)), 0);
+}
+
+static void make_invokes(struct pb_generation *g, struct pb_flow *flow)
+{
+    const struct pb_invokes_options o = {.loop = g->env.loop,
+                                         .flow = flow,
+                                         .metrics = g->env.metrics,
+                                         .user = g,
+                                         .find = invoke_find,
+                                         .list = invoke_list,
+                                         .connector = invoke_connector,
+                                         .lane = invoke_lane};
+    g->invokes = pb_invokes_new(&o);
+    g->env.invoker = pb_invokes_service(g->invokes);
+}
+
 struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_generation_options *o,
                                           struct pb_err *err)
 {
@@ -95,6 +136,7 @@ struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_
     g->page = o->page;
     g->row = o->row;
     g->declared_end = &g->declared;
+    if (o->flow) make_invokes(g, o->flow);
     bool all = !o->connectors_only;
     if (scan_plugins(g, o->probe, err) || (all && make_vm(g, err)) || make_connectors(g, err) ||
         (all && declare_all(g, err))) {
@@ -141,6 +183,7 @@ void pb_generation_close(struct pb_generation *g, void (*closed)(void *user), vo
 {
     g->closed = closed;
     g->closed_user = user;
+    if (g->invokes) pb_invokes_close(g->invokes);
     for (struct pb_declared *d = g->declared; d; d = d->next) {
         pb_op_unbind(d->fn.op);
         d->fn.op = NULL;
@@ -168,6 +211,7 @@ void pb_generation_free(struct pb_generation *g)
     pb_catalog_free(&g->catalog);
     for (size_t i = 0; i < g->n_qrags; i++) pb_catalog_free(&g->qrags[i].catalog);
     pb_free(g->qrags);
+    pb_invokes_free(g->invokes);
     pb_map_free(&g->lanes); /* the lanes themselves are in the arena */
     pb_registry_free(g->registry);
     pb_arena_free(&g->mem);

@@ -12,6 +12,7 @@
 #include "app/site.h"
 #include "base/page.h"
 #include "endpoints/catalog.h"
+#include "flow/invoke.h"
 #include "plugin/registry.h"
 #include "store/store.h"
 
@@ -31,6 +32,7 @@ struct pb_generation {
     uint32_t row;
     struct pb_plugin_env env;
     struct pb_registry *registry;
+    struct pb_invokes *invokes; /* NULL: plugins cannot invoke */
     struct pb_vm *vm;
     struct pb_catalog catalog;
     struct pb_qrag *qrags;
@@ -52,6 +54,7 @@ struct pb_generation_options {
     struct pb_page *page; /* limits are for all workers; NULL: there is one */
     uint32_t row;         /* of the page: this worker's */
     struct pb_plugin_env env;
+    struct pb_flow *flow; /* for pbay.host.invoke/1; NULL: plugins cannot invoke */
 };
 
 /* Takes site. NULL with err: FILE:LINE, what, what to do. */
@@ -104,6 +107,12 @@ struct pb_declaration {
 /* Bind it and put it into the catalog. Strings and arrays of d live in g->mem. */
 int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_declaration *d,
                struct pb_err *err);
+/*
+ * The lane of an operation (of the function's own when the plugin names none), at most in_flight at once; 0:
+ * as its functions say.
+ */
+struct pb_lane *pb_generation_lane(struct pb_generation *g, struct pb_op *op, pbay_str scope, pbay_str name,
+                                   uint32_t in_flight);
 /* One [function "NAME"]. */
 int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part, struct pb_err *err);
 /* Every function its id, when there is a store. New functions get theirs in the order they were declared. */

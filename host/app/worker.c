@@ -259,6 +259,7 @@ int pb_worker_run(const struct pb_worker_options *options)
         goto failed;
     }
     const struct pb_generation_options go = {.env = w->shop.env,
+                                             .flow = w->shop.flow,
                                              .page = w->leash ? pb_leash_page(w->leash) : NULL,
                                              .row = w->leash ? pb_leash_slot(w->leash) : 0,
                                              .probe = !options->no_probe &&

@@ -54,7 +54,8 @@ int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const ch
                                     .metrics = w->metrics,
                                     .http = w->http,
                                     .store = w->store,
-                                    .requests = pb_routes_service()};
+                                    .requests = pb_routes_service(),
+                                    .request = pb_routes_parent};
     return 0;
 }
 

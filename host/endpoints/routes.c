@@ -10,6 +10,7 @@
 #include "loop/loop.h"
 #include "net/zip.h"
 #include "plugin/connector.h"
+#include "plugin/invoke.h"
 #include "plugin/registry.h"
 
 enum { JOB_MAGIC = 0x524f5554, TIMEOUT_MS = 60000, DEFAULT_BODY = 16 << 20 };
@@ -35,6 +36,7 @@ struct job {
     struct pb_buf body;
     pbay_request_info info;
     struct pb_deadline deadline;
+    struct pb_invoked *children; /* what the plugin has invoked for it */
 };
 
 struct pb_routes {
@@ -172,6 +174,7 @@ static void allowed(const struct pb_routes *r, pbay_str path, struct pb_buf *out
 
 static void job_free(struct job *j)
 {
+    pb_invoke_orphan(&j->children);
     pb_deadline_cancel(&j->deadline);
     pb_handle_release(&j->routes->handles, j->handle);
     *j->link = j->next;
@@ -188,6 +191,7 @@ static void on_gone(struct pb_http_job *http)
     PB_MAGIC_CHECK(j, JOB_MAGIC);
     pb_deadline_cancel(&j->deadline);
     j->req = NULL; /* the plugin still owes its answer */
+    pb_invoke_orphan(&j->children);
     pb_connector_request_cancel(j->place->connector, j->place->index, j->handle);
 }
 
@@ -202,6 +206,7 @@ static void on_late(void *user)
     pb_log(PB_LOG_WARN, "endpoints", "route not answered in time",
            PB_V("connector", pb_connector_name(j->place->connector)), PB_V("path", j->info.path));
     pb_http_error(req, 0, &err);
+    pb_invoke_orphan(&j->children);
     pb_connector_request_cancel(j->place->connector, j->place->index, j->handle);
 }
 
@@ -238,6 +243,14 @@ static void svc_respond(pbay_request request, int32_t status, const pbay_header 
         pb_http_respond(j->req, status, headers, n, body);
     }
     job_free(j);
+}
+
+bool pb_routes_parent(pbay_request request, struct pb_request_parent *out)
+{
+    struct job *j = job_of(request);
+    if (!j) return false;
+    *out = (struct pb_request_parent){&j->info, &j->children};
+    return true;
 }
 
 const pbay_request_1 *pb_routes_service(void)

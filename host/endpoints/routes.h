@@ -20,6 +20,7 @@ struct pb_connector;
 struct pb_http_request;
 struct pb_loop;
 struct pb_registry;
+struct pb_request_parent;
 struct pb_routes;
 
 struct pb_routes_options {
@@ -37,6 +38,8 @@ struct pb_routes_options {
 struct pb_routes *pb_routes_new(struct pb_loop *loop, const struct pb_routes_options *options);
 /* For pb_plugin_env.requests: works with this thread's pb_routes. */
 const pbay_request_1 *pb_routes_service(void);
+/* For pb_plugin_env.request: a request of this thread's that is not answered yet. */
+bool pb_routes_parent(pbay_request request, struct pb_request_parent *out);
 /* All routes of all connectors of a registry, whose connectors outlive it. -1 with err: two stand at one
  * path. */
 int pb_routes_add_all(struct pb_routes *r, const struct pb_registry *registry, struct pb_err *err);

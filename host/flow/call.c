@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "data/config.h"
 #include "flow/flow_priv.h"
 
 /* What waits for a full batch is cut anyway at this: a caller's window must never fill up with waiting rows.
@@ -270,6 +271,7 @@ bool pb__call_rows(struct pb_flow_call *call, const pbay_batch *batch)
     }
     call->stats.rows_out += batch->n_rows;
     if (batch->n_row_errors) call->stats.no_store = true;
+    if (call->script.personal) call->stats.personal = true;
     if (call->script.n_nulled || call->script.personal) call->stats.no_store = true;
     bool more = call->req.sink->rows(call->req.user, batch);
     if (!more) call->held = true;
@@ -431,10 +433,16 @@ void pb_flow_writable(struct pb_flow_call *call)
         pb__call_emit(call);
 }
 
+bool pb_flow_personal(const struct pb_flow_call *call)
+{
+    return call->stats.personal;
+}
+
 struct pb_flow_call *pb_flow_open(struct pb_flow *flow, const struct pb_flow_request *request,
                                   struct pb_err *err)
 {
     if (request->fn->refusal) {
+        pb_config_free(request->options);
         pb_fail(err, PBAY_UNIMPLEMENTED, "function %.*s: %s", PB_FMT(request->fn->name),
                 request->fn->refusal);
         return NULL;
@@ -460,11 +468,16 @@ struct pb_flow_call *pb_flow_open(struct pb_flow *flow, const struct pb_flow_req
     if (fn->call_timeout_ms && due > call->opened_ns + fn->call_timeout_ms * PB_MS)
         due = call->opened_ns + fn->call_timeout_ms * PB_MS;
     call->req.deadline_ns = due;
+    call->req.options = NULL;
     if (fn->op) {
-        struct pb_op_context_info info = {
-            .identity = &call->req.identity, .traceparent = call->req.traceparent, .deadline_ns = due};
+        struct pb_op_context_info info = {.identity = &call->req.identity,
+                                          .traceparent = call->req.traceparent,
+                                          .deadline_ns = due,
+                                          .own_options = request->options,
+                                          .depth = request->depth};
         call->ctx = pb_op_context_new(&info);
-    }
+    } else
+        pb_config_free(request->options);
     if (fn->shape != PBAY_SHAPE_MAP && pb__stream_open(call, err)) {
         over(call, err, false);
         return NULL;

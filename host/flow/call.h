@@ -27,6 +27,7 @@ struct pb_flow_stats {
     uint32_t repeats;
     uint32_t nulled; /* rows answered null without asking the backend */
     bool no_store;   /* the answer must not be kept */
+    bool personal;   /* it depends on who calls */
     int64_t ns;      /* from open to the end */
 };
 
@@ -53,6 +54,9 @@ struct pb_flow_request {
     pbay_str call_id;       /* query id, batch id: for the log line; may be empty */
     int64_t deadline_ns;    /* monotonic, PB_NO_DEADLINE: none */
     size_t cut_bytes;       /* wire bytes that may wait for a full batch; 0: 256 KiB */
+    struct pbay_config
+        *options;    /* taken, also on failure: the function's with some set for this call; NULL */
+    uint32_t depth;  /* how many invocations it is inside of */
     bool row_errors; /* the sink can tell of rows that failed alone; else the first one fails the call */
     const struct pb_flow_sink *sink;
     void *user;
@@ -67,6 +71,8 @@ struct pbay_builder *pb_flow_input(struct pb_flow_call *call);
 void pb_flow_commit(struct pb_flow_call *call, size_t bytes);
 /* No more rows. */
 void pb_flow_end(struct pb_flow_call *call);
+/* Does what was answered so far depend on who calls? */
+bool pb_flow_personal(const struct pb_flow_call *call);
 /* The sink can take rows again. */
 void pb_flow_writable(struct pb_flow_call *call);
 /* The caller ends it with an error of its own (what it was sent cannot be read): done follows, inside this

@@ -6,14 +6,13 @@
 #include "base/buf.h"
 #include "data/json_scan.h"
 
-static int bad(uint64_t row, pbay_str value, const pbay_column *src, struct pb_err *err)
+static int bad(uint64_t row, pbay_str value, const pbay_column *src, const char *what, struct pb_err *err)
 {
     struct pb_buf q = {0};
     pb_buf_json(&q, pb_str(value.p, pb_utf8_floor(value, 64)));
-    pb_fail(err, PBAY_INVALID_ARGUMENT,
-            "row %llu: the answer %.*s%s%.*s is not a number (on_bad = null makes such answers null)",
-            (unsigned long long)row, PB_FMT(pb_buf_view(&q)), src->name.n ? " in column " : "",
-            PB_FMT(src->name));
+    pb_fail(err, PBAY_INVALID_ARGUMENT, "row %llu: %s %.*s%s%.*s is not a number%s", (unsigned long long)row,
+            what ? what : "the value", PB_FMT(pb_buf_view(&q)), what && src->name.n ? " in column " : "",
+            PB_FMT(what ? src->name : PB_STR("")), what ? " (on_bad = null makes such answers null)" : "");
     pb_buf_free(&q);
     return -1;
 }
@@ -63,7 +62,7 @@ static void to_json(const pbay_column *src, uint32_t i, struct pbay_builder *out
 }
 
 int pb_convert(const pbay_column *src, uint32_t n, struct pbay_builder *out, uint32_t c, enum pb_bad on_bad,
-               uint64_t first_row, const uint32_t *rows, struct pb_err *err)
+               uint64_t first_row, const uint32_t *rows, const char *what, struct pb_err *err)
 {
     uint32_t want = out->cols[c].kind;
     if (want == src->kind) {
@@ -86,7 +85,7 @@ int pb_convert(const pbay_column *src, uint32_t n, struct pbay_builder *out, uin
             else if (on_bad == PB_BAD_NULL || !pbay_cell_text(src, i).n)
                 pb_put_null(out, c);
             else
-                rc = bad(first_row + (rows ? rows[i] : i) + 1, pbay_cell_text(src, i), src, err);
+                rc = bad(first_row + (rows ? rows[i] : i) + 1, pbay_cell_text(src, i), src, what, err);
             break;
         case PBAY_STR:
             if (src->kind == PBAY_NUM)

@@ -51,6 +51,7 @@ struct pb_function {
     uint32_t n_answers;
     const struct pb_script_field *returns; /* at least one; a table may leave it to `describe` */
     uint32_t n_returns;
+    const pbay_field *plain_params, *plain_returns; /* the same without what only scripts care for */
 
     /* Exactly one of the two stands behind it (neither with a refusal). */
     struct pb_op *op;               /* an operation of a connector */

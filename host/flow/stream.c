@@ -69,7 +69,7 @@ static int put(struct pb_stream *s, struct pbay_builder *out, struct pb_err *err
             pb_builder_column(converted, fn->returns[c].name, fn->returns[c].kind);
         for (uint32_t c = 0; c < b->n_cols && !rc; c++)
             rc = pb_convert(pbay_batch_col(b, c), b->n_rows, converted, c, fn->on_bad,
-                            s->call->stats.rows_out, NULL, err);
+                            s->call->stats.rows_out, NULL, "the answer", err);
         if (!rc) b = pb_builder_seal(converted, err);
         if (!b) rc = -1;
     }

@@ -369,6 +369,7 @@ static struct pbay_builder *convert_all(struct pb_unit *u, struct pbay_builder *
                                         const struct pb_script_field *want, uint32_t n, struct pb_err *err)
 {
     const pbay_batch *in = pb_builder_seal(b, err);
+    if (in && !n) return b; /* as they come: an operation that was invoked without saying what it answers */
     if (in && (in->n_cols < n || (in->n_cols > n && !u->fn->more_columns))) {
         pb_fail(err, PBAY_DATA_LOSS, "function %.*s: the answer has %u columns, %u are declared",
                 PB_FMT(u->fn->name), in->n_cols, n);
@@ -383,7 +384,7 @@ static struct pbay_builder *convert_all(struct pb_unit *u, struct pbay_builder *
     }
     for (uint32_t c = 0; c < in->n_cols; c++) {
         if (pb_convert(pbay_batch_col(in, c), in->n_rows, out, c, u->fn->on_bad, u->first_row,
-                       u->picked ? u->sent.kept : NULL, err)) {
+                       u->picked ? u->sent.kept : NULL, "the answer", err)) {
             pb_builder_unref(out);
             pb_builder_unref(b);
             return NULL;

@@ -152,6 +152,7 @@ static void stop(struct pb_connector *c)
         c->plugin->entry.stop(c->self);
         pb_visit_leave(&v);
     }
+    pb_invoke_stop(c);
     pb_service_work_stop(c);
 }
 

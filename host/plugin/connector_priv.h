@@ -7,6 +7,7 @@
 #include "plugin/connector.h"
 #include "plugin/current.h"
 #include "plugin/env.h"
+#include "plugin/invoke.h"
 
 enum { PB_CONNECTOR_MAGIC = 0x434f4e4e, PB_STATE_TEXT = 512 };
 
@@ -37,6 +38,7 @@ struct pb_connector {
     /* services with state per connector; each frees its own */
     struct pb_service_timers *timers;
     struct pb_service_works *works;
+    struct pb_invoked *invoked; /* what it has invoked and has not ended */
     uint32_t n_metrics;
     uint32_t metrics[64]; /* slots */
 

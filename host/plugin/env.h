@@ -15,8 +15,10 @@
 #include "base/metrics.h"
 #include "loop/loop.h"
 
-struct pb_http_client;
 struct pb_durable;
+struct pb_http_client;
+struct pb_invoker;
+struct pb_request_parent;
 struct pb_store;
 
 /* What a plugin would have sent, for `patchbay explain`. Strings are borrowed until return. */
@@ -30,6 +32,9 @@ struct pb_plugin_env {
     struct pb_store *store;         /* for the start alone, before the durable's; NULL: none */
     struct pb_durable *durable;     /* NULL: nothing outlives the process, and its services say so */
     const pbay_request_1 *requests; /* pbay.host.request/1: whoever serves routes */
+    /* A request that has not ended. False: there is none. NULL: nobody serves routes. */
+    bool (*request)(pbay_request request, struct pb_request_parent *out);
+    const struct pb_invoker *invoker; /* pbay.host.invoke/1: plugin/invoke.h */
     /* Set: nothing is sent by pbay.host.http/1; requests are shown to this and end with CANCELLED. */
     pb_explain_fn explain;
     void *explain_user;

@@ -123,6 +123,11 @@ pbay_str pb_op_lane(const struct pb_op *op)
     return lane;
 }
 
+const struct pbay_config *pb_op_config(const struct pb_op *op)
+{
+    return op->config;
+}
+
 uint32_t pb_op_in_flight(const struct pb_op *op)
 {
     return op->in_flight;
@@ -153,7 +158,9 @@ struct pb_op_context *pb_op_context_new(const struct pb_op_context_info *info)
     ctx->small = small;
     ctx->refs = 1;
     ctx->deadline_ns = info->deadline_ns;
-    ctx->options = info->options;
+    ctx->options = info->own_options ? info->own_options : info->options;
+    ctx->own_options = info->own_options;
+    ctx->depth = info->depth;
     ctx->identity = nobody;
     pbay_str *to[] = {&ctx->identity.user, &ctx->identity.app, &ctx->identity.principal,
                       &ctx->identity.source, &ctx->traceparent};
@@ -175,6 +182,7 @@ struct pb_op_context *pb_op_context_ref(struct pb_op_context *ctx)
 void pb_op_context_unref(struct pb_op_context *ctx)
 {
     if (!ctx || --ctx->refs) return;
+    pb_config_free(ctx->own_options);
     if (!ctx->small || n_contexts == POOL_MAX) {
         pb_free(ctx);
         return;
@@ -269,6 +277,7 @@ void pb_op_call_settle(struct pb_op_call *call)
 {
     if (call->settled) return;
     call->settled = true;
+    if (PB_UNLIKELY(call->children != NULL)) pb_invoke_orphan(&call->children);
     pb_handle_release(&pb_op_calls, call->handle);
     pb_deadline_cancel(&call->deadline);
 }
@@ -321,6 +330,7 @@ void pb_op_pool_free(void)
     }
     n_contexts = 0;
     if (!pb_op_calls.live) pb_handles_free(&pb_op_calls);
+    pb_invoke_pool_free();
 }
 
 void pb_op_call_arm(struct pb_op_call *call, int64_t now)
@@ -375,6 +385,7 @@ void pb_op_call_tell(struct pb_op_call *call)
 
 void pb_op_call_advise_cancel(struct pb_op_call *call)
 {
+    if (call->children) pb_invoke_orphan(&call->children);
     if (call->settled || !call->op->table->cancel) return;
     struct pb_visit v;
     pb_visit_enter(&v, call->op->connector, "cancel", call->op->function);

@@ -48,6 +48,8 @@ uint32_t pb_op_flags(const struct pb_op *op); /* PBAY_OPF_* */
 struct pb_connector *pb_op_connector(const struct pb_op *op);
 /* Functions whose in_flight and throttling are shared: borrowed as long as op; empty: its own. */
 pbay_str pb_op_lane(const struct pb_op *op);
+/* The configuration it was bound with. */
+const struct pbay_config *pb_op_config(const struct pb_op *op);
 /* Calls that the plugin has not completed; those of them that were answered in its place. */
 uint32_t pb_op_in_flight(const struct pb_op *op);
 uint32_t pb_op_late(const struct pb_op *op);
@@ -61,6 +63,8 @@ struct pb_op_context_info {
                             and timeout */
     const struct pbay_config
         *options; /* per-call options, borrowed until the last reference is dropped; NULL: the function's */
+    struct pbay_config *own_options; /* the same, taken: freed with the context. Instead of options */
+    uint32_t depth;                  /* how many invocations this call is inside of; 0: a client's own */
 };
 
 /* Copies what it is given. Returns owned, one reference. */

@@ -37,6 +37,8 @@ struct pb_op_context {
     bool small; /* of the pool */
     int64_t deadline_ns;
     const struct pbay_config *options;
+    struct pbay_config *own_options; /* freed with it; options is this then */
+    uint32_t depth;
     pbay_identity identity;
     pbay_str traceparent;
     char text[]; /* what the strings point into */
@@ -71,7 +73,8 @@ struct pb_op_call {
     bool late;    /* answered in the plugin's place */
     bool overdue; /* and its 60 s are over */
     bool no_store, per_user;
-    bool inside; /* submit, open or push is running: a refusal may still come */
+    struct pb_invoked *children; /* what the plugin has invoked for it: plugin/invoke.h */
+    bool inside;                 /* submit, open or push is running: a refusal may still come */
 
     /* streams */
     bool ended, described, describe_due, ready_due, awaiting_ready, paused, want_writable;

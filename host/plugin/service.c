@@ -5,6 +5,7 @@
 #include <patchbay/host_call.h>
 #include <patchbay/host_crypto.h>
 #include <patchbay/host_http.h>
+#include <patchbay/host_invoke.h>
 #include <patchbay/host_kv.h>
 #include <patchbay/host_log.h>
 #include <patchbay/host_metric.h>
@@ -30,6 +31,7 @@ const void *pb_service(const struct pb_connector *c, const char *id)
         {PBAY_SVC_COMMAND, &pb_service_command, true},
         {PBAY_SVC_CRYPTO, &pb_service_crypto, true},
         {PBAY_SVC_HTTP, &pb_service_http, env->http || env->explain},
+        {PBAY_SVC_INVOKE, &pb_service_invoke, env->invoker},
         {PBAY_SVC_KV, &pb_service_kv, true},
         {PBAY_SVC_LOG, &pb_service_log, true},
         {PBAY_SVC_METRIC, &pb_service_metric, env->metrics},

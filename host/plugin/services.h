@@ -15,6 +15,7 @@ extern const struct pbay_call_1 pb_service_call;
 extern const struct pbay_command_1 pb_service_command;
 extern const struct pbay_crypto_1 pb_service_crypto;
 extern const struct pbay_http_1 pb_service_http;
+extern const struct pbay_invoke_1 pb_service_invoke;
 extern const struct pbay_kv_1 pb_service_kv;
 extern const struct pbay_log_1 pb_service_log;
 extern const struct pbay_metric_1 pb_service_metric;

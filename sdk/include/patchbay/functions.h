@@ -51,6 +51,9 @@ typedef struct pbay_field {
     uint32_t reserved;
 } pbay_field;
 
+/* Flags of a binding. */
+#define PBAY_BIND_INVOKED 1u /* for pbay.host.invoke/1: a caller chose the options, not the operator */
+
 /* What the host knows of the function an operation is bound to. Borrowed during `bind`, but config for its
  * life. */
 typedef struct pbay_function_info {
@@ -62,8 +65,8 @@ typedef struct pbay_function_info {
     const pbay_field *answers; /* the columns the answer must have */
     uint32_t n_sends;
     uint32_t n_answers;
-    uint32_t max_rows; /* no batch has more */
-    uint32_t reserved;
+    uint32_t max_rows;         /* no batch has more */
+    uint32_t flags;            /* PBAY_BIND_* */
     const pbay_config *config; /* the operation's options */
 } pbay_function_info;
 

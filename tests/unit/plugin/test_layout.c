@@ -16,6 +16,7 @@
 #include <patchbay/host_call.h>
 #include <patchbay/host_crypto.h>
 #include <patchbay/host_http.h>
+#include <patchbay/host_invoke.h>
 #include <patchbay/host_kv.h>
 #include <patchbay/host_log.h>
 #include <patchbay/host_metric.h>
@@ -166,7 +167,7 @@ AT(pbay_function_info, answers, 32);
 AT(pbay_function_info, n_sends, 40);
 AT(pbay_function_info, n_answers, 44);
 AT(pbay_function_info, max_rows, 48);
-AT(pbay_function_info, reserved, 52);
+AT(pbay_function_info, flags, 52);
 AT(pbay_function_info, config, 56);
 
 SIZE(pbay_functions_1, 96);
@@ -362,6 +363,53 @@ AT(pbay_http_1, write, 16);
 AT(pbay_http_1, finish, 24);
 AT(pbay_http_1, credit, 32);
 AT(pbay_http_1, cancel, 40);
+
+SIZE(pbay_invoke_function, 56);
+AT(pbay_invoke_function, struct_size, 0);
+AT(pbay_invoke_function, shape, 4);
+AT(pbay_invoke_function, flags, 8);
+AT(pbay_invoke_function, n_params, 12);
+AT(pbay_invoke_function, params, 16);
+AT(pbay_invoke_function, n_returns, 24);
+AT(pbay_invoke_function, reserved, 28);
+AT(pbay_invoke_function, returns, 32);
+AT(pbay_invoke_function, doc, 40);
+
+SIZE(pbay_invoke_info, 136);
+AT(pbay_invoke_info, struct_size, 0);
+AT(pbay_invoke_info, kind, 4);
+AT(pbay_invoke_info, target, 8);
+AT(pbay_invoke_info, flags, 24);
+AT(pbay_invoke_info, n_options, 28);
+AT(pbay_invoke_info, options, 32);
+AT(pbay_invoke_info, parent_call, 40);
+AT(pbay_invoke_info, parent_request, 48);
+AT(pbay_invoke_info, deadline, 56);
+AT(pbay_invoke_info, user, 64);
+AT(pbay_invoke_info, app, 80);
+AT(pbay_invoke_info, key, 96);
+AT(pbay_invoke_info, sends, 112);
+AT(pbay_invoke_info, answers, 120);
+AT(pbay_invoke_info, n_sends, 128);
+AT(pbay_invoke_info, n_answers, 132);
+
+SIZE(pbay_invoke_events, 40);
+AT(pbay_invoke_events, struct_size, 0);
+AT(pbay_invoke_events, reserved, 4);
+AT(pbay_invoke_events, on_ready, 8);
+AT(pbay_invoke_events, on_describe, 16);
+AT(pbay_invoke_events, on_rows, 24);
+AT(pbay_invoke_events, on_done, 32);
+
+SIZE(pbay_invoke_1, 56);
+AT(pbay_invoke_1, struct_size, 0);
+AT(pbay_invoke_1, reserved, 4);
+AT(pbay_invoke_1, describe, 8);
+AT(pbay_invoke_1, open, 16);
+AT(pbay_invoke_1, push, 24);
+AT(pbay_invoke_1, end, 32);
+AT(pbay_invoke_1, credit, 40);
+AT(pbay_invoke_1, cancel, 48);
 
 SIZE(pbay_kv_1, 24);
 AT(pbay_kv_1, struct_size, 0);

@@ -88,7 +88,8 @@ static struct pb_op *bind_to(struct pb_connector *c, const char *operation)
 static struct pb_op_context *context(int64_t deadline)
 {
     const pbay_identity id = {sizeof id, 0, PB_STR("kim"), PB_STR("app-1"), PB_STR(""), PB_STR("sse")};
-    const struct pb_op_context_info info = {&id, PB_STR("00-trace"), deadline, NULL};
+    const struct pb_op_context_info info = {
+        .identity = &id, .traceparent = PB_STR("00-trace"), .deadline_ns = deadline};
     return pb_op_context_new(&info);
 }
 

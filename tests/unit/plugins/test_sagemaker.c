@@ -155,7 +155,7 @@ static int begin(struct bound *f, struct pbay_builder *b, int64_t deadline, stru
 {
     struct pb_err err;
     memset(s, 0, sizeof *s);
-    const struct pb_op_context_info info = {NULL, PB_STR(""), deadline, NULL};
+    const struct pb_op_context_info info = {.deadline_ns = deadline};
     struct pb_op_context *ctx = pb_op_context_new(&info);
     const pbay_batch *batch = pb_builder_seal(b, &err);
     assert_non_null(batch);

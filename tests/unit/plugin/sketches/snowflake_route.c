@@ -4,7 +4,7 @@
  * function as far as it takes rows; the answer goes back in the same envelope. What is not done in 20 s is
  * parked: 202, and GET with the same batch id finds it. A batch id that is known already is not run again.
  */
-#include <patchbay/draft/host_invoke.h>
+#include <patchbay/host_invoke.h>
 #include <patchbay/draft/host_job.h>
 #include <patchbay/host_batch.h>
 #include <patchbay/host_timer.h>
