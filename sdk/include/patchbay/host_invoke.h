@@ -35,8 +35,7 @@ extern "C" {
 
 /* pbay_invoke_info.flags */
 #define PBAY_INVOKE_DETACHED   1u /* lives on when the parent ends, and its deadline is only its own */
-#define PBAY_INVOKE_ROW_ERRORS 2u /* rows that failed alone come as row errors; else the first one ends it   \
-                                   */
+#define PBAY_INVOKE_ROW_ERRORS 2u /* rows that failed alone are row errors; else the first ends it */
 
 /* pbay_invoke_function.flags */
 #define PBAY_INVOKE_EFFECTS 1u /* it changes the world: give a key */
