@@ -96,7 +96,7 @@ class Service:
                     with service.lock:
                         service.busy -= 1
 
-            do_PUT = do_DELETE = do_HEAD = do_POST
+            do_PUT = do_PATCH = do_DELETE = do_HEAD = do_POST
 
             def reply(self, status, body, kind="application/json", **headers):
                 if getattr(self, "entry", None):
