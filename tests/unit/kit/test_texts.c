@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Elements of AWS's XML, and moments. */
+/* Elements of AWS's XML, moments, and texts that grow. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 
 #include "base/attr.h"
 #include "base/str.h"
+#include "kit/text.h"
 #include "kit/time.h"
 #include "kit/xml.h"
 
@@ -75,8 +76,27 @@ static void test_time(void **state)
     }
 }
 
+static void test_text(void **state)
+{
+    (void)state;
+    pbay_text t = {NULL, 0, 0};
+    pbay_text_c(&t, "/x?name=");
+    pbay_text_percent(&t, PB_STR("a b/\xc3\xa9"));
+    pbay_text_printf(&t, "&limit=%d ", 100);
+    pbay_text_json(&t, PB_STR("say \"x\"\n\\\x01\x7f\xc3\xa9"));
+    pbay_text_json(&t, pb_str(NULL, 0));
+    assert_true(pb_str_is(pbay_text_view(&t), "/x?name=a%20b%2F%C3%A9&limit=100 "
+                                              "\"say \\\"x\\\"\\n\\\\\\u0001\\u007f\xc3\xa9\"\"\""));
+    pbay_text_clear(&t);
+    for (int i = 0; i < 1000; i++) pbay_text_add(&t, PB_STR("abc"));
+    assert_int_equal(t.n, 3000);
+    pbay_text_free(&t);
+    assert_null(t.p);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_xml), cmocka_unit_test(test_time)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_xml), cmocka_unit_test(test_time),
+                                       cmocka_unit_test(test_text)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
