@@ -163,5 +163,6 @@ void pb_script_reference(struct pb_buf *out)
     describe(out, "Lists", pb_bind_table);
     describe(out, "Numbers", pb_bind_number);
     describe(out, "Dates", pb_bind_date);
+    describe(out, "Chains (`chains/*.lua`, while they are loaded)", pb_bind_chains);
     describe(out, "Tests (`*_test.lua`, run by `patchbay test`)", pb_bind_spec);
 }

@@ -128,7 +128,7 @@ struct pb_binding {
 };
 
 extern const struct pb_binding pb_bind_pattern[], pb_bind_string[], pb_bind_table[], pb_bind_number[],
-    pb_bind_date[], pb_bind_json[], pb_bind_csv[], pb_bind_host[], pb_bind_spec[];
+    pb_bind_date[], pb_bind_json[], pb_bind_csv[], pb_bind_host[], pb_bind_chains[], pb_bind_spec[];
 /* Register a list that ends with a NULL name into the globals on the top. */
 void pb_bind(lua_State *L, const struct pb_binding *list);
 /* What bind_host.c adds that is not a function: ctx, patchbay, json.null. Globals are on the top. */
