@@ -66,7 +66,7 @@ void pb_audits_free(struct pb_audits *list);
 
 /* How long things are kept, in ms. */
 struct pb_retention {
-    int64_t events, jobs /* that ended */, audit;
+    int64_t events, jobs /* and runs that ended */, audit;
 };
 #define PB_DAY_MS (INT64_C(24) * 3600 * 1000)
 #define PB_RETENTION                                                                                         \

@@ -12,6 +12,7 @@
 #include "store/control.h"
 #include "store/events.h"
 #include "store/jobs.h"
+#include "store/runs.h"
 #include "store/store.h"
 
 /* The end of a lease: what becomes of the job. Refused unless it runs under this fence. */
@@ -91,6 +92,33 @@ struct pb_store_engine {
     int (*audit_put)(struct pb_store *s, const struct pb_audit *a, struct pb_err *err);
     int (*audit_list)(struct pb_store *s, int64_t before_seq, uint32_t limit, struct pb_audits *out,
                       struct pb_err *err);
+    int (*bundle_put)(struct pb_store *s, pbay_str hash, pbay_str text, struct pb_err *err);
+    int (*bundle_get)(struct pb_store *s, pbay_str hash, struct pb_buf *out, struct pb_err *err);
+    int (*run_put)(struct pb_store *s, const struct pb_run *in, char id[PB_ID_SIZE], struct pb_err *err);
+    int (*run_get)(struct pb_store *s, pbay_str id, struct pb_run **out, struct pb_err *err);
+    int (*run_set)(struct pb_store *s, const struct pb_run *run, struct pb_err *err);
+    int (*run_list)(struct pb_store *s, const struct pb_run_filter *f, struct pb_runs *out,
+                    struct pb_err *err);
+    int (*step_put)(struct pb_store *s, const struct pb_run_step *in, char id[PB_ID_SIZE],
+                    struct pb_err *err);
+    int (*step_get)(struct pb_store *s, pbay_str id, struct pb_run_step **out, struct pb_err *err);
+    int (*step_set)(struct pb_store *s, const struct pb_run_step *step, struct pb_err *err);
+    int (*step_list)(struct pb_store *s, const struct pb_step_filter *f, struct pb_steps *out,
+                     struct pb_err *err);
+    int (*step_count)(struct pb_store *s, const struct pb_step_filter *f, int64_t *n, struct pb_err *err);
+    int (*step_waiting)(struct pb_store *s, uint32_t limit, struct pb_steps *out, struct pb_err *err);
+    int (*link_put)(struct pb_store *s, const struct pb_link_state *in, struct pb_err *err);
+    int (*link_list)(struct pb_store *s, pbay_str chain, pbay_str link, pbay_str group, pbay_str item,
+                     struct pb_link_states *out, struct pb_err *err);
+    int (*link_drop)(struct pb_store *s, pbay_str chain, pbay_str link, pbay_str group, pbay_str item,
+                     struct pb_err *err);
+    int (*decision_put)(struct pb_store *s, const struct pb_decision *in, bool *known, struct pb_err *err);
+    int (*decision_settle)(struct pb_store *s, int64_t seq, enum pb_outcome outcome, struct pb_err *err);
+    int (*decision_list)(struct pb_store *s, const struct pb_decision_filter *f, struct pb_decisions *out,
+                         struct pb_err *err);
+    int (*node_put)(struct pb_store *s, const struct pb_node *in, struct pb_err *err);
+    int (*node_get)(struct pb_store *s, pbay_str connector, pbay_str subject, struct pb_node **out,
+                    struct pb_err *err);
     int (*prune)(struct pb_store *s, const struct pb_retention *keep, bool *more, struct pb_err *err);
 };
 

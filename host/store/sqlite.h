@@ -78,6 +78,38 @@ enum pb_sq_stmt {
     PB_SQ_PRUNE_STARTS,
     PB_SQ_PRUNE_AUDIT,
     PB_SQ_PRUNE_LANES,
+    PB_SQ_BUNDLE_PUT,
+    PB_SQ_BUNDLE_GET,
+    PB_SQ_RUN_PUT,
+    PB_SQ_RUN_GET,
+    PB_SQ_RUN_SET,
+    PB_SQ_RUN_SEQ,
+    PB_SQ_RUN_LIST,
+    PB_SQ_STEP_PUT,
+    PB_SQ_STEP_GET,
+    PB_SQ_STEP_SET,
+    PB_SQ_STEP_LIST,
+    PB_SQ_STEP_LIST_RUN,
+    PB_SQ_STEP_LIST_LIVE,
+    PB_SQ_STEP_COUNT,
+    PB_SQ_STEP_COUNT_RUN,
+    PB_SQ_STEP_COUNT_LIVE,
+    PB_SQ_STEP_WAITING,
+    PB_SQ_LINK_PUT,
+    PB_SQ_LINK_LIST,
+    PB_SQ_LINK_DROP,
+    PB_SQ_DECISION_PUT,
+    PB_SQ_DECISION_SETTLE,
+    PB_SQ_DECISION_LIST,
+    PB_SQ_DECISION_LIST_RUN,
+    PB_SQ_DECISION_LIST_EVENT,
+    PB_SQ_NODE_PUT,
+    PB_SQ_NODE_GET,
+    PB_SQ_PRUNE_STEPS,
+    PB_SQ_PRUNE_LINKS,
+    PB_SQ_PRUNE_RUNS,
+    PB_SQ_PRUNE_DECISIONS,
+    PB_SQ_PRUNE_BUNDLES,
     PB_SQ_N_STMTS
 };
 
@@ -176,6 +208,32 @@ int pb_sq_pause_list(struct pb_store *s, struct pb_pauses *out, struct pb_err *e
 int pb_sq_audit_put(struct pb_store *s, const struct pb_audit *a, struct pb_err *err);
 int pb_sq_audit_list(struct pb_store *s, int64_t before_seq, uint32_t limit, struct pb_audits *out,
                      struct pb_err *err);
+int pb_sq_bundle_put(struct pb_store *s, pbay_str hash, pbay_str text, struct pb_err *err);
+int pb_sq_bundle_get(struct pb_store *s, pbay_str hash, struct pb_buf *out, struct pb_err *err);
+int pb_sq_run_put(struct pb_store *s, const struct pb_run *in, char id[PB_ID_SIZE], struct pb_err *err);
+int pb_sq_run_get(struct pb_store *s, pbay_str id, struct pb_run **out, struct pb_err *err);
+int pb_sq_run_set(struct pb_store *s, const struct pb_run *run, struct pb_err *err);
+int pb_sq_run_list(struct pb_store *s, const struct pb_run_filter *f, struct pb_runs *out,
+                   struct pb_err *err);
+int pb_sq_step_put(struct pb_store *s, const struct pb_run_step *in, char id[PB_ID_SIZE], struct pb_err *err);
+int pb_sq_step_get(struct pb_store *s, pbay_str id, struct pb_run_step **out, struct pb_err *err);
+int pb_sq_step_set(struct pb_store *s, const struct pb_run_step *step, struct pb_err *err);
+int pb_sq_step_list(struct pb_store *s, const struct pb_step_filter *f, struct pb_steps *out,
+                    struct pb_err *err);
+int pb_sq_step_count(struct pb_store *s, const struct pb_step_filter *f, int64_t *n, struct pb_err *err);
+int pb_sq_step_waiting(struct pb_store *s, uint32_t limit, struct pb_steps *out, struct pb_err *err);
+int pb_sq_link_put(struct pb_store *s, const struct pb_link_state *in, struct pb_err *err);
+int pb_sq_link_list(struct pb_store *s, pbay_str chain, pbay_str link, pbay_str group, pbay_str item,
+                    struct pb_link_states *out, struct pb_err *err);
+int pb_sq_link_drop(struct pb_store *s, pbay_str chain, pbay_str link, pbay_str group, pbay_str item,
+                    struct pb_err *err);
+int pb_sq_decision_put(struct pb_store *s, const struct pb_decision *in, bool *known, struct pb_err *err);
+int pb_sq_decision_settle(struct pb_store *s, int64_t seq, enum pb_outcome outcome, struct pb_err *err);
+int pb_sq_decision_list(struct pb_store *s, const struct pb_decision_filter *f, struct pb_decisions *out,
+                        struct pb_err *err);
+int pb_sq_node_put(struct pb_store *s, const struct pb_node *in, struct pb_err *err);
+int pb_sq_node_get(struct pb_store *s, pbay_str connector, pbay_str subject, struct pb_node **out,
+                   struct pb_err *err);
 int pb_sq_prune(struct pb_store *s, const struct pb_retention *keep, bool *more, struct pb_err *err);
 /*
  * How many more starts a window allows at `now`; with none, *free_ms is when there will be one. For the

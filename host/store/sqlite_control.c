@@ -180,6 +180,11 @@ int pb_sq_prune(struct pb_store *store, const struct pb_retention *keep, bool *m
         {PB_SQ_PRUNE_JOBS, now - keep->jobs, true},
         {PB_SQ_PRUNE_STARTS, now, true},
         {PB_SQ_PRUNE_AUDIT, now - keep->audit, true},
+        {PB_SQ_PRUNE_STEPS, now - keep->jobs, false},
+        {PB_SQ_PRUNE_RUNS, now - keep->jobs, true},
+        {PB_SQ_PRUNE_DECISIONS, now - keep->jobs, true},
+        {PB_SQ_PRUNE_LINKS, now - keep->audit, true},
+        {PB_SQ_PRUNE_BUNDLES, now - keep->jobs, false},
         {PB_SQ_PRUNE_LANES, now - keep->jobs - 2 * PB_DAY_MS, false},
     };
     *more = false;

@@ -11,6 +11,21 @@
     "j.version, j.cancel, (SELECT length(data) FROM blob WHERE id = 2 * j.seq), (SELECT "                    \
     "length(data) FROM blob WHERE id = 2 * j.seq + 1)"
 
+/* What run_row and step_row in sqlite_runs.c read. */
+#define RUN_COLS "id, chain, bundle, root, cause, by, state, started_ms, ended_ms, open"
+#define STEP_COLS                                                                                            \
+    "id, run, chain, link, name, connector, action, subject, args, job, occurrence, parent, error, state, "  \
+    "kind, attempt, max_attempts, depth, weight, created_ms, started_ms, ended_ms"
+#define STEP_FITS                                                                                            \
+    "(?1 = '' OR run = ?1) AND (?2 = '' OR chain = ?2) AND (?3 = '' OR connector = ?3) AND (?4 = '' OR "     \
+    "subject = ?4) AND (?5 = '' OR name = ?5) AND (?6 >> state) & 1"
+#define STEP_ORDER " ORDER BY seq LIMIT ?7"
+#define DECISION_SELECT                                                                                      \
+    "SELECT seq, at_ms, event, run, chain, link, occurrence, source, status, why, outcome FROM decision "
+#define DECISION_FITS                                                                                        \
+    "seq < ?1 AND (?2 = '' OR event = ?2) AND (?3 = '' OR run = ?3) AND (?4 = '' OR chain = ?4) AND "        \
+    "(?5 = '' OR link = ?5) AND (?6 >> outcome) & 1 ORDER BY seq DESC LIMIT ?7"
+
 const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
     [PB_SQ_SAVE] = "SAVEPOINT part",
     [PB_SQ_UNDO] = "ROLLBACK TO part",
@@ -177,4 +192,84 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
     [PB_SQ_PRUNE_LANES] =
         ("DELETE FROM lane WHERE id IN (SELECT id FROM lane WHERE used_ms < ?1 LIMIT ?2) AND NOT "
          "EXISTS (SELECT 1 FROM job WHERE job.lane = lane.id)"),
+    [PB_SQ_BUNDLE_PUT] =
+        "INSERT INTO bundle (hash, data, put_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET "
+        "put_ms = excluded.put_ms",
+    [PB_SQ_BUNDLE_GET] = "SELECT data FROM bundle WHERE hash = ?1",
+    [PB_SQ_RUN_PUT] =
+        ("INSERT INTO run (id, chain, bundle, root, cause, by, state, started_ms, open) VALUES (?1, "
+         "?2, ?3, ?4, ?5, ?6, 0, ?7, ?8)"),
+    [PB_SQ_RUN_GET] = "SELECT " RUN_COLS " FROM run WHERE id = ?1",
+    [PB_SQ_RUN_SET] = "UPDATE run SET state = ?2, ended_ms = ?3, open = ?4 WHERE id = ?1 RETURNING 1",
+    [PB_SQ_RUN_SEQ] = "SELECT seq FROM run WHERE id = ?1",
+    [PB_SQ_RUN_LIST] =
+        ("SELECT " RUN_COLS
+         " FROM run WHERE seq < ?1 AND (?2 = '' OR chain = ?2) AND (?3 >> state) & 1 AND (?4 = "
+         "'' OR root = ?4 OR EXISTS (SELECT 1 FROM step WHERE step.run = run.id AND step.name = ?4)) AND "
+         "started_ms "
+         ">= ?5 AND started_ms < ?6 ORDER BY seq DESC"),
+    [PB_SQ_STEP_PUT] =
+        ("INSERT INTO step (" STEP_COLS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
+         "?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)"),
+    [PB_SQ_STEP_GET] = "SELECT " STEP_COLS " FROM step WHERE id = ?1",
+    [PB_SQ_STEP_SET] =
+        ("UPDATE step SET subject = ?2, args = ?3, job = ?4, occurrence = ?5, error = ?6, state = ?7, "
+         "attempt = ?8, started_ms = ?9, ended_ms = ?10 WHERE id = ?1 RETURNING 1"),
+    [PB_SQ_STEP_LIST] = "SELECT " STEP_COLS " FROM step WHERE " STEP_FITS STEP_ORDER,
+    [PB_SQ_STEP_LIST_RUN] =
+        "SELECT " STEP_COLS " FROM step INDEXED BY step_by_run WHERE run = ?1 AND " STEP_FITS STEP_ORDER,
+    [PB_SQ_STEP_LIST_LIVE] =
+        "SELECT " STEP_COLS " FROM step INDEXED BY step_live WHERE state < 2 AND " STEP_FITS STEP_ORDER,
+    [PB_SQ_STEP_COUNT] = "SELECT count(*) FROM step WHERE " STEP_FITS " AND ?7",
+    [PB_SQ_STEP_COUNT_RUN] =
+        "SELECT count(*) FROM step INDEXED BY step_by_run WHERE run = ?1 AND " STEP_FITS " AND ?7",
+    [PB_SQ_STEP_COUNT_LIVE] =
+        "SELECT count(*) FROM step INDEXED BY step_live WHERE state < 2 AND " STEP_FITS " AND ?7",
+    [PB_SQ_STEP_WAITING] = ("WITH busy (run, n) AS (SELECT run, count(*) FROM step INDEXED BY step_live "
+                            "WHERE state < 2 AND state = 1 GROUP BY "
+                            "run) SELECT w.id, w.run, chain, link, name, connector, action, subject, args, "
+                            "job, occurrence, parent, error, "
+                            "state, kind, attempt, max_attempts, depth, weight, created_ms, started_ms, "
+                            "ended_ms FROM step w INDEXED BY "
+                            "step_live LEFT JOIN busy ON busy.run = w.run WHERE w.state < 2 AND w.state = 0 "
+                            "ORDER BY coalesce(busy.n, 0), "
+                            "weight DESC, seq LIMIT ?1"),
+    [PB_SQ_LINK_PUT] =
+        ("INSERT INTO link_state (chain, link, grp, item, value, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6) "
+         "ON CONFLICT DO UPDATE SET value = excluded.value, at_ms = excluded.at_ms"),
+    [PB_SQ_LINK_LIST] =
+        ("SELECT item, value, at_ms FROM link_state WHERE chain = ?1 AND link = ?2 AND grp = ?3 AND (?4 "
+         "= '' OR item = ?4) ORDER BY item"),
+    [PB_SQ_LINK_DROP] =
+        "DELETE FROM link_state WHERE chain = ?1 AND link = ?2 AND grp = ?3 AND (?4 = '' OR item = ?4)",
+    [PB_SQ_DECISION_PUT] =
+        ("INSERT INTO decision (at_ms, event, run, chain, link, occurrence, source, status, why, "
+         "outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING"),
+    [PB_SQ_DECISION_SETTLE] = "UPDATE decision SET outcome = ?2 WHERE seq = ?1 AND outcome = 4 RETURNING 1",
+    [PB_SQ_DECISION_LIST] = DECISION_SELECT "WHERE " DECISION_FITS,
+    [PB_SQ_DECISION_LIST_RUN] = DECISION_SELECT "INDEXED BY decision_by_run "
+                                                "WHERE run = ?3 AND " DECISION_FITS,
+    [PB_SQ_DECISION_LIST_EVENT] = DECISION_SELECT "INDEXED BY decision_by_event "
+                                                  "WHERE event = ?2 AND " DECISION_FITS,
+    [PB_SQ_NODE_PUT] = ("INSERT INTO node (connector, subject, status, occurrence, at_ms, ok_ms, fired_ms) "
+                        "VALUES (?1, ?2, ?3, ?4, ?5, "
+                        "?6, ?7) ON CONFLICT DO UPDATE SET status = excluded.status, occurrence = "
+                        "excluded.occurrence, at_ms = "
+                        "excluded.at_ms, ok_ms = excluded.ok_ms, fired_ms = excluded.fired_ms"),
+    [PB_SQ_NODE_GET] =
+        "SELECT status, occurrence, at_ms, ok_ms, fired_ms FROM node WHERE connector = ?1 AND subject = ?2",
+    [PB_SQ_PRUNE_STEPS] =
+        ("DELETE FROM step WHERE run IN (SELECT id FROM run WHERE ended_ms < ?1 ORDER BY ended_ms LIMIT "
+         "?2)"),
+    [PB_SQ_PRUNE_LINKS] =
+        ("DELETE FROM link_state WHERE (chain, link, grp, item) IN (SELECT chain, link, grp, item FROM "
+         "link_state WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)"),
+    [PB_SQ_PRUNE_RUNS] =
+        "DELETE FROM run WHERE seq IN (SELECT seq FROM run WHERE ended_ms < ?1 ORDER BY ended_ms LIMIT ?2)",
+    [PB_SQ_PRUNE_DECISIONS] =
+        ("DELETE FROM decision WHERE seq IN (SELECT seq FROM (SELECT seq, at_ms FROM decision ORDER "
+         "BY seq LIMIT ?2) WHERE at_ms < ?1)"),
+    [PB_SQ_PRUNE_BUNDLES] =
+        ("DELETE FROM bundle WHERE hash IN (SELECT hash FROM bundle b WHERE put_ms < ?1 AND NOT EXISTS "
+         "(SELECT 1 FROM run WHERE bundle = b.hash) LIMIT ?2)"),
 };

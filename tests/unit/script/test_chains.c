@@ -389,6 +389,7 @@ static void test_conditions(void **state)
     struct pb_buf out = {0};
     const struct pb_chain_link *l = link_of(c, "x", "14");
     assert_int_equal(pb_chains_args(c, &l->steps[0], PB_STR(ev), PB_STR(run), &out, &err), 0);
+    pb_buf_ch(&out, 0);
     assert_true(strstr(out.p, "\"n\":5") && strstr(out.p, "\"list\":[1]"));
     assert_int_equal(pb_chains_args(c, &l->steps[1], PB_STR(ev), PB_STR(run), &out, &err), -1);
     out.n = 0;

@@ -390,5 +390,5 @@ int store_suite_run(const struct store_factory *f)
     };
     print_message("engine %s\n", f->name);
     return cmocka_run_group_tests(tests, NULL, NULL) + suite_events() + suite_jobs() + suite_control() +
-           suite_async() + suite_runner() + suite_crash() + suite_durable();
+           suite_async() + suite_runner() + suite_crash() + suite_durable() + suite_runs();
 }

@@ -32,3 +32,4 @@ int suite_async(void);
 int suite_runner(void);
 int suite_crash(void);
 int suite_durable(void);
+int suite_runs(void);

@@ -194,6 +194,8 @@ static void test_schema(void **state)
     sql("DROP TABLE kv; DROP TABLE event_key; DROP TABLE event; DROP TABLE cursor; DROP TABLE lane; DROP "
         "TABLE job;"
         "DROP TABLE blob; DROP TABLE lease; DROP TABLE start; DROP TABLE pause; DROP TABLE audit;"
+        "DROP TABLE bundle; DROP TABLE run; DROP TABLE step; DROP TABLE link_state; DROP TABLE decision; "
+        "DROP TABLE node;"
         "PRAGMA user_version = 1");
     s = opened();
     assert_int_equal(id_of(s, "a"), 1000);
@@ -202,11 +204,11 @@ static void test_schema(void **state)
     pb_store_close(s);
     sql("PRAGMA user_version = 99");
     refused(url, PBAY_FAILED_PRECONDITION,
-            "has schema 99, written by a newer version; this one knows up to 5: install");
+            "has schema 99, written by a newer version; this one knows up to 6: install");
     /* A step that fails changes nothing and names itself. */
     sql("PRAGMA user_version = 1");
     refused(url, PBAY_INTERNAL, "schema 2: store ");
-    sql("PRAGMA user_version = 5");
+    sql("PRAGMA user_version = 6");
     s = opened();
     assert_int_equal(id_of(s, "a"), 1000);
     pb_store_close(s);
