@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 
-SOAK = os.environ.get("SOAK", "") not in ("", "0")
+SOAK = (os.environ.get("PATCHBAY_SOAK") or os.environ.get("SOAK", "")) not in ("", "0")
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 stories = []
 

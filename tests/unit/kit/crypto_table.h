@@ -16,4 +16,7 @@ static const pbay_crypto_1 CRYPTO = {
     .hash = pb_digest,
     .hmac = pb_hmac,
     .equal = crypto_equal,
+    .sign = pb_key_sign,
+    .verify = pb_key_verify,
+    .public_der = pb_key_public_der,
 };
