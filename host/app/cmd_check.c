@@ -2,6 +2,7 @@
 /* `patchbay check`: load everything, start nothing, say what there is or what is wrong. */
 #include <stdio.h>
 
+#include "app/gatekeeper.h"
 #include "app/serve.h"
 #include "app/verbs.h"
 #include "app/worker.h"
@@ -42,6 +43,15 @@ static void print_catalog(const struct pb_catalog *c, pbay_str address)
     }
 }
 
+static int check_listeners(struct pb_generation *g, struct pb_workshop *shop, struct pb_err *err)
+{
+    const struct pb_gatekeeper_options o = {.site = g->site, .loop = shop->loop};
+    struct pb_gatekeeper *keeper = pb_gatekeeper_new(&o, err);
+    int rc = keeper ? pb_serving_check(g, keeper, err) : -1;
+    pb_gatekeeper_free(keeper);
+    return rc;
+}
+
 static int check(int argc, char **argv)
 {
     struct pb_args args, *a = &args;
@@ -66,7 +76,7 @@ static int check(int argc, char **argv)
         struct pb_generation *g = pb_generation_build(site, &o, &err);
         if (g && shop.store && pb_store_check(shop.store, &err))
             rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
-        if (g && !rc && pb_serving_check(g, &err)) rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
+        if (g && !rc && check_listeners(g, &shop, &err)) rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
         if (!g)
             rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
         else if (!rc) {

@@ -61,5 +61,4 @@ const struct pb_cli_verb pb_verb_new_key = {
     .n_options = PB_COUNTOF(options),
     .min_args = 1,
     .max_args = 1,
-    .hidden = true, /* until listeners take keys */
     .run = new_key};

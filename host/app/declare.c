@@ -56,6 +56,15 @@ static const char *path_of(struct pb_generation *g, const struct pbay_config *cf
     return s.n ? pb_arena_str(&g->mem, s).p : NULL;
 }
 
+const struct pb_allow *pb_generation_allow(struct pb_generation *g, const struct pbay_config *cfg)
+{
+    struct pb_allow *allow = pb_arena_zalloc(&g->mem, sizeof *allow);
+    pb_allow_from_config(cfg, &g->mem, allow);
+    bool any = allow->keys.set || allow->subjects.set || allow->tokens.set || allow->users.set ||
+               allow->apps.set || allow->scopes.set;
+    return any ? allow : NULL;
+}
+
 /* Which connector and operation; its options join the host's. */
 static int find_operation(struct pb_generation *g, const struct pb_ini_section *sec, struct pb_declaration *d,
                           const pbay_option_table **options, struct pb_err *err)
@@ -109,8 +118,8 @@ int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part,
 {
     const struct pb_ini_section *sec = part->section;
     struct pb_declaration d = {.scope = PB_STR("patchbay"), .name = part->name};
-    const pbay_option_table *tables[] = {&pb_function_options, NULL};
-    if (find_operation(g, sec, &d, &tables[1], err)) return -1;
+    const pbay_option_table *tables[] = {&pb_function_options, &pb_allow_options, NULL};
+    if (find_operation(g, sec, &d, &tables[2], err)) return -1;
     struct pb_config_env env = pb_site_env(g->site);
     if (pb_config_make(sec, tables, PB_COUNTOF(tables), &env, &d.cfg, err)) return -1;
     const struct pbay_config *cfg = d.cfg;
@@ -130,6 +139,8 @@ int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part,
     d.error_null = pb_config_get_int(cfg, "on_error") == 1;
     d.nulls = pb_config_get_int(cfg, "nulls") != 0;
     d.cache = pb_config_get_int(cfg, "cache") != 0;
+    d.max_waiting = (uint32_t)pb_config_get_int(cfg, "queue");
+    d.allow = pb_generation_allow(g, cfg);
     const struct pb_ini_entry *body = pb_ini_get(sec, "body");
     d.raw = body && pb_str_is(body->value, "raw");
     if (parse_fields(g, cfg, "params", false, &d.params, &d.n_params, err) ||
@@ -296,6 +307,9 @@ int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_de
                                .on_bad = d->bad_null ? PB_BAD_NULL : PB_BAD_ERROR,
                                .more_columns = d->more_columns,
                                .qlik_cache = d->cache,
+                               .allow = d->allow,
+                               .max_waiting = d->max_waiting,
+                               .max_call_rows = (uint64_t)pb_config_get_int(g->site->limits, "call_rows"),
                                .refusal = d->refusal,
                                .counters = &decl->counters};
     pb_counters_init(&decl->counters, g->env.metrics, d->name);

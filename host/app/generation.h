@@ -101,7 +101,9 @@ struct pb_declaration {
     bool more_columns; /* as in struct pb_function */
     enum pb_empty empty;
     bool nulls, bad_null, error_null, raw, cache;
-    const char *refusal; /* not NULL: it is listed, and calls are answered UNIMPLEMENTED with this */
+    uint32_t max_waiting;         /* 0: no limit */
+    const struct pb_allow *allow; /* NULL: no lists */
+    const char *refusal;          /* not NULL: it is listed, and calls are answered UNIMPLEMENTED with this */
 };
 
 /* Bind it and put it into the catalog. Strings and arrays of d live in g->mem. */
@@ -113,6 +115,8 @@ int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_de
  */
 struct pb_lane *pb_generation_lane(struct pb_generation *g, struct pb_op *op, pbay_str scope, pbay_str name,
                                    uint32_t in_flight);
+/* The allow_* lists of a section, in g->mem, borrowing from cfg; NULL: there is none. */
+const struct pb_allow *pb_generation_allow(struct pb_generation *g, const struct pbay_config *cfg);
 /* One [function "NAME"]. */
 int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part, struct pb_err *err);
 /* Every function its id, when there is a store. New functions get theirs in the order they were declared. */

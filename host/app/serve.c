@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "app/gatekeeper.h"
 #include "app/leash.h"
 #include "base/log.h"
 #include "endpoints/health.h"
@@ -20,6 +21,7 @@ struct door {
     const char *name; /* "sse", "http", "qrag.NAME" */
     struct pb_listener *listener;
     bool drained;
+    struct pb_gate *gate;
 
     struct pb_grpc_server *grpc;
     struct pb_sse *sse;
@@ -42,26 +44,57 @@ struct place {
     const char *name;
     const struct pbay_config *cfg;
     pbay_str address, tls_dir;
+    bool own; /* [listen]: it has keys that [qrag] does not have */
+    bool sse;
 };
 
-/* ------------------------------------------------------------------------------------------------ open */
+/* ------------------------------------------------------------------------------------------------ who may
+ * come in */
 
-static bool loopback(pbay_str address)
+static pbay_str text_of(const struct place *p, const char *key)
 {
-    static const char *const own[] = {"127.", "localhost:", "[::1]:"};
-    for (size_t i = 0; i < PB_COUNTOF(own); i++)
-        if (pb_str_starts(address, pb_str_c(own[i]))) return true;
-    return false;
+    return p->own ? pb_config_get_str(p->cfg, key) : pb_str(NULL, 0);
 }
 
-static int check_public(const struct place *p, struct pb_err *err)
+static bool is_local(const struct place *p)
 {
-    if (p->tls_dir.n || loopback(p->address) || pb_config_get_int(p->cfg, "insecure")) return 0;
-    return pb_config_fail(
-        p->cfg, "address", err,
-        "anybody who reaches %.*s could call functions: set tls_dir for mutual TLS, listen on 127.0.0.1, or "
-        "write `insecure = yes` when the network itself keeps others out",
-        PB_FMT(p->address));
+    return pb_address_is_local(p->address);
+}
+
+/* Do clients need a certificate? */
+static bool mutual(const struct place *p)
+{
+    return p->tls_dir.n || text_of(p, "tls_ca").n;
+}
+
+static bool required(const struct place *p)
+{
+    if (p->own && pb_config_get_int(p->cfg, "auth") == 1) return true;
+    return !is_local(p) && !pb_config_get_int(p->cfg, "insecure");
+}
+
+/*
+ * Qlik shows certificates and nothing else, so keys alone do not make its listener one that it can use,
+ * unless the operator asks for that. The admin token is always there for [listen "admin"].
+ */
+static int check_exposure(const struct place *p, const struct pb_gatekeeper *keeper, struct pb_err *err)
+{
+    bool asked = p->own && pb_config_get_int(p->cfg, "auth") == 1;
+    bool keys = pb_gatekeeper_knows(keeper) || strcmp(p->name, "admin") == 0;
+    bool authenticated = mutual(p) || (keys && (!p->sse || asked));
+    if (asked && !authenticated)
+        return pb_config_fail(p->cfg, "auth", err,
+                              "nobody could prove who he is: write a [key] or an [issuer], or set tls_dir");
+    const struct pb_exposure e = {.listener = p->name,
+                                  .address = p->address,
+                                  .authenticated = authenticated,
+                                  .insecure = pb_config_get_int(p->cfg, "insecure") != 0};
+    if (pb_exposure_check(&e, err) == 0) return 0;
+    return pb_config_fail(p->cfg, "address", err,
+                          "anybody who reaches %.*s could call functions: set tls_dir for mutual TLS%s, "
+                          "listen on 127.0.0.1, or "
+                          "write `insecure = yes` when the network itself keeps others out",
+                          PB_FMT(p->address), p->sse ? "" : ", write a [key] or an [issuer]");
 }
 
 static void allow_clients(struct pb_tls *tls, const struct pbay_config *cfg)
@@ -73,11 +106,40 @@ static void allow_clients(struct pb_tls *tls, const struct pbay_config *cfg)
     pb_free(subjects);
 }
 
+static int load_tls_files(const struct place *p, enum pb_tls_alpn alpn, struct pb_tls **out,
+                          struct pb_err *err)
+{
+    static const char *const names[] = {"tls_cert", "tls_key", "tls_ca"};
+    char *path[PB_COUNTOF(names)] = {NULL};
+    for (size_t i = 0; i < PB_COUNTOF(names); i++) {
+        pbay_str s = text_of(p, names[i]);
+        if (s.n) path[i] = pb_strndup(s.p, s.n);
+    }
+    const struct pb_tls_files files = {path[0], path[1], path[2]};
+    int rc = 0;
+    if (p->tls_dir.n)
+        rc = pb_config_fail(p->cfg, "tls_cert", err, "tls_dir stands there too: one of the two");
+    else if (!path[0] || !path[1])
+        rc = pb_config_fail(p->cfg,
+                            path[0]   ? "tls_cert"
+                            : path[1] ? "tls_key"
+                                      : "tls_ca",
+                            err, "tls_cert and tls_key belong together");
+    else if (!(*out = pb_tls_server_new(&files, alpn, err)))
+        rc = pb_fail_in(err, "%.*s: tls_cert", PB_FMT(pb_config_where(p->cfg, "tls_cert")));
+    for (size_t i = 0; i < PB_COUNTOF(names); i++) pb_free(path[i]);
+    if (!rc && text_of(p, "tls_ca").n) allow_clients(*out, p->cfg);
+    return rc;
+}
+
 /* The listener's certificates; *out NULL: it speaks cleartext. */
-static int load_tls(const struct place *p, enum pb_tls_alpn alpn, struct pb_tls **out, struct pb_err *err)
+static int load_tls(const struct place *p, const struct pb_gatekeeper *keeper, enum pb_tls_alpn alpn,
+                    struct pb_tls **out, struct pb_err *err)
 {
     *out = NULL;
-    if (check_public(p, err)) return -1;
+    if (check_exposure(p, keeper, err)) return -1;
+    if (text_of(p, "tls_cert").n || text_of(p, "tls_key").n || text_of(p, "tls_ca").n)
+        return load_tls_files(p, alpn, out, err);
     if (!p->tls_dir.n) return 0;
     char *dir = pb_strndup(p->tls_dir.p, p->tls_dir.n);
     *out = pb_tls_server_from_dir(dir, alpn, err);
@@ -87,25 +149,77 @@ static int load_tls(const struct place *p, enum pb_tls_alpn alpn, struct pb_tls 
     return 0;
 }
 
-static int listen_at(struct door *d, const struct place *p, const char *protocol, enum pb_tls_alpn alpn,
+/* Names by which browsers and others know an HTTP listener; arrays live in the generation. */
+static int vhost_of(struct pb_generation *g, const struct place *p, bool tls, struct pb_vhost *v,
+                    struct pb_err *err)
+{
+    char machine[256] = "";
+    uint32_t hosts = pb_config_count(p->cfg, "hosts"), origins = pb_config_count(p->cfg, "origins");
+    pbay_str *h = pb_arena_alloc(&g->mem, (hosts + 1) * sizeof *h), key;
+    pbay_str *o = pb_arena_alloc(&g->mem, (origins + 1) * sizeof *o);
+    for (uint32_t i = 0; i < hosts; i++) h[i] = pb_config_item(p->cfg, "hosts", i, &key);
+    for (uint32_t i = 0; i < origins; i++) o[i] = pb_config_item(p->cfg, "origins", i, &key);
+    *v = (struct pb_vhost){.hosts = h,
+                           .n_hosts = hosts,
+                           .loopback = true,
+                           .addresses = true,
+                           .tls = tls,
+                           .origins = o,
+                           .n_origins = origins};
+    if (pb_vhost_check(v, err)) return pb_fail_in(err, "%.*s", PB_FMT(pb_config_where(p->cfg, "address")));
+    if (!is_local(p) && gethostname(machine, sizeof machine - 1) == 0 && *machine) {
+        h[v->n_hosts++] = pb_arena_str(&g->mem, pb_str_c(machine));
+        struct pb_err odd; /* a name that no URL can have */
+        if (pb_vhost_check(v, &odd)) v->n_hosts--;
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------ listening
+ */
+
+static uint64_t ticket_of(struct pb_count_hold hold)
+{
+    return hold.tag | hold.cell; /* the tag's low 24 bits are free, and a cell's number fits there */
+}
+
+static bool admit(void *user, pbay_str peer, uint64_t *ticket)
+{
+    struct pb_count_hold hold;
+    if (!pb_quota_conn(user, peer, &hold)) return false;
+    *ticket = ticket_of(hold);
+    return true;
+}
+
+static void leave(void *user, uint64_t ticket)
+{
+    const uint64_t low = (UINT64_C(1) << 24) - 1;
+    pb_quota_conn_end(user, (struct pb_count_hold){ticket & ~low, (uint32_t)(ticket & low)});
+}
+
+static int listen_at(struct door *d, const struct place *p, const char *protocol, struct pb_tls *tls,
                      void (*take)(void *user, struct pb_conn *conn), struct pb_err *err)
 {
-    struct pb_tls *tls;
-    if (load_tls(p, alpn, &tls, err)) return -1;
+    struct pb_serving *s = d->serving;
     char *address = pb_strndup(p->address.p, p->address.n), where[PB_BOUND_NAME];
     struct pb_listener_options o = {
         .name = p->name, .address = address, .protocol = protocol, .tls = tls, .take = take, .user = d};
-    struct pb_leash *leash = d->serving->o.leash;
+    o.max_conns = (uint32_t)pb_config_get_int(s->o.generation->site->limits, "connections");
+    o.admit_user = pb_gatekeeper_quota(s->o.gatekeeper);
+    if (o.admit_user) {
+        o.admit = admit;
+        o.leave = leave;
+    }
+    struct pb_leash *leash = s->o.leash;
     if (!leash)
-        d->listener = pb_listener_open(d->serving->o.loop, &o, err);
+        d->listener = pb_listener_open(s->o.loop, &o, err);
     else if (pb_leash_listen(leash, p->name, address, where, err) == 0) {
         o.address = where;
         o.gone = pb_leash_conn_gone;
         o.gone_user = leash;
-        d->listener = pb_listener_for_fds(d->serving->o.loop, &o);
+        d->listener = pb_listener_for_fds(s->o.loop, &o);
     }
     pb_free(address);
-    pb_tls_unref(tls);
     return d->listener ? 0 : pb_fail_in(err, "%.*s", PB_FMT(pb_config_where(p->cfg, "address")));
 }
 
@@ -136,30 +250,50 @@ static int open_sse(struct pb_serving *s, const struct place *p, const struct pb
     const struct pb_grpc_options o = {.max_message = (size_t)pb_config_get_int(limits, "max_message"),
                                       .max_streams = (uint32_t)pb_config_get_int(limits, "max_streams"),
                                       .max_header = (uint32_t)pb_config_get_int(limits, "max_header")};
+    struct pb_tls *tls;
+    if (load_tls(p, s->o.gatekeeper, PB_ALPN_H2, &tls, err)) return -1;
     struct door *d = add(s, p->name);
+    d->gate = pb_gatekeeper_gate(s->o.gatekeeper, p->name, required(p), NULL);
     d->grpc = pb_grpc_server_new(s->o.loop, p->name, &o);
-    d->sse = pb_sse_new(s->o.loop, d->grpc, catalog, s->o.flow, s->o.evaluator);
+    d->sse = pb_sse_new(s->o.loop, d->grpc, catalog, s->o.flow, s->o.evaluator, d->gate);
     d->health = pb_health_new(d->grpc);
     pb_reflection_register(d->grpc);
-    return listen_at(d, p, "gRPC (HTTP/2)", PB_ALPN_H2, take_grpc, err);
+    int rc = listen_at(d, p, "gRPC (HTTP/2)", tls, take_grpc, err);
+    pb_tls_unref(tls);
+    return rc;
 }
 
 static int open_http(struct pb_serving *s, const struct place *p, struct pb_err *err)
 {
     const struct pb_http_options o = {
         .max_body = (size_t)pb_config_get_int(s->o.generation->site->limits, "max_body")};
-    struct door *d = add(s, p->name);
-    d->endpoints = pb_http_door_new(s->o.loop, &s->o.generation->catalog, s->o.flow, s->o.routes);
-    d->http = pb_http_server_new(s->o.loop, p->name, &o, &pb_http_door_ops, d->endpoints);
-    return listen_at(d, p, "HTTP/1.1", PB_ALPN_HTTP1, take_http, err);
+    struct pb_vhost vhost;
+    struct pb_tls *tls;
+    if (load_tls(p, s->o.gatekeeper, PB_ALPN_HTTP1, &tls, err)) return -1;
+    int rc = vhost_of(s->o.generation, p, tls != NULL, &vhost, err);
+    if (!rc) {
+        struct door *d = add(s, p->name);
+        d->gate = pb_gatekeeper_gate(s->o.gatekeeper, p->name, required(p), &vhost);
+        d->endpoints =
+            pb_http_door_new(s->o.loop, &s->o.generation->catalog, s->o.flow, s->o.routes, d->gate);
+        d->http = pb_http_server_new(s->o.loop, p->name, &o, &pb_http_door_ops, d->endpoints);
+        rc = listen_at(d, p, "HTTP/1.1", tls, take_http, err);
+    }
+    pb_tls_unref(tls);
+    return rc;
 }
 
 static struct place place_of_listen(const struct pb_site_part *part)
 {
-    return (struct place){.name = pb_str_is(part->name, "sse") ? "sse" : "http",
+    bool sse = pb_str_is(part->name, "sse");
+    return (struct place){.name = sse                              ? "sse"
+                                  : pb_str_is(part->name, "admin") ? "admin"
+                                                                   : "http",
                           .cfg = part->cfg,
                           .address = pb_config_get_str(part->cfg, "address"),
-                          .tls_dir = pb_config_get_str(part->cfg, "tls_dir")};
+                          .tls_dir = pb_config_get_str(part->cfg, "tls_dir"),
+                          .own = true,
+                          .sse = sse};
 }
 
 static struct place place_of_qrag(struct pb_generation *g, const struct pb_qrag *q)
@@ -167,7 +301,8 @@ static struct place place_of_qrag(struct pb_generation *g, const struct pb_qrag 
     return (struct place){.name = pb_arena_printf(&g->mem, "qrag.%.*s", PB_FMT(q->part->name)),
                           .cfg = q->part->cfg,
                           .address = q->address,
-                          .tls_dir = q->tls_dir};
+                          .tls_dir = q->tls_dir,
+                          .sse = true};
 }
 
 static int check_some(const struct pb_generation *g, struct pb_err *err)
@@ -194,7 +329,7 @@ static int open_all(struct pb_serving *s, struct pb_err *err)
     return check_some(g, err);
 }
 
-int pb_serving_check(struct pb_generation *g, struct pb_err *err)
+int pb_serving_check(struct pb_generation *g, struct pb_gatekeeper *keeper, struct pb_err *err)
 {
     const struct pb_site_parts *listens = &g->site->listens;
     int rc = check_some(g, err);
@@ -202,7 +337,9 @@ int pb_serving_check(struct pb_generation *g, struct pb_err *err)
         const struct place p =
             i < listens->n ? place_of_listen(&listens->list[i]) : place_of_qrag(g, &g->qrags[i - listens->n]);
         struct pb_tls *tls;
-        rc = load_tls(&p, PB_ALPN_H2, &tls, err);
+        struct pb_vhost vhost;
+        rc = load_tls(&p, keeper, PB_ALPN_H2, &tls, err);
+        if (!rc && !p.sse) rc = vhost_of(g, &p, tls != NULL, &vhost, err);
         pb_tls_unref(tls);
     }
     return rc;
@@ -305,6 +442,7 @@ void pb_serving_free(struct pb_serving *s)
         pb_sse_free(d->sse);
         pb_health_free(d->health);
         pb_http_door_free(d->endpoints);
+        pb_gate_free(d->gate);
     }
     pb_free(s->doors);
     pb_free(s);

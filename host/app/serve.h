@@ -9,6 +9,7 @@
 #include "flow/call.h"
 
 struct pb_evaluator;
+struct pb_gatekeeper;
 struct pb_leash;
 struct pb_routes;
 struct pb_serving;
@@ -19,12 +20,13 @@ struct pb_serving_options {
     struct pb_generation *generation;
     struct pb_evaluator *evaluator; /* NULL: scripts are refused */
     struct pb_routes *routes;       /* of plugins */
+    struct pb_gatekeeper *gatekeeper;
     struct pb_leash *leash; /* NULL: sockets of one's own; else connections come from the supervisor */
 };
 
 /* What opening would find wrong without taking an address: who may come in, and the certificates. 0, or -1
  * with err. */
-int pb_serving_check(struct pb_generation *generation, struct pb_err *err);
+int pb_serving_check(struct pb_generation *generation, struct pb_gatekeeper *gatekeeper, struct pb_err *err);
 /* Open every listener that the configuration names. Returns owned; NULL with err: which, and why. */
 struct pb_serving *pb_serving_open(const struct pb_serving_options *options, struct pb_err *err);
 /* Walk the listeners: "sse", "127.0.0.1:50058". */

@@ -21,9 +21,9 @@ static const struct pb_section_doc *doc_of(pbay_str kind)
 
 static int unknown_kind(const struct pb_ini_section *sec, struct pb_err *err)
 {
-    const char *names[16];
+    const char *names[32];
     size_t n = 0;
-    for (; n < pb_section_docs_n; n++) names[n] = pb_section_docs[n].kind;
+    for (; n < pb_section_docs_n && n < PB_COUNTOF(names); n++) names[n] = pb_section_docs[n].kind;
     const char *near = pb_nearest(sec->kind, names, n);
     return pb_ini_fail(err, sec->doc->file, sec->line, sec->col, "there is no section [%.*s]%s%s%s",
                        PB_FMT(sec->kind), near ? "; did you mean [" : "", near ? near : "",
@@ -35,11 +35,12 @@ struct pb_config_env pb_site_env(const struct pb_site *site)
     return (struct pb_config_env){.dir = site->dir};
 }
 
-static int check(const struct pb_site *site, const struct pb_ini_section *sec, const pbay_option_table *table,
-                 struct pbay_config **out, struct pb_err *err)
+static int check(const struct pb_site *site, const struct pb_ini_section *sec,
+                 const struct pb_section_doc *doc, struct pbay_config **out, struct pb_err *err)
 {
     struct pb_config_env env = pb_site_env(site);
-    return pb_config_make(sec, &table, 1, &env, out, err);
+    const pbay_option_table *tables[] = {doc->options, doc->more};
+    return pb_config_make(sec, tables, PB_COUNTOF(tables), &env, out, err);
 }
 
 static struct pb_site_parts *parts_of(struct pb_site *site, const char *kind)
@@ -49,6 +50,8 @@ static struct pb_site_parts *parts_of(struct pb_site *site, const char *kind)
     if (!strcmp(kind, "function")) return &site->functions;
     if (!strcmp(kind, "qrag")) return &site->qrags;
     if (!strcmp(kind, "route")) return &site->routes;
+    if (!strcmp(kind, "key")) return &site->keys;
+    if (!strcmp(kind, "issuer")) return &site->issuers;
     return NULL;
 }
 
@@ -89,17 +92,19 @@ static int add_section(struct pb_site *site, const struct pb_ini_section *sec, s
                            doc->named ? "[%.*s] needs a name: [%.*s \"NAME\"]"
                                       : "[%.*s \"...\"] takes no name: [%.*s]",
                            PB_FMT(sec->kind), PB_FMT(sec->kind));
-    if (!doc->named) return check(site, sec, doc->options, single_of(site, doc->kind), err);
+    if (!doc->named) return check(site, sec, doc, single_of(site, doc->kind), err);
     if (check_name(sec, err)) return -1;
     struct pb_site_parts *parts = parts_of(site, doc->kind);
     PB_GROW(parts->list, parts->cap, parts->n + 1);
     struct pb_site_part *p = &parts->list[parts->n++];
     *p = (struct pb_site_part){sec->name, sec, NULL};
     if (parts == &site->connectors || parts == &site->functions) return 0;
-    if (parts == &site->listens && !pb_str_is(sec->name, "sse") && !pb_str_is(sec->name, "http"))
+    if (parts == &site->listens && !pb_str_is(sec->name, "sse") && !pb_str_is(sec->name, "http") &&
+        !pb_str_is(sec->name, "admin"))
         return pb_ini_fail(err, sec->doc->file, sec->line, sec->col,
-                           "[listen \"%.*s\"]: there are listeners \"sse\" and \"http\"", PB_FMT(sec->name));
-    return check(site, sec, doc->options, &p->cfg, err);
+                           "[listen \"%.*s\"]: there are listeners \"sse\", \"http\" and \"admin\"",
+                           PB_FMT(sec->name));
+    return check(site, sec, doc, &p->cfg, err);
 }
 
 /* Sections that nobody wrote have their defaults all the same. */
@@ -111,7 +116,7 @@ static int fill_defaults(struct pb_site *site, struct pb_err *err)
         if (doc->named) continue;
         struct pbay_config **cfg = single_of(site, doc->kind);
         none.kind = pb_str_c(doc->kind);
-        if (!*cfg && check(site, &none, doc->options, cfg, err)) return -1;
+        if (!*cfg && check(site, &none, doc, cfg, err)) return -1;
     }
     return 0;
 }
@@ -227,6 +232,8 @@ void pb_site_free(struct pb_site *site)
     free_parts(&site->functions);
     free_parts(&site->qrags);
     free_parts(&site->routes);
+    free_parts(&site->keys);
+    free_parts(&site->issuers);
     pb_config_free(site->store);
     pb_config_free(site->log);
     pb_config_free(site->plugins);

@@ -30,10 +30,10 @@ struct pb_site {
     char *path; /* absolute */
     char *dir;  /* where it stands: relative paths start here */
     struct pb_ini *ini;
-    struct pb_site_parts listens, connectors, functions, qrags, routes;
     struct pbay_config *store, *log, *plugins, *scripts, *limits,
         *jobs;        /* with their defaults when not written */
     char *script_dir; /* absolute */
+    struct pb_site_parts listens, connectors, functions, qrags, routes, keys, issuers;
 };
 
 /* Read the file (trusted: base/trust.h). NULL with err: FILE:LINE:COL, what is wrong, what was expected. */
@@ -56,6 +56,7 @@ struct pb_section_doc {
     const char *doc;
     bool named;
     const pbay_option_table *options;
+    const pbay_option_table *more; /* of another room; NULL: none */
 };
 extern const struct pb_section_doc pb_section_docs[];
 extern const size_t pb_section_docs_n;

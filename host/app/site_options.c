@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Every key of patchbay.ini that is the host's own: what it is, its default, and a sentence for whoever reads
  * the help. */
+#include "app/issuers.h"
 #include "app/site.h"
+#include "guard/apikeys.h"
+#include "guard/identity.h"
 #include "plugin/connector.h"
 
 #define TABLE(name, list) const pbay_option_table name = {list, sizeof list / sizeof *list, sizeof *list}
@@ -19,6 +22,18 @@ static const pbay_option listen_list[] = {
      "root_cert.pem signed."},
     {"insecure", PBAY_OPT_BOOL, 0, "no", NULL,
      "yes: serve on an address beyond loopback although nobody has to prove who he is."},
+    {"auth", PBAY_OPT_ENUM, 0, "auto", "auto|required",
+     "Beyond loopback every request must show a certificate, a key or a token; required: on loopback too, as "
+     "behind a proxy on the same machine."},
+    {"tls_cert", PBAY_OPT_FILE, 0, NULL, NULL,
+     "In place of tls_dir: PEM chain of the server; clients need no certificate unless tls_ca is set."},
+    {"tls_key", PBAY_OPT_FILE, 0, NULL, NULL, "Its private key."},
+    {"tls_ca", PBAY_OPT_FILE, 0, NULL, NULL, "What clients' certificates must be signed by: mutual TLS."},
+    {"hosts", PBAY_OPT_LIST, 0, NULL, NULL,
+     "HTTP: names that clients use for this listener, NAME or NAME:PORT, beside addresses, localhost and the "
+     "name of the machine; others are refused (DNS rebinding)."},
+    {"origins", PBAY_OPT_LIST, 0, NULL, NULL,
+     "HTTP: sites whose pages may call from a browser, such as https://portal.example.com."},
 };
 static const pbay_option store_list[] = {
     {"url", PBAY_OPT_STR, 0, NULL, NULL,
@@ -60,6 +75,18 @@ static const pbay_option limits_list[] = {
     {"max_body", PBAY_OPT_SIZE, 0, "64M", "1k..1G", "Bytes of one HTTP request."},
     {"drain", PBAY_OPT_DURATION, 0, "60s", "0..1h",
      "How long calls in flight may take to end when the gateway stops."},
+    {"connections", PBAY_OPT_INT, 0, "4096", "1..8000",
+     "Open at once, in all; more are closed at once. Like the others below it is for all workers together."},
+    {"peer_connections", PBAY_OPT_INT, 0, "1024", "0..8000", "Open at once from one address; 0: no limit."},
+    {"calls", PBAY_OPT_INT, 0, "0", "0..1000000",
+     "Calls and requests at once, in all; more are answered RESOURCE_EXHAUSTED or 429. 0: no limit."},
+    {"peer_calls", PBAY_OPT_INT, 0, "0", "0..1000000", "The same from one address; 0: no limit."},
+    {"key_rate", PBAY_OPT_NUM, 0, "0", "0..1000000",
+     "Requests a second of one API key, token or certificate; 0: no limit."},
+    {"key_burst", PBAY_OPT_INT, 0, "100", "1..1000000", "How many of them may come at once."},
+    {"user_rate", PBAY_OPT_NUM, 0, "0", "0..1000000", "Calls a second of one Qlik user; 0: no limit."},
+    {"user_burst", PBAY_OPT_INT, 0, "100", "1..1000000", "How many of them may come at once."},
+    {"call_rows", PBAY_OPT_INT, 0, "0", NULL, "Rows of one call; 0: no limit."},
 };
 static const pbay_option jobs_list[] = {
     {"concurrency", PBAY_OPT_INT, 0, "32", "1..256", "Durable jobs that one worker runs at once."},
@@ -113,6 +140,8 @@ static const pbay_option function_list[] = {
      "Text that goes to the backend together, cut between rows."},
     {"in_flight", PBAY_OPT_INT, 0, "16", "1..10000",
      "Batches at the backend at once, for all calls together."},
+    {"queue", PBAY_OPT_INT, 0, "10000", "1..1000000",
+     "Calls that may wait for a place at the backend; more are answered RESOURCE_EXHAUSTED."},
     {"attempts", PBAY_OPT_INT, 0, "3", "1..20", "How often one batch is tried when trying again can help."},
     {"call_timeout", PBAY_OPT_DURATION, 0, "0", NULL, "Of a whole call; 0: none but the caller's."},
     {"empty", PBAY_OPT_ENUM, 0, "null", "null|send|error",
@@ -137,21 +166,28 @@ static TABLE(route_options, route_list);
 TABLE(pb_function_options, function_list);
 
 const struct pb_section_doc pb_section_docs[] = {
-    {"listen", "\"sse\" is where Qlik connects, \"http\" serves functions and plugins' routes.", true,
-     &listen_options},
-    {"store", "What outlives the process.", false, &store_options},
+    {"listen",
+     "\"sse\" is where Qlik connects, \"http\" serves functions and plugins' routes, \"admin\" health, "
+     "metrics and pages.",
+     true, &listen_options, NULL},
+    {"key", "An API key that callers show as x-api-key or bearer; `patchbay new-key` makes one.", true,
+     &pb_apikey_options, NULL},
+    {"issuer", "Whose bearer tokens (JWT, RS256 and ES256) are taken.", true, &pb_issuer_options, NULL},
+    {"store", "What outlives the process.", false, &store_options, NULL},
     {"connector", "A plugin, configured. The plugin's own keys stand beside these: `patchbay help PLUGIN`.",
-     true, &pb_connector_options},
+     true, &pb_connector_options, NULL},
     {"function",
      "An operation of a connector, or Lua, as a function. The operation's own keys stand beside these.", true,
-     &pb_function_options},
-    {"qrag", "The folder of a Qlik Rapid API Gateway, served as it is.", true, &qrag_options},
-    {"route", "Another path for a connector's route; the name is the path: [route \"/path\"].", true,
-     &route_options},
-    {"scripts", "Where Lua is found, and what it may use up.", false, &scripts_options},
-    {"plugins", "Where plugins are found.", false, &plugins_options},
-    {"limits", "What is too much.", false, &limits_options},
-    {"jobs", "Durable work: events, actions, what must survive a crash.", false, &jobs_options},
-    {"log", "What is written down.", false, &log_options},
+     &pb_function_options, &pb_allow_options},
+    {"qrag", "The folder of a Qlik Rapid API Gateway, served as it is.", true, &qrag_options, NULL},
+    {"route",
+     "Another path for a connector's route; the name is the path: [route \"/path\"]. The path of a "
+     "connector's own route says who may come there.",
+     true, &route_options, &pb_allow_options},
+    {"scripts", "Where Lua is found, and what it may use up.", false, &scripts_options, NULL},
+    {"plugins", "Where plugins are found.", false, &plugins_options, NULL},
+    {"limits", "What is too much.", false, &limits_options, NULL},
+    {"jobs", "Durable work: events, actions, what must survive a crash.", false, &jobs_options, NULL},
+    {"log", "What is written down.", false, &log_options, NULL},
 };
 const size_t pb_section_docs_n = sizeof pb_section_docs / sizeof *pb_section_docs;

@@ -201,6 +201,7 @@ static void help_config(void)
         struct pb_buf b = {0};
         printf("\n[%s%s]  %s\n", d->kind, d->named ? " \"NAME\"" : "", d->doc);
         pb_options_help(d->options, &b);
+        if (d->more) pb_options_help(d->more, &b);
         print(&b);
     }
 }

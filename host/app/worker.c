@@ -8,8 +8,10 @@
 #include <unistd.h>
 #include <string.h>
 
+#include "app/gatekeeper.h"
 #include "app/leash.h"
 #include "app/notify.h"
+#include "app/paths.h"
 #include "app/serve.h"
 #include "base/log.h"
 #include "endpoints/qlik_script.h"
@@ -20,6 +22,8 @@ struct pb_worker {
     struct pb_workshop shop;
     struct pb_generation *generation;
     struct pb_evaluator *evaluator;
+    struct pb_page *own_page; /* without a supervisor */
+    struct pb_gatekeeper *gatekeeper;
     struct pb_serving *serving;
     struct pb_leash *leash; /* NULL: no supervisor */
     struct pb_signal *signals[2];
@@ -161,6 +165,8 @@ static void close_worker(struct pb_worker *w)
 {
     if (w->leash) pb_leash_stop(w->leash);
     pb_serving_free(w->serving);
+    pb_gatekeeper_free(w->gatekeeper);
+    pb_page_unmap(w->own_page);
     for (size_t i = 0; i < PB_COUNTOF(w->signals); i++) pb_signal_close(w->signals[i]);
     pb_evaluator_free(w->evaluator);
     pb_timer_cancel(&w->drain_limit);
@@ -177,7 +183,9 @@ static int add_routes(struct pb_worker *w, struct pb_err *err)
         struct pb_connector *c = pb_registry_connector(w->generation->registry, name);
         if (!c)
             return pb_config_fail(cfg, "connector", err, "there is no [connector \"%.*s\"]", PB_FMT(name));
-        if (pb_routes_add(w->shop.routes, parts->list[i].name, c, pb_config_get_str(cfg, "suffix"), err))
+        const struct pb_allow *allow = pb_generation_allow(w->generation, cfg);
+        if (pb_routes_add(w->shop.routes, parts->list[i].name, c, pb_config_get_str(cfg, "suffix"), allow,
+                          err))
             return -1;
     }
     return 0;
@@ -242,6 +250,22 @@ static int make_evaluator(struct pb_worker *w, struct pb_err *err)
     return w->evaluator ? 0 : -1;
 }
 
+static int make_gatekeeper(struct pb_worker *w, const struct pb_worker_options *options, struct pb_err *err)
+{
+    struct pb_gatekeeper_options o = {.site = w->generation->site,
+                                      .loop = w->shop.loop,
+                                      .http = w->shop.http,
+                                      .state_dir = options->state_dir};
+    int fd = -1;
+    if (!w->leash && !(w->own_page = pb_page_make(&fd, err))) return -1;
+    if (fd >= 0) close(fd);
+    if (pb_path_make(options->state_dir, err)) return -1;
+    o.page = w->leash ? pb_leash_page(w->leash) : w->own_page;
+    o.row = w->leash ? pb_leash_slot(w->leash) : 0;
+    w->gatekeeper = pb_gatekeeper_new(&o, err);
+    return w->gatekeeper ? 0 : -1;
+}
+
 int pb_worker_run(const struct pb_worker_options *options)
 {
     struct pb_worker worker = {0}, *w = &worker;
@@ -269,10 +293,10 @@ int pb_worker_run(const struct pb_worker_options *options)
     static const int signums[] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < PB_COUNTOF(signums); i++)
         if (!(w->signals[i] = pb_signal_open(w->shop.loop, signums[i], on_signal, w, &err))) goto failed;
-    if (make_evaluator(w, &err) || add_routes(w, &err)) goto failed;
+    if (make_evaluator(w, &err) || add_routes(w, &err) || make_gatekeeper(w, options, &err)) goto failed;
     pb_generation_start(w->generation, w->leash ? pb_leash_page(w->leash) : NULL);
-    const struct pb_serving_options so = {w->shop.loop, w->shop.flow,   w->generation,
-                                          w->evaluator, w->shop.routes, w->leash};
+    const struct pb_serving_options so = {w->shop.loop,   w->shop.flow,  w->generation, w->evaluator,
+                                          w->shop.routes, w->gatekeeper, w->leash};
     if (!(w->serving = pb_serving_open(&so, &err))) goto failed;
     if (w->leash && pb_leash_start(w->leash, w->shop.loop, &leash_ops, w, &err)) goto failed;
     pb_durable_start(w->shop.durable);

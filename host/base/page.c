@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,6 +36,8 @@ struct pb_page *pb_page_make(int *fd, struct pb_err *err)
     }
     page->magic = PAGE_MAGIC;
     page->size = sizeof *page;
+    /* Without entropy the names of peers hash predictably: less fair, not unsafe. */
+    if (getrandom(&page->seed, sizeof page->seed, GRND_NONBLOCK) < 0) page->seed = (uint64_t)getpid();
     *fd = f;
     return page;
 }
@@ -62,20 +65,23 @@ void pb_page_unmap(struct pb_page *page)
 
 /* ------------------------------------------------------------------------------------------------ limits */
 
-static void give_back(struct pb_page_limit *l, uint32_t n)
+static void give_back(_Atomic uint32_t *word, uint32_t n)
 {
-    uint32_t now = atomic_load(&l->taken);
-    while (!atomic_compare_exchange_weak(&l->taken, &now, now > n ? now - n : 0)) continue;
+    uint32_t now = atomic_load(word);
+    while (n && !atomic_compare_exchange_weak(word, &now, now > n ? now - n : 0)) continue;
 }
 
 void pb_page_clear_row(struct pb_page *page, uint32_t row)
 {
     struct pb_page_row *r = &page->rows[row];
     for (int i = 0; i < PB_PAGE_LIMITS; i++) {
-        uint32_t n = atomic_load(&r->held[i]);
-        if (n) give_back(&page->limits[i], n);
+        give_back(&page->limits[i].taken, atomic_load(&r->held[i]));
+        give_back(&page->limits[i].queued, atomic_load(&r->queued[i]));
         pb_page_wait(page, row, i, false);
     }
+    uint64_t calls = atomic_load(&r->calls), now = atomic_load(&page->calls);
+    while (calls && !atomic_compare_exchange_weak(&page->calls, &now, now > calls ? now - calls : 0))
+        continue;
     memset(r, 0, sizeof *r);
 }
 
@@ -120,7 +126,7 @@ bool pb_page_take(struct pb_page *page, uint32_t row, int limit, uint32_t max)
 
 void pb_page_give(struct pb_page *page, uint32_t row, int limit)
 {
-    give_back(&page->limits[limit], 1);
+    give_back(&page->limits[limit].taken, 1);
     atomic_fetch_sub(&page->rows[row].held[limit], 1);
 }
 
@@ -133,6 +139,13 @@ void pb_page_wait(struct pb_page *page, uint32_t row, int limit, bool waiting)
         atomic_fetch_or(w, bit);
     else
         atomic_fetch_and(w, ~bit);
+}
+
+void pb_page_queued(struct pb_page *page, uint32_t row, int limit, uint32_t n)
+{
+    uint32_t was = atomic_exchange(&page->rows[row].queued[limit], n);
+    if (n > was) atomic_fetch_add(&page->limits[limit].queued, n - was);
+    if (n < was) give_back(&page->limits[limit].queued, was - n);
 }
 
 /* ------------------------------------------------------------------------------------------------ connectors

@@ -27,6 +27,8 @@ enum {
     PB_PAGE_FUNCTION = 128,
     PB_PAGE_WHAT = 24,
     PB_PAGE_REASON = 256,
+    PB_PAGE_RATES = 2048,   /* buckets of callers' requests a second; a power of two */
+    PB_PAGE_COUNTS = 16384, /* peers and what they hold; a power of two, twice what may be held at once */
 };
 
 /* What of a plugin is running now in a worker's loop thread. Written by that thread alone. */
@@ -45,13 +47,17 @@ struct pb_page_row {
     _Atomic uint32_t watching;    /* jobs whose end it waits for */
     uint32_t reserved;
     struct pb_page_mark mark;
-    _Atomic uint32_t held[PB_PAGE_LIMITS]; /* of each limit; given back by the supervisor when it dies */
+    _Atomic uint32_t held[PB_PAGE_LIMITS];   /* of each limit; given back by the supervisor when it dies */
+    _Atomic uint32_t queued[PB_PAGE_LIMITS]; /* who waits for each in this worker */
+    _Atomic uint64_t calls;                  /* of page.calls */
+    _Atomic uint64_t counts[PB_PAGE_COUNTS]; /* of page.counts (guard/quota.h) */
 };
 
 /* How much of something all workers together have now. Its place is found by name and kept for ever. */
 struct pb_page_limit {
     _Atomic uint64_t name; /* a hash; 0: free */
     _Atomic uint32_t taken;
+    _Atomic uint32_t queued;  /* who waits, in all */
     _Atomic uint64_t waiting; /* bit per row: that worker would take more */
 };
 
@@ -68,6 +74,10 @@ struct pb_page {
     /* Goes up with each commit that makes a job due, or ends one that somebody waits for (loop/bell.h). */
     _Atomic uint32_t work;
     _Atomic uint32_t pauses; /* goes up when somebody paused something, or took it back; then work does */
+    uint64_t seed;          /* of the hashes below: nobody outside can know which names share a place */
+    _Atomic uint64_t calls; /* at once, in all */
+    _Atomic uint64_t rates[2 * PB_PAGE_RATES];
+    _Atomic uint64_t counts[PB_PAGE_COUNTS];
     struct pb_page_limit limits[PB_PAGE_LIMITS];
     struct pb_page_out outs[PB_PAGE_OUTS];
     struct pb_page_row rows[PB_PAGE_ROWS];
@@ -94,6 +104,9 @@ void pb_page_give(struct pb_page *page, uint32_t row, int limit);
 void pb_page_wait(struct pb_page *page, uint32_t row, int limit, bool waiting);
 /* How many other workers would. */
 uint32_t pb_page_others(const struct pb_page *page, uint32_t row, int limit);
+
+/* So many wait in this worker now. */
+void pb_page_queued(struct pb_page *page, uint32_t row, int limit, uint32_t n);
 
 /* Why crashes have put this connector out, or NULL. Borrowed as long as the page. */
 const char *pb_page_out_reason(const struct pb_page *page, pbay_str connector);

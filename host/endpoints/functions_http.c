@@ -24,6 +24,7 @@ struct call {
     uint32_t magic;
     struct pb_functions_http *h;
     struct pb_http_request *req;
+    struct pb_http_guest *guest;
     struct pb_flow_call *flow; /* NULL: over */
     struct pbay_writer *rows;
     struct pb_buf errors, columns;
@@ -80,6 +81,7 @@ static void call_free(struct call *c)
     pb_writer_free(c->rows);
     pb_buf_free(&c->errors);
     pb_buf_free(&c->columns);
+    pb_http_guest_free(c->guest);
     c->magic = 0;
     pb_free(c);
 }
@@ -221,7 +223,8 @@ static int hand_over(struct pb_flow_call *flow, struct pbay_builder *from, size_
     return 0;
 }
 
-static void call(struct pb_functions_http *h, struct pb_http_request *req, const struct pb_function *fn)
+static void call(struct pb_functions_http *h, struct pb_http_request *req, const struct pb_function *fn,
+                 struct pb_http_guest **guest)
 {
     struct pb_err err;
     struct pbay_builder *rows = pb_builder_get();
@@ -233,6 +236,8 @@ static void call(struct pb_functions_http *h, struct pb_http_request *req, const
     }
     struct call *c = pb_zalloc(sizeof *c);
     *c = (struct call){.job.gone = on_gone, .magic = JOB_MAGIC, .h = h, .req = req, .starting = true};
+    c->guest = *guest;
+    *guest = NULL;
     c->give_up = pb_defer_make(give_up, c);
     const pbay_codec codec = {
         .struct_size = sizeof codec, .format = PBAY_FORMAT_JSON_ROWS, .key = PB_STR("rows")};
@@ -240,7 +245,7 @@ static void call(struct pb_functions_http *h, struct pb_http_request *req, const
     const struct pb_flow_request request = {
         .fn = fn,
         .identity = {.struct_size = sizeof(pbay_identity),
-                     .principal = pb_http_tls_subject(req),
+                     .principal = c->guest->pass.id.principal,
                      .source = PB_STR("http")},
         .traceparent = pb_http_header(req, "traceparent"),
         .peer = pb_http_peer(req),
@@ -279,7 +284,8 @@ static const struct pb_function *find(struct pb_functions_http *h, pbay_str path
     return fn;
 }
 
-void pb_functions_http_request(struct pb_functions_http *h, struct pb_http_request *req)
+void pb_functions_http_request(struct pb_functions_http *h, struct pb_http_request *req,
+                               struct pb_http_guest **guest)
 {
     struct pb_err err;
     pbay_str method = pb_http_method(req), path = pb_http_path(req);
@@ -296,14 +302,15 @@ void pb_functions_http_request(struct pb_functions_http *h, struct pb_http_reque
         pb_http_error(req, 0, &err);
     } else if (!pb_str_is(method, "POST")) {
         pb_http_not_allowed(req, "POST");
-    } else if (!pb_http_type_is(req, "application/json")) {
-        pb_fail(&err, PBAY_INVALID_ARGUMENT, "the body must be sent as content-type: application/json");
+    } else if (pb_json_type_check(pb_http_header(req, "content-type"), &err)) {
         pb_http_error(req, 415, &err);
+    } else if (pb_gate_function(&(*guest)->pass, fn, &err)) {
+        pb_http_error(req, 0, &err);
     } else if (coding.n && !pb_str_ieq(coding, PB_STR("identity"))) {
         pb_fail(&err, PBAY_INVALID_ARGUMENT, "the body must not be compressed");
         pb_http_error(req, 415, &err);
     } else {
-        call(h, req, fn);
+        call(h, req, fn, guest);
     }
 }
 

@@ -14,6 +14,7 @@
 struct pb_catalog;
 struct pb_flow;
 struct pb_functions_http;
+struct pb_http_guest;
 struct pb_http_request;
 struct pb_loop;
 
@@ -21,5 +22,6 @@ struct pb_loop;
 struct pb_functions_http *pb_functions_http_new(struct pb_loop *loop, const struct pb_catalog *catalog,
                                                 struct pb_flow *flow);
 /* A whole request whose path begins with /functions; its user may be set. */
-void pb_functions_http_request(struct pb_functions_http *h, struct pb_http_request *req);
+void pb_functions_http_request(struct pb_functions_http *h, struct pb_http_request *req,
+                               struct pb_http_guest **guest);
 void pb_functions_http_free(struct pb_functions_http *h); /* NULL is fine */

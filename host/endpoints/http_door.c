@@ -11,6 +11,7 @@
 struct pb_http_door {
     struct pb_functions_http *functions;
     struct pb_routes *routes;
+    struct pb_gate *gate;
 };
 
 /* ---------------------------------------------------------------------------------------------- answers */
@@ -41,9 +42,10 @@ void pb_http_error(struct pb_http_request *req, int status, const struct pb_err 
 {
     struct pb_buf b = {0};
     char seconds[PB_F64_MAX];
-    pbay_header headers[3] = {TYPE_JSON, NO_STORE};
+    pbay_header headers[4] = {TYPE_JSON, NO_STORE};
     size_t n = 2;
     if (!status) status = pb_http_status_of(err->code);
+    if (status == 401) headers[n++] = (pbay_header){PB_STR("www-authenticate"), PB_STR("Bearer")};
     if (status == 429 || status == 503) {
         int64_t s = (err->retry_after_ms + 999) / 1000;
         headers[n].name = PB_STR("retry-after");
@@ -100,6 +102,40 @@ bad:
     return pb_fail(err, PBAY_INVALID_ARGUMENT, "the path is not percent-encoded UTF-8");
 }
 
+/* ---------------------------------------------------------------------------------------------- guests */
+
+static void guest_gone(struct pb_http_job *job)
+{
+    pb_http_guest_free((struct pb_http_guest *)(void *)job);
+}
+
+struct pb_http_guest *pb_http_guest_new(struct pb_gate *gate, struct pb_http_request *req)
+{
+    struct pb_http_guest *guest = pb_zalloc(sizeof *guest);
+    struct pb_err err;
+    guest->job.gone = guest_gone;
+    int status = gate ? pb_gate_http(gate, req, &guest->pass, &err) : 0;
+    if (status) {
+        pb_free(guest);
+        pb_http_error(req, status, &err);
+        return NULL;
+    }
+    if (!gate) {
+        struct pb_identity *id = &guest->pass.id;
+        id->peer = pb_http_peer(req);
+        id->principal = id->subject = pb_http_tls_subject(req);
+        if (id->subject.n) id->method = PB_AUTH_CERT;
+    }
+    return guest;
+}
+
+void pb_http_guest_free(struct pb_http_guest *guest)
+{
+    if (!guest) return;
+    pb_pass_close(&guest->pass);
+    pb_free(guest);
+}
+
 /* ---------------------------------------------------------------------------------------------- requests */
 
 static bool is_functions(pbay_str path)
@@ -110,22 +146,26 @@ static bool is_functions(pbay_str path)
 static void head(void *user, struct pb_http_request *req)
 {
     struct pb_http_door *door = user;
-    pb_http_set_user(req, NULL);
-    /* Hosts and origins that are not allowed are refused here, before a body is read. */
+    /* Who is not let in is told before a body is read. */
+    struct pb_http_guest *guest = pb_http_guest_new(door->gate, req);
+    if (!guest) return;
+    pb_http_set_user(req, &guest->job);
     if (door->routes && !is_functions(pb_http_path(req))) pb_routes_head(door->routes, req);
 }
 
 static void request(void *user, struct pb_http_request *req)
 {
     struct pb_http_door *door = user;
-    if (is_functions(pb_http_path(req))) {
-        pb_functions_http_request(door->functions, req);
-        return;
-    }
-    if (door->routes && pb_routes_request(door->routes, req)) return;
+    struct pb_http_guest *guest = pb_http_user(req);
     struct pb_err err;
-    pb_fail(&err, PBAY_NOT_FOUND, "nothing is served at this path; GET /functions lists the functions");
-    pb_http_error(req, 0, &err);
+    pb_http_set_user(req, NULL);
+    if (is_functions(pb_http_path(req))) {
+        pb_functions_http_request(door->functions, req, &guest);
+    } else if (!door->routes || !pb_routes_request(door->routes, req, &guest)) {
+        pb_fail(&err, PBAY_NOT_FOUND, "nothing is served at this path; GET /functions lists the functions");
+        pb_http_error(req, 0, &err);
+    }
+    pb_http_guest_free(guest);
 }
 
 static void gone(void *user, struct pb_http_request *req)
@@ -138,11 +178,12 @@ static void gone(void *user, struct pb_http_request *req)
 const struct pb_http_ops pb_http_door_ops = {.head = head, .request = request, .gone = gone};
 
 struct pb_http_door *pb_http_door_new(struct pb_loop *loop, const struct pb_catalog *catalog,
-                                      struct pb_flow *flow, struct pb_routes *routes)
+                                      struct pb_flow *flow, struct pb_routes *routes, struct pb_gate *gate)
 {
     struct pb_http_door *door = pb_zalloc(sizeof *door);
     door->functions = pb_functions_http_new(loop, catalog, flow);
     door->routes = routes;
+    door->gate = gate;
     return door;
 }
 

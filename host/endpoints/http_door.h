@@ -5,12 +5,14 @@
  *   /functions, /functions/NAME   endpoints/functions_http.h
  *   /CONNECTOR...                 endpoints/routes.h
  *
- * What an endpoint keeps for a request begins with a struct pb_http_job, set as the request's user. Threads:
- * the loop.
+ * What an endpoint keeps for a request begins with a struct pb_http_job, set as the request's user. Who asks
+ * is known before any of them sees the request: it is handed a struct pb_http_guest, and frees it when the
+ * request has ended, or sets the pointer to NULL when it keeps it. Threads: the loop.
  */
 #pragma once
 
 #include "base/err.h"
+#include "endpoints/gate.h"
 #include "net/http_server.h"
 
 struct pb_catalog;
@@ -25,9 +27,21 @@ struct pb_http_job {
     void (*gone)(struct pb_http_job *job);
 };
 
-/* Everything is borrowed; routes may be NULL. Returns owned. */
+/* Who sent a request that was let in. */
+struct pb_http_guest {
+    struct pb_http_job job; /* first; the door's, until the body is there */
+    struct pb_pass pass;
+};
+void pb_http_guest_free(struct pb_http_guest *guest); /* NULL is fine */
+/* Ask the gate. NULL: it refused, and the request is answered. */
+struct pb_http_guest *pb_http_guest_new(struct pb_gate *gate, struct pb_http_request *req);
+
+/*
+ * Everything is borrowed; routes may be NULL. gate NULL: everybody is let in, as who his certificate says he
+ * is. Returns owned.
+ */
 struct pb_http_door *pb_http_door_new(struct pb_loop *loop, const struct pb_catalog *catalog,
-                                      struct pb_flow *flow, struct pb_routes *routes);
+                                      struct pb_flow *flow, struct pb_routes *routes, struct pb_gate *gate);
 /* For pb_http_server_new, with the door as user. */
 extern const struct pb_http_ops pb_http_door_ops;
 /* After the server. */
@@ -35,7 +49,8 @@ void pb_http_door_free(struct pb_http_door *door); /* NULL is fine */
 
 /*
  * {"error":{"code":"NOT_FOUND","message":"..."}} with the status of the code (net/http_status.h), or with
- * `status` when it is not 0; Retry-After with 429 and 503. The request is dead afterwards.
+ * `status` when it is not 0; Retry-After with 429 and 503, WWW-Authenticate with 401. The request is dead
+ * afterwards.
  */
 void pb_http_error(struct pb_http_request *req, int status, const struct pb_err *err);
 /* 405 with Allow. */

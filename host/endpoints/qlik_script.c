@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "data/bundle.h"
 #include "data/sse_messages.h"
+#include "endpoints/gate.h"
 #include "endpoints/sse_reply.h"
 #include "script/eval.h"
 
@@ -20,6 +21,7 @@ struct pb_script_method {
     struct pb_loop *loop;
     struct pb_evaluator *evaluator; /* NULL: nobody may */
     const struct pb_catalog *catalog;
+    struct pb_gate *gate; /* NULL: the lists say who may */
 };
 
 struct script_call {
@@ -27,6 +29,7 @@ struct script_call {
     const struct pb_script_method *method;
     struct pb_grpc_call *grpc;
     struct pb_arena arena;
+    struct pb_pass pass;
     struct pb_eval *eval; /* NULL: over */
     struct pb_sse_script header;
     struct pbay_builder *input;
@@ -103,7 +106,9 @@ static int read_headers(struct script_call *c, struct pb_err *err)
     c->ctx =
         (struct pb_script_ctx){.user = who.user_id, .app = who.app_id, .function = PB_STR("EvaluateScript")};
     raw.n = 0;
-    int rc = allowed(c->method->evaluator, &who, err), there = 0;
+    int rc = 0, there = 0;
+    if (c->method->gate) rc = pb_gate_grpc(c->method->gate, c->grpc, who.user_id, who.app_id, &c->pass, err);
+    if (!rc) rc = allowed(c->method->evaluator, &who, err);
     if (!rc) there = pb_grpc_metadata_bin(c->grpc, "qlik-scriptrequestheader-bin", &raw, err);
     if (!rc && there == 0)
         rc = pb_fail(err, PBAY_INVALID_ARGUMENT,
@@ -232,6 +237,7 @@ static void closed(struct pb_grpc_call *grpc, enum pb_grpc_closed reason)
     pb_sse_reply_close(&c->reply);
     pb_slice_free(&c->slice);
     pb_builder_unref(c->input);
+    pb_pass_close(&c->pass);
     pb_arena_free(&c->arena);
     c->magic = 0;
     pb_free(c);
@@ -246,10 +252,10 @@ static const struct pb_grpc_ops ops = {.refusal = &pb_sse_not_kept,
 
 struct pb_script_method *pb_sse_script_method(struct pb_grpc_server *server, struct pb_loop *loop,
                                               struct pb_evaluator *evaluator,
-                                              const struct pb_catalog *catalog)
+                                              const struct pb_catalog *catalog, struct pb_gate *gate)
 {
     struct pb_script_method *m = pb_alloc(sizeof *m);
-    *m = (struct pb_script_method){loop, catalog->allow_script ? evaluator : NULL, catalog};
+    *m = (struct pb_script_method){loop, catalog->allow_script ? evaluator : NULL, catalog, gate};
     pb_grpc_server_method(server, "/qlik.sse.Connector/EvaluateScript", &ops, m);
     return m;
 }

@@ -12,6 +12,7 @@
 #include "net/grpc_server.h"
 
 struct pb_evaluator;
+struct pb_gate;
 struct pb_loop;
 
 struct pb_evaluator_options {
@@ -29,10 +30,10 @@ struct pb_evaluator_options {
 struct pb_evaluator *pb_evaluator_new(const struct pb_evaluator_options *options, struct pb_err *err);
 void pb_evaluator_free(struct pb_evaluator *e);
 /*
- * Register the method. evaluator NULL, or a catalog that allows no scripts: every call is refused. Returns
- * owned: pb_free after the server.
+ * Register the method. evaluator NULL, or a catalog that allows no scripts: every call is refused. gate NULL:
+ * the lists of the evaluator alone say who may. Returns owned: pb_free after the server.
  */
 struct pb_script_method;
 struct pb_script_method *pb_sse_script_method(struct pb_grpc_server *server, struct pb_loop *loop,
                                               struct pb_evaluator *evaluator,
-                                              const struct pb_catalog *catalog);
+                                              const struct pb_catalog *catalog, struct pb_gate *gate);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "data/bundle.h"
 #include "data/sse_messages.h"
+#include "endpoints/gate.h"
 #include "endpoints/qlik_script.h"
 #include "endpoints/sse_reply.h"
 
@@ -14,6 +15,7 @@ struct pb_sse {
     struct pb_loop *loop;
     const struct pb_catalog *catalog;
     struct pb_flow *flow;
+    struct pb_gate *gate; /* NULL: everybody is let in */
     struct pb_script_method *script;
     struct pb_buf capabilities; /* encoded once */
     struct pb_buf header;       /* scratch: a decoded -bin header */
@@ -28,6 +30,7 @@ struct sse_call {
     struct pb_flow_call *flow; /* NULL: over */
     const struct pb_function *fn;
     struct pb_arena arena;
+    struct pb_pass pass;
     struct pb_sse_reply reply;
     uint64_t rows_out;
     struct pb_err err; /* of the reply side: fails the call later in the turn */
@@ -64,6 +67,14 @@ static void capabilities(struct pb_grpc_call *grpc, pbay_str request)
 {
     (void)request;
     struct pb_sse *sse = pb_grpc_user(grpc);
+    const pbay_str none = {NULL, 0};
+    struct pb_pass pass = {0};
+    struct pb_err err;
+    if (sse->gate && pb_gate_grpc(sse->gate, grpc, none, none, &pass, &err)) {
+        pb_grpc_fail(grpc, &err);
+        return;
+    }
+    pb_pass_close(&pass);
     struct pb_buf out = pb_grpc_buf(grpc);
     pb_buf_str(&out, pb_buf_view(&sse->capabilities));
     pb_log(PB_LOG_INFO, "endpoints", "capabilities asked", PB_V("catalog", sse->catalog->name),
@@ -85,6 +96,7 @@ static void call_free(struct sse_call *c)
     struct pb_sse *sse = c->sse;
     pb_defer_cancel(&c->give_up);
     pb_sse_reply_close(&c->reply);
+    pb_pass_close(&c->pass);
     pb_arena_reset(&c->arena);
     c->magic = 0;
     c->next_free = sse->free_calls;
@@ -129,7 +141,7 @@ static void on_done(void *user, const struct pb_err *err, const struct pb_flow_s
 
 static const struct pb_flow_sink sink = {on_rows, on_describe, on_consumed, on_done};
 
-/* Which function is called, by whom. */
+/* Which function is called, by whom. -1 with err; 1: the gate has refused it, and said so. */
 static int read_headers(struct sse_call *c, struct pb_flow_request *req, struct pb_err *err)
 {
     struct pb_sse *sse = c->sse;
@@ -165,11 +177,17 @@ static int read_headers(struct sse_call *c, struct pb_flow_request *req, struct 
         if (pb_sse_read_common(pb_buf_view(raw), &ch, &c->arena, &ignored)) ch = (struct pb_sse_common){0};
     pb_buf_reset(raw, HEADER_KEEP);
     if (rc) return -1;
+    if (sse->gate) {
+        if (pb_gate_grpc(sse->gate, c->grpc, ch.user_id, ch.app_id, &c->pass, err) ||
+            pb_gate_function(&c->pass, c->fn, err))
+            return 1;
+    } else
+        c->pass.id.principal = pb_grpc_tls_subject(c->grpc);
     req->fn = c->fn;
     req->identity = (pbay_identity){.struct_size = sizeof(pbay_identity),
                                     .user = ch.user_id,
                                     .app = ch.app_id,
-                                    .principal = pb_grpc_tls_subject(c->grpc),
+                                    .principal = c->pass.id.principal,
                                     .source = PB_STR("sse")};
     req->peer = pb_grpc_peer(c->grpc);
     req->traceparent = pb_grpc_metadata(c->grpc, "traceparent");
@@ -199,7 +217,7 @@ static void execute_opened(struct pb_grpc_call *grpc, void *user)
     pb_sse_reply_open(&c->reply, sse->loop, grpc, !rc && !c->fn->qlik_cache);
     if (!rc)
         c->flow = pb_flow_open(sse->flow, &req, &err);
-    else
+    else if (rc < 0)
         pb_log(PB_LOG_WARN, "endpoints", "call refused", PB_V("peer", pb_grpc_peer(grpc)),
                PB_V("catalog", sse->catalog->name), PB_S("error", err.msg));
     if (!c->flow) pb_sse_reply_finish(&c->reply, &err, true);
@@ -261,16 +279,17 @@ static const struct pb_grpc_ops execute_ops = {.refusal = &pb_sse_not_kept,
 
 struct pb_sse *pb_sse_new(struct pb_loop *loop, struct pb_grpc_server *server,
                           const struct pb_catalog *catalog, struct pb_flow *flow,
-                          struct pb_evaluator *evaluator)
+                          struct pb_evaluator *evaluator, struct pb_gate *gate)
 {
     struct pb_sse *sse = pb_zalloc(sizeof *sse);
     sse->loop = loop;
     sse->catalog = catalog;
     sse->flow = flow;
+    sse->gate = gate;
     encode_capabilities(sse);
     pb_grpc_server_method(server, "/qlik.sse.Connector/GetCapabilities", &capabilities_ops, sse);
     pb_grpc_server_method(server, "/qlik.sse.Connector/ExecuteFunction", &execute_ops, sse);
-    sse->script = pb_sse_script_method(server, loop, evaluator, catalog);
+    sse->script = pb_sse_script_method(server, loop, evaluator, catalog, gate);
     return sse;
 }
 

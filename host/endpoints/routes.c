@@ -22,6 +22,7 @@ struct place {
     struct pb_connector *connector;
     uint32_t index;
     const pbay_route *route;
+    const struct pb_allow *allow; /* NULL: no list */
 };
 
 struct job {
@@ -32,6 +33,7 @@ struct job {
     struct pb_http_request *req; /* NULL: answered, or the client left */
     uint64_t handle;
     const struct place *place;
+    struct pb_http_guest *guest;
     struct pb_arena arena; /* what info points to */
     struct pb_buf body;
     pbay_request_info info;
@@ -77,21 +79,26 @@ static bool methods_meet(const pbay_route *a, const pbay_route *b)
     return false;
 }
 
-static int add(struct pb_routes *r, pbay_str path, struct pb_connector *c, uint32_t index, struct pb_err *err)
+static int add(struct pb_routes *r, pbay_str path, struct pb_connector *c, uint32_t index,
+               const struct pb_allow *allow, struct pb_err *err)
 {
     const pbay_route *route = &pb_connector_plugin(c)->route_table[index];
     bool star = pb_str_ends(path, PB_STR("/*"));
     if (star) path.n--;
     for (size_t i = 0; i < r->n; i++) {
-        const struct place *p = &r->places[i];
+        struct place *p = &r->places[i];
         if (!pb_str_eq(p->path, path) || p->star != star || !methods_meet(p->route, route)) continue;
+        if (p->route == route && p->connector == c && allow && !p->allow) {
+            p->allow = allow; /* [route] with a connector's own path: only who may come there */
+            return 0;
+        }
         return pb_fail(err, PBAY_INVALID_ARGUMENT,
                        "two routes stand at %s %.*s%s: of connector \"%.*s\" and of \"%.*s\"", route->method,
                        PB_FMT(path), star ? "*" : "", PB_FMT(pb_connector_name(p->connector)),
                        PB_FMT(pb_connector_name(c)));
     }
     PB_GROW(r->places, r->cap, r->n + 1);
-    r->places[r->n++] = (struct place){pb_arena_str(&r->arena, path), star, c, index, route};
+    r->places[r->n++] = (struct place){pb_arena_str(&r->arena, path), star, c, index, route, allow};
     return 0;
 }
 
@@ -104,7 +111,7 @@ int pb_routes_add_all(struct pb_routes *r, const struct pb_registry *registry, s
         for (uint32_t k = 0; k < plugin->routes.n_routes; k++) {
             struct pb_buf path = {0};
             pb_buf_printf(&path, "/%.*s%s", PB_FMT(pb_connector_name(c)), plugin->route_table[k].suffix);
-            int rc = add(r, pb_buf_view(&path), c, k, err);
+            int rc = add(r, pb_buf_view(&path), c, k, NULL, err);
             pb_buf_free(&path);
             if (rc) return -1;
         }
@@ -113,7 +120,7 @@ int pb_routes_add_all(struct pb_routes *r, const struct pb_registry *registry, s
 }
 
 int pb_routes_add(struct pb_routes *r, pbay_str path, struct pb_connector *c, pbay_str suffix,
-                  struct pb_err *err)
+                  const struct pb_allow *allow, struct pb_err *err)
 {
     const struct pb_plugin *plugin = pb_connector_plugin(c);
     bool found = false;
@@ -122,7 +129,7 @@ int pb_routes_add(struct pb_routes *r, pbay_str path, struct pb_connector *c, pb
     for (uint32_t k = 0; plugin->has_routes && k < plugin->routes.n_routes; k++) {
         if (!pb_str_is(suffix, plugin->route_table[k].suffix)) continue;
         found = true;
-        if (add(r, path, c, k, err)) return -1;
+        if (add(r, path, c, k, allow, err)) return -1;
     }
     if (found) return 0;
     return pb_fail(err, PBAY_NOT_FOUND, "connector \"%.*s\" has no route with suffix \"%.*s\"",
@@ -181,6 +188,7 @@ static void job_free(struct job *j)
     if (j->next) j->next->link = j->link;
     pb_buf_free(&j->body);
     pb_arena_free(&j->arena);
+    pb_http_guest_free(j->guest);
     j->magic = 0;
     pb_free(j);
 }
@@ -221,8 +229,12 @@ static int32_t svc_accept(pbay_request request, pbay_str principal)
 {
     struct job *j = job_of(request);
     if (!j) return PBAY_NOT_FOUND;
-    /* Allow lists of routes are looked at here. */
+    struct pb_err err;
+    struct pb_identity *id = &j->guest->pass.id;
     j->info.principal = pb_arena_str(&j->arena, principal);
+    id->method = PB_AUTH_SIGNATURE;
+    id->principal = id->key = j->info.principal;
+    if (pb_gate_route(&j->guest->pass, j->place->allow, j->info.path, false, &err)) return err.code;
     pb_connector_proven(j->place->connector);
     return PBAY_OK;
 }
@@ -329,25 +341,22 @@ static void fill_info(struct job *j, pbay_str path, pbay_str principal)
     };
 }
 
-static int identify(struct pb_routes *r, struct pb_http_request *req, pbay_str path, pbay_str *principal,
-                    struct pb_err *err)
-{
-    if (r->o.identify) return r->o.identify(r->o.user, req, path, principal, err) ? 0 : -1;
-    *principal = pb_http_tls_subject(req);
-    if (principal->n) return 0;
-    return pb_fail(err, PBAY_UNAUTHENTICATED, "this path needs a client certificate");
-}
-
-static void dispatch(struct pb_routes *r, struct pb_http_request *req, const struct place *p, pbay_str path)
+static void dispatch(struct pb_routes *r, struct pb_http_request *req, const struct place *p, pbay_str path,
+                     struct pb_http_guest **guest)
 {
     struct pb_err err;
-    pbay_str principal = {NULL, 0};
-    if (p->route->auth == PBAY_AUTH_HOST && identify(r, req, path, &principal, &err)) {
+    const struct pb_pass *pass = &(*guest)->pass;
+    bool own =
+        p->route->auth == PBAY_AUTH_OWN; /* the plugin says who it is, and its list is looked at then */
+    if (!own && pb_gate_route(pass, p->allow, path, p->route->auth == PBAY_AUTH_HOST, &err)) {
         pb_http_error(req, 0, &err);
         return;
     }
+    pbay_str principal = pass->id.principal;
     struct job *j = pb_zalloc(sizeof *j);
     *j = (struct job){.http.gone = on_gone, .magic = JOB_MAGIC, .routes = r, .req = req, .place = p};
+    j->guest = *guest;
+    *guest = NULL;
     j->deadline.fn = on_late;
     j->deadline.user = j;
     j->link = &r->jobs;
@@ -381,7 +390,7 @@ void pb_routes_head(struct pb_routes *r, struct pb_http_request *req)
     pb_buf_free(&path);
 }
 
-bool pb_routes_request(struct pb_routes *r, struct pb_http_request *req)
+bool pb_routes_request(struct pb_routes *r, struct pb_http_request *req, struct pb_http_guest **guest)
 {
     struct pb_buf path = {0};
     struct pb_err err;
@@ -391,7 +400,7 @@ bool pb_routes_request(struct pb_routes *r, struct pb_http_request *req)
     } else {
         const struct place *p = find(r, pb_buf_view(&path), pb_http_method(req), &other);
         if (p) {
-            dispatch(r, req, p, pb_buf_view(&path));
+            dispatch(r, req, p, pb_buf_view(&path), guest);
         } else if (other) {
             struct pb_buf methods = {0};
             allowed(r, pb_buf_view(&path), &methods);

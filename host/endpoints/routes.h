@@ -16,7 +16,9 @@
 
 #include "base/err.h"
 
+struct pb_allow;
 struct pb_connector;
+struct pb_http_guest;
 struct pb_http_request;
 struct pb_loop;
 struct pb_registry;
@@ -25,13 +27,6 @@ struct pb_routes;
 
 struct pb_routes_options {
     int64_t timeout_ms; /* for the plugin's answer; 0: 60 s */
-    /*
-     * Who is it (auth = host)? True and *principal (borrowed from req or static), or false with err:
-     * UNAUTHENTICATED or PERMISSION_DENIED. NULL: only callers with a verified client certificate are let in.
-     */
-    bool (*identify)(void *user, struct pb_http_request *req, pbay_str path, pbay_str *principal,
-                     struct pb_err *err);
-    void *user;
 };
 
 /* Returns owned. options may be NULL. */
@@ -43,13 +38,17 @@ bool pb_routes_parent(pbay_request request, struct pb_request_parent *out);
 /* All routes of all connectors of a registry, whose connectors outlive it. -1 with err: two stand at one
  * path. */
 int pb_routes_add_all(struct pb_routes *r, const struct pb_registry *registry, struct pb_err *err);
-/* [route "/path"]: the connector's route of this suffix at another path. -1 with err. Copies path. */
+/*
+ * [route "/path"]: the connector's route of this suffix at another path, or at its own when that is the path.
+ * allow says who may come there; NULL: everybody who is proven (auth = own: whom the plugin accepts);
+ * borrowed as long as r. -1 with err. Copies path.
+ */
 int pb_routes_add(struct pb_routes *r, pbay_str path, struct pb_connector *c, pbay_str suffix,
-                  struct pb_err *err);
+                  const struct pb_allow *allow, struct pb_err *err);
 /* Every request was answered or is gone; connectors are closed. */
 void pb_routes_free(struct pb_routes *r); /* NULL is fine */
 
 /* Headers are there: sets the body's limit. */
 void pb_routes_head(struct pb_routes *r, struct pb_http_request *req);
 /* A whole request. False: no route stands at this path, nothing was done. */
-bool pb_routes_request(struct pb_routes *r, struct pb_http_request *req);
+bool pb_routes_request(struct pb_routes *r, struct pb_http_request *req, struct pb_http_guest **guest);

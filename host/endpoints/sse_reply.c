@@ -68,9 +68,16 @@ void pb_sse_reply_finish(struct pb_sse_reply *r, const struct pb_err *err, bool 
 {
     flush(r);
     /* A failed or partial answer must never be kept, and the header may also be a trailer. */
-    pbay_header trailer = {cache_name, cache_off};
-    bool tell = (no_store || err->code != PBAY_OK) && !r->no_store;
-    pb_grpc_finish(r->grpc, err->code, pb_str_c(err->msg), &trailer, tell);
+    pbay_header trailers[2];
+    size_t n = 0;
+    char ms[PB_F64_MAX];
+    if ((no_store || err->code != PBAY_OK) && !r->no_store)
+        trailers[n++] = (pbay_header){cache_name, cache_off};
+    /* https://github.com/grpc/proposal/blob/master/A6-client-retries.md: in milliseconds. */
+    if (err->code != PBAY_OK && err->retry_after_ms > 0)
+        trailers[n++] = (pbay_header){PB_STR("grpc-retry-pushback-ms"),
+                                      pb_str(ms, pb_format_i64(err->retry_after_ms, ms))};
+    pb_grpc_finish(r->grpc, err->code, pb_str_c(err->msg), trailers, n);
 }
 
 void pb_sse_reply_close(struct pb_sse_reply *r)

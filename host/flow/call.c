@@ -401,6 +401,14 @@ void pb_flow_commit(struct pb_flow_call *call, size_t bytes)
     const struct pb_function *fn = call->fn;
     call->pending_bytes += bytes;
     uint32_t n = pb_builder_rows(pb_flow_input(call));
+    if (fn->max_call_rows && call->rows_in + n > fn->max_call_rows) {
+        struct pb_err err;
+        pb_fail(&err, PBAY_RESOURCE_EXHAUSTED,
+                "function %.*s: more than the %llu rows that one call may have", PB_FMT(fn->name),
+                (unsigned long long)fn->max_call_rows);
+        pb__call_fail(call, &err);
+        return;
+    }
     if (!n) {
         call->pending_bytes = 0;
         pb__call_consumed(call, bytes);
@@ -445,6 +453,14 @@ struct pb_flow_call *pb_flow_open(struct pb_flow *flow, const struct pb_flow_req
         pb_config_free(request->options);
         pb_fail(err, PBAY_UNIMPLEMENTED, "function %.*s: %s", PB_FMT(request->fn->name),
                 request->fn->refusal);
+        return NULL;
+    }
+    const struct pb_lane *lane = request->fn->lane;
+    if (lane && request->fn->max_waiting && pb_lane_waiting(lane) >= request->fn->max_waiting) {
+        pb_fail(err, PBAY_RESOURCE_EXHAUSTED,
+                "function %.*s: %u calls wait for a place at its backend already (`queue`)",
+                PB_FMT(request->fn->name), request->fn->max_waiting);
+        err->retry_after_ms = 1000;
         return NULL;
     }
     struct pb_flow_call *call = flow->free_calls;

@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "flow/counters.h"
 #include "flow/lane.h"
+#include "guard/identity.h"
 #include "plugin/operation.h"
 #include "script/function.h"
 
@@ -69,6 +70,10 @@ struct pb_function {
                           one only */
     bool qlik_cache;   /* no: callers are told not to keep the answer */
     bool effects;      /* bound to an action: never repeated or cached by the flow */
+
+    uint32_t max_waiting;   /* calls of this machine that may wait for a place in the lane; 0: no limit */
+    uint64_t max_call_rows; /* 0: no limit */
+    const struct pb_allow *allow; /* who may call it; NULL: everybody the listener lets in */
 
     const char *refusal; /* not NULL: it is listed, but every call is UNIMPLEMENTED with this sentence */
 

@@ -33,6 +33,7 @@ static void settle(struct pb_lane *lane)
 {
     bool waits = lane->first != NULL;
     pb_page_wait(lane->page, lane->row, lane->shared, waits);
+    pb_page_queued(lane->page, lane->row, lane->shared, lane->n_waiting);
     if (!waits)
         pb_timer_cancel(&lane->retry);
     else if (!pb_timer_is_set(&lane->retry))
@@ -114,4 +115,10 @@ void pb_lane_leave(struct pb_lane *lane)
         }
     }
     serve(lane);
+}
+
+uint32_t pb_lane_waiting(const struct pb_lane *lane)
+{
+    return lane->page ? atomic_load_explicit(&lane->page->limits[lane->shared].queued, memory_order_relaxed)
+                      : lane->n_waiting;
 }

@@ -43,5 +43,7 @@ void pb_lane_share(struct pb_lane *lane, struct pb_loop *loop, struct pb_page *p
 bool pb_lane_enter(struct pb_lane *lane, struct pb_lane_waiter *w);
 /* Give a place back; the first who waits gets its turn before this returns. */
 void pb_lane_leave(struct pb_lane *lane);
+/* How many wait for a place, in all workers that share it. */
+uint32_t pb_lane_waiting(const struct pb_lane *lane);
 /* Do not wait any more. */
 void pb_lane_forget(struct pb_lane *lane, struct pb_lane_waiter *w);

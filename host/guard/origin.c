@@ -76,7 +76,7 @@ static bool same_place(const struct place *a, const struct place *b, bool tls)
            pb_str_eq(a->port.n ? a->port : usual, b->port.n ? b->port : usual);
 }
 
-int pb_site_check(const struct pb_site *site, struct pb_err *err)
+int pb_vhost_check(const struct pb_vhost *site, struct pb_err *err)
 {
     struct place p;
     bool tls;
@@ -91,7 +91,7 @@ int pb_site_check(const struct pb_site *site, struct pb_err *err)
     return 0;
 }
 
-int pb_host_check(const struct pb_site *site, pbay_str host, struct pb_err *err)
+int pb_host_check(const struct pb_vhost *site, pbay_str host, struct pb_err *err)
 {
     struct place p, own;
     if (!place_of(host, &p))
@@ -114,7 +114,7 @@ bool pb_method_is_safe(pbay_str method)
     return pb_str_is(method, "GET") || pb_str_is(method, "HEAD") || pb_str_is(method, "OPTIONS");
 }
 
-int pb_origin_check(const struct pb_site *site, const struct pb_origin_request *req, struct pb_err *err)
+int pb_origin_check(const struct pb_vhost *site, const struct pb_origin_request *req, struct pb_err *err)
 {
     if (req->origin.p) {
         struct place from, to, other;

@@ -18,7 +18,7 @@
 #include "base/err.h"
 
 /* One HTTP listener as its clients see it; everything borrowed. */
-struct pb_site {
+struct pb_vhost {
     const pbay_str *hosts; /* names it is known by: "gw.example.com" under any port, "gw.example.com:8443" */
     size_t n_hosts;
     bool loopback;  /* localhost, 127.0.0.1 and [::1] are its names too */
@@ -29,9 +29,9 @@ struct pb_site {
 };
 
 /* Are the entries well-formed? INVALID_ARGUMENT naming the one that is not. */
-int pb_site_check(const struct pb_site *site, struct pb_err *err) PB_NODISCARD;
+int pb_vhost_check(const struct pb_vhost *site, struct pb_err *err) PB_NODISCARD;
 /* Host (or :authority). -1: PERMISSION_DENIED (421 for HTTP), and what to configure. */
-int pb_host_check(const struct pb_site *site, pbay_str host, struct pb_err *err) PB_NODISCARD;
+int pb_host_check(const struct pb_vhost *site, pbay_str host, struct pb_err *err) PB_NODISCARD;
 
 struct pb_origin_request {
     pbay_str method;
@@ -41,7 +41,7 @@ struct pb_origin_request {
 };
 
 /* -1: PERMISSION_DENIED: another site's page sends it. */
-int pb_origin_check(const struct pb_site *site, const struct pb_origin_request *req,
+int pb_origin_check(const struct pb_vhost *site, const struct pb_origin_request *req,
                     struct pb_err *err) PB_NODISCARD;
 /* Does the method change nothing (GET, HEAD, OPTIONS)? */
 bool pb_method_is_safe(pbay_str method);

@@ -34,6 +34,16 @@ struct pb_listener {
     void *user;
     void (*gone)(void *user);
     void *gone_user;
+    bool (*admit)(void *user, pbay_str peer, uint64_t *ticket);
+    void (*leave)(void *user, uint64_t ticket);
+    void *admit_user;
+};
+
+/* A connection, for as long as it lives. */
+struct guest {
+    struct pb_listener *listener;
+    uint64_t ticket;
+    bool admitted;
 };
 
 static void unref(struct pb_listener *l)
@@ -47,33 +57,44 @@ static void unref(struct pb_listener *l)
 
 static void on_gone(void *user)
 {
-    struct pb_listener *l = user;
+    struct guest *g = user;
+    struct pb_listener *l = g->listener;
     l->open--;
+    if (g->admitted) l->leave(l->admit_user, g->ticket);
     if (l->gone) l->gone(l->gone_user);
+    pb_free(g);
     unref(l);
 }
 
 static struct pb_conn_options options_of(struct pb_listener *l)
 {
+    struct guest *g = pb_zalloc(sizeof *g);
+    g->listener = l;
     struct pb_conn_options o = {
-        .tls = l->tls, .listener = l->label, .protocol = l->protocol, .gone = on_gone, .gone_user = l};
+        .tls = l->tls, .listener = l->label, .protocol = l->protocol, .gone = on_gone, .gone_user = g};
     l->open++; /* gone() is called whether or not the connection comes to be */
     l->refs++;
     return o;
 }
 
-static void warn(struct pb_listener *l, const char *what, const char *why)
+static void warn(struct pb_listener *l, const char *what, const char *why, pbay_str peer)
 {
     int64_t now = pb_mono_ns();
     if (l->warned_ns && now - l->warned_ns < PB_SEC) return;
     l->warned_ns = now;
-    pb_log(PB_LOG_WARN, "net", what, PB_S("listener", l->label), PB_S("why", why), PB_I("open", l->open));
+    pb_log(PB_LOG_WARN, "net", what, PB_S("listener", l->label), PB_V("peer", peer), PB_S("why", why),
+           PB_I("open", l->open));
 }
 
-static void give(struct pb_listener *l, struct pb_conn *conn)
+static void give(struct pb_listener *l, struct pb_conn *conn, struct guest *g)
 {
-    if (l->open > l->max_conns) {
-        warn(l, "connection refused", "as many connections are open as max_conns allows");
+    const char *why = NULL;
+    if (l->open > l->max_conns)
+        why = "as many connections are open as `connections` allows";
+    else if (l->admit && !(g->admitted = l->admit(l->admit_user, pb_conn_peer(conn), &g->ticket)))
+        why = "its address has as many connections open as `peer_connections` allows";
+    if (why) {
+        warn(l, "connection refused", why, pb_conn_peer(conn));
         pb_conn_abort(conn, NULL);
         return;
     }
@@ -85,16 +106,16 @@ static void on_connection(uv_stream_t *server, int status)
     struct pb_listener *l = server->data;
     struct pb_err err;
     if (status < 0) {
-        warn(l, "cannot accept",
-             uv_strerror(status)); /* out of descriptors, most likely: the next one may work */
+        warn(l, "cannot accept", uv_strerror(status),
+             pb_str(NULL, 0)); /* out of descriptors, most likely: the next one may work */
         return;
     }
     const struct pb_conn_options o = options_of(l);
     struct pb_conn *conn = pb_conn_accept(l->loop, server, &o, &err);
     if (conn)
-        give(l, conn);
+        give(l, conn, o.gone_user);
     else
-        warn(l, "cannot accept", err.msg);
+        warn(l, "cannot accept", err.msg, pb_str(NULL, 0));
 }
 
 static void on_close(uv_handle_t *h)
@@ -117,6 +138,9 @@ static struct pb_listener *make(struct pb_loop *loop, const struct pb_listener_o
     l->take = o->take;
     l->gone = o->gone;
     l->gone_user = o->gone_user;
+    l->admit = o->admit;
+    l->leave = o->leave;
+    l->admit_user = o->admit_user;
     l->user = o->user;
     return l;
 }
@@ -135,7 +159,7 @@ int pb_listener_adopt(struct pb_listener *l, int fd, struct pb_err *err)
     const struct pb_conn_options o = options_of(l);
     struct pb_conn *conn = pb_conn_from_fd(l->loop, fd, &o, err);
     if (!conn) return pb_fail_in(err, "%s", l->label);
-    give(l, conn);
+    give(l, conn, o.gone_user);
     return 0;
 }
 

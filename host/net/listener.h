@@ -30,6 +30,14 @@ struct pb_listener_options {
      * told. */
     void (*gone)(void *user);
     void *gone_user;
+    /*
+     * May this peer ("203.0.113.7:51034") have one more connection? False: it is closed at once, and one
+     * warning a second says so. *ticket, 0 at first, comes back when the connection has ended; also after
+     * pb_listener_close. NULL: everybody may.
+     */
+    bool (*admit)(void *user, pbay_str peer, uint64_t *ticket);
+    void (*leave)(void *user, uint64_t ticket);
+    void *admit_user;
 };
 
 /* Returns owned, or NULL with err, which names the address. */

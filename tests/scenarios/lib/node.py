@@ -7,12 +7,18 @@ from .gateway import TESTS
 from .story import Failed, skip
 
 
+def peers(package):
+    """The folder whose node_modules has the package; a skip when it is not installed."""
+    folder = os.path.join(TESTS, "peers")
+    if not os.path.isdir(os.path.join(folder, "node_modules", *package.split("/"))):
+        skip(package + " is not installed: .ci/deps test")
+    return folder
+
+
 def run(script, *args, timeout=240, **env):
-    peers = os.path.join(TESTS, "peers")
-    if not os.path.isdir(os.path.join(peers, "node_modules", "@grpc", "grpc-js")):
-        skip("@grpc/grpc-js is not installed: .ci/deps test")
+    folder = peers("@grpc/grpc-js")
     p = subprocess.run(["node", os.path.join(TESTS, "scenarios", "js", script), *args], capture_output=True, text=True,
-                       timeout=timeout, env=dict(os.environ, PB_PEERS=peers, **env))
+                       timeout=timeout, env=dict(os.environ, PB_PEERS=folder, **env))
     if p.returncode:
         raise Failed("%s %s ended with %d\n%s%s" % (script, " ".join(args), p.returncode, p.stdout, p.stderr))
     return p.stdout

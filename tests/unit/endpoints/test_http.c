@@ -288,10 +288,10 @@ static int serve(int parent)
     pb_catalog_add(&catalog, &fn);
     struct pb_routes *routes = pb_routes_new(loop, &(struct pb_routes_options){.timeout_ms = 200});
     if (!fn.op || pb_routes_add_all(routes, registry, &err)) return 4;
-    if (pb_routes_add(routes, PB_STR("/hook"), connector, PB_STR("/echo"), &err)) return 5;
-    if (!pb_routes_add(routes, PB_STR("/hook"), connector, PB_STR("/echo"), &err)) return 6; /* twice */
-    if (!pb_routes_add(routes, PB_STR("/other"), connector, PB_STR("/none"), &err)) return 7;
-    struct pb_http_door *door = pb_http_door_new(loop, &catalog, flow, routes);
+    if (pb_routes_add(routes, PB_STR("/hook"), connector, PB_STR("/echo"), NULL, &err)) return 5;
+    if (!pb_routes_add(routes, PB_STR("/hook"), connector, PB_STR("/echo"), NULL, &err)) return 6; /* twice */
+    if (!pb_routes_add(routes, PB_STR("/other"), connector, PB_STR("/none"), NULL, &err)) return 7;
+    struct pb_http_door *door = pb_http_door_new(loop, &catalog, flow, routes, NULL);
     server = pb_http_server_new(loop, "http", NULL, &pb_http_door_ops, door);
     const struct pb_listener_options o = {
         .name = "http", .address = "127.0.0.1:0", .protocol = "HTTP/1.1", .take = take, .user = server};

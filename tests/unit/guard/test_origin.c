@@ -19,8 +19,8 @@ static void test_hosts(void **state)
 {
     (void)state;
     const pbay_str hosts[] = {PB_STR("gw.example.com"), PB_STR("other:8443"), PB_STR("[2001:db8::1]")};
-    struct pb_site site = {.hosts = hosts, .n_hosts = 3, .loopback = true};
-    assert_int_equal(pb_site_check(&site, &why), 0);
+    struct pb_vhost site = {.hosts = hosts, .n_hosts = 3, .loopback = true};
+    assert_int_equal(pb_vhost_check(&site, &why), 0);
     static const char *const GOOD[] = {
         "localhost",      "LocalHost:8080",      "127.0.0.1:1", "[::1]",           "[::1]:65535",
         "gw.example.com", "GW.example.com:9999", "other:8443",  "[2001:db8::1]:80"};
@@ -64,15 +64,15 @@ static void test_hosts(void **state)
     const pbay_str bad_hosts[] = {PB_STR("https://x")}, bad_origins[] = {PB_STR("portal.example.com")};
     site.hosts = bad_hosts;
     site.n_hosts = 1;
-    assert_int_equal(pb_site_check(&site, &why), -1);
+    assert_int_equal(pb_vhost_check(&site, &why), -1);
     assert_string_equal(why.msg, "hosts: \"https://x\" is neither NAME nor NAME:PORT");
     site.n_hosts = 0;
     site.origins = bad_origins;
     site.n_origins = 1;
-    assert_int_equal(pb_site_check(&site, &why), -1);
+    assert_int_equal(pb_vhost_check(&site, &why), -1);
 }
 
-static int origin(const struct pb_site *site, const char *method, const char *host, const char *from,
+static int origin(const struct pb_vhost *site, const char *method, const char *host, const char *from,
                   const char *fetch)
 {
     const struct pb_origin_request r = {pb_str_c(method), pb_str_c(host), pb_str_c(from), pb_str_c(fetch)};
@@ -83,7 +83,7 @@ static void test_origins(void **state)
 {
     (void)state;
     const pbay_str portal = PB_STR("https://portal.example.com");
-    const struct pb_site plain = {.loopback = true}, tls = {.tls = true, .origins = &portal, .n_origins = 1};
+    const struct pb_vhost plain = {.loopback = true}, tls = {.tls = true, .origins = &portal, .n_origins = 1};
     /* Programs, and our own pages. */
     assert_int_equal(origin(&plain, "POST", "localhost:8080", NULL, NULL), 0);
     assert_int_equal(origin(&plain, "POST", "localhost:8080", "http://localhost:8080", "same-origin"), 0);
