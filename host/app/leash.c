@@ -78,7 +78,11 @@ static void beat(void *user)
 static void hear(struct pb_leash *l, const struct pb_msg *m)
 {
     switch (m->type) {
-    case PB_MSG_CONN: l->ops->conn(l->user, m->name, m->fd); return;
+    case PB_MSG_CONN:
+        /* First: what is told so and lost dies with this process, what is not is given to another. */
+        pb_msg_send(PB_LEASH_CHANNEL, PB_MSG_TAKEN, NULL, NULL, -1, true);
+        l->ops->conn(l->user, m->name, m->fd);
+        return;
     case PB_MSG_OUTS: l->ops->outs(l->user); return;
     case PB_MSG_DRAIN: l->ops->drain(l->user); return;
     case PB_MSG_STOP: l->ops->stop(l->user); return;

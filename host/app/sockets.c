@@ -123,7 +123,6 @@ static void on_readable(void *user)
             rest(k, "no worker can take one now");
             return;
         }
-        close(fd);
     }
 }
 

@@ -19,9 +19,8 @@ struct pb_loop;
 struct pb_sockets;
 
 /*
- * fn is offered each accepted descriptor, which stays the caller's: true when somebody has got it, false when
- * nobody can take one now; it is offered again a little later, and who else connects waits in the kernel's
- * queue.
+ * fn is offered each accepted descriptor and owns it when it returns true; false when nobody can take one
+ * now: it is offered again a little later, and who else connects waits in the kernel's queue.
  */
 struct pb_sockets *pb_sockets_new(struct pb_loop *loop, bool (*fn)(void *user, const char *name, int fd),
                                   void *user);

@@ -35,19 +35,37 @@ static struct pb_process *least_loaded(const struct pb_crew *crew, uint64_t pass
     return best;
 }
 
-static bool give(void *user, const char *name, int fd)
+bool pb_supervisor_give(struct pb_supervisor *s, const char *name, int fd)
 {
-    struct pb_supervisor *s = user;
     uint64_t passed_over = 0;
     struct pb_process *p;
     while ((p = least_loaded(s->current, passed_over))) {
-        if (pb_msg_send(p->channel, PB_MSG_CONN, name, NULL, fd, false) == 0) {
-            p->handed++;
-            return true;
-        }
+        if (pb_process_give(p, name, fd)) return true;
         passed_over |= UINT64_C(1) << (p->seat - s->current->seats);
     }
     return false;
+}
+
+/* As many are open as there may be: closed at once, so that nobody waits for what does not come. */
+static bool full(struct pb_supervisor *s, const char *name)
+{
+    uint64_t n = 0;
+    for (const struct pb_process *p = s->processes; p; p = p->next) n += pb_process_conns(p);
+    if (!s->current || n < s->current->max_conns) return false;
+    int64_t now = pb_mono_ns();
+    if (!s->full_ns || now - s->full_ns >= PB_SEC)
+        pb_log(PB_LOG_WARN, "app", "connection refused", PB_S("listener", name),
+               PB_S("why", "as many connections are open as `connections` allows"), PB_I("open", n));
+    s->full_ns = now;
+    return true;
+}
+
+static bool give(void *user, const char *name, int fd)
+{
+    struct pb_supervisor *s = user;
+    if (!full(s, name)) return pb_supervisor_give(s, name, fd);
+    close(fd);
+    return true;
 }
 
 /* ------------------------------------------------------------------------------------------------ crews */
@@ -113,6 +131,7 @@ static struct pb_crew *new_crew(struct pb_supervisor *s, struct pb_err *err)
     *crew = (struct pb_crew){
         .s = s, .number = ++s->last_number, .config = full, .config_fd = fd, .n = s->o->workers};
     crew->drain_ms = pb_config_get_int(site->limits, "drain");
+    crew->max_conns = (uint64_t)pb_config_get_int(site->limits, "connections");
     pb_site_free(site);
     for (unsigned i = 0; i < crew->n; i++) {
         crew->seats[i].crew = crew;

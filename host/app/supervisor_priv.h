@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "app/channel.h"
 #include "app/control.h"
 #include "app/sockets.h"
 #include "app/supervisor.h"
@@ -23,6 +24,13 @@ struct pb_seat {
     unsigned failures; /* in a row, without a good while of service between */
 };
 
+/* A connection on its way to a worker, kept so that it is not lost with one that dies before it has it. */
+struct pb_sent_conn {
+    struct pb_sent_conn *next;
+    int fd;
+    char name[PB_MSG_NAME];
+};
+
 /* One worker process, from fork until it is reaped. */
 struct pb_process {
     struct pb_process *next;
@@ -36,6 +44,7 @@ struct pb_process {
     int channel;
     struct pb_watch *watch;
     uint64_t handed; /* connections */
+    struct pb_sent_conn *sent, **sent_end;
     int64_t started_ns, ready_ns;
     bool hung; /* killed because its loop did not turn */
     bool told; /* it said itself why it failed */
@@ -49,7 +58,8 @@ struct pb_crew {
     char *config;  /* absolute path, for messages and relative paths */
     int config_fd; /* the text as it was */
     int64_t drain_ms;
-    unsigned n; /* seats */
+    uint64_t max_conns; /* of all workers together */
+    unsigned n;         /* seats */
     unsigned n_processes;
     bool over; /* freed with its last process */
     struct pb_seat seats[PB_PAGE_WORKERS];
@@ -74,6 +84,7 @@ struct pb_supervisor {
     size_t n_waits;
     bool reload_again; /* asked for while one was under way */
     bool running, stopping, stopped, failed;
+    int64_t full_ns; /* the last warning that there are too many connections */
     struct pb_timer start_limit, tick;
     int64_t watchdog_ms, watchdog_ns;
     struct pb_page_out outs_before[PB_PAGE_OUTS];
@@ -90,6 +101,8 @@ void pb_process_leave(struct pb_process *p, bool at_once, int64_t kill_ms);
 void pb_process_reap(struct pb_supervisor *s);
 /* Kill who does not turn any more. */
 void pb_process_check(struct pb_supervisor *s);
+/* Hand it a connection of the listener; takes fd when it returns true. */
+bool pb_process_give(struct pb_process *p, const char *name, int fd);
 /* Open connections of a process. */
 uint64_t pb_process_conns(const struct pb_process *p);
 
@@ -97,6 +110,8 @@ uint64_t pb_process_conns(const struct pb_process *p);
  * supervisor.c, called by workers.c */
 
 void pb_supervisor_ready(struct pb_process *p);
+/* A connection for whoever has the fewest. True: fd was taken. */
+bool pb_supervisor_give(struct pb_supervisor *s, const char *name, int fd);
 /* Out of its seat (NULL: it had none any more), which is empty now. why: what it said, or how it ended. */
 void pb_supervisor_ended(struct pb_process *p, struct pb_seat *seat, const char *why);
 

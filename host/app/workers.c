@@ -15,6 +15,7 @@
 #include "app/supervisor_priv.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "guard/quota.h"
 
 /* A loop that has not turned for so long will not turn again: the longest script budget is a minute. */
 enum { HUNG_S = 120 };
@@ -59,6 +60,48 @@ static int free_slot(const struct pb_supervisor *s)
     return -1;
 }
 
+/* ------------------------------------------------------------------------------------------------
+ * connections */
+
+bool pb_process_give(struct pb_process *p, const char *name, int fd)
+{
+    if (pb_msg_send(p->channel, PB_MSG_CONN, name, NULL, fd, false)) return false;
+    struct pb_sent_conn *c = pb_zalloc(sizeof *c);
+    c->fd = fd;
+    snprintf(c->name, sizeof c->name, "%s", name);
+    *p->sent_end = c;
+    p->sent_end = &c->next;
+    p->handed++;
+    return true;
+}
+
+/* The oldest that it had not said to have. */
+static struct pb_sent_conn *pop(struct pb_process *p)
+{
+    struct pb_sent_conn *c = p->sent;
+    if (c && !(p->sent = c->next)) p->sent_end = &p->sent;
+    return c;
+}
+
+static void forget_conn(struct pb_process *p)
+{
+    struct pb_sent_conn *c = pop(p);
+    if (c) close(c->fd);
+    pb_free(c);
+}
+
+/* It has ended: what it never had goes to others. */
+static void give_again(struct pb_process *p)
+{
+    for (struct pb_sent_conn *c; (c = pop(p));) {
+        if (p->s->stopping || !pb_supervisor_give(p->s, c->name, c->fd)) close(c->fd);
+        pb_free(c);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ messages
+ */
+
 static void answer_listen(struct pb_process *p, const struct pb_msg *m)
 {
     char where[PB_BOUND_NAME];
@@ -79,6 +122,7 @@ static void hear(struct pb_process *p, const struct pb_msg *m)
         p->ready_ns = pb_mono_ns();
         pb_supervisor_ready(p);
         return;
+    case PB_MSG_TAKEN: forget_conn(p); return;
     case PB_MSG_FAILED:
         memcpy(p->why, m->text, sizeof p->why);
         p->told = true;
@@ -135,6 +179,7 @@ int pb_process_start(struct pb_seat *seat, bool probe, struct pb_err *err)
     p->row = &s->page->rows[slot];
     p->state = PB_WORKER_STARTING;
     p->channel = ends[0];
+    p->sent_end = &p->sent;
     p->started_ns = pb_mono_ns();
     s->processes = p;
     crew->n_processes++;
@@ -218,7 +263,7 @@ static void bury(struct pb_process **at, int status)
     p->watch = NULL;
     describe(status, p->hung, how, sizeof how);
     while (pb_msg_receive(p->channel, &m, false) > 0)
-        if (m.type == PB_MSG_FAILED) hear(p, &m);
+        if (m.type == PB_MSG_FAILED || m.type == PB_MSG_TAKEN) hear(p, &m);
     if (!p->told) snprintf(p->why, sizeof p->why, "the worker ended by %s", how);
     /* A sanitizer, or a plugin that calls exit(), ends a worker with a status in the middle of a callback. */
     bool inside = atomic_load(&p->row->mark.inside) != 0;
@@ -230,10 +275,12 @@ static void bury(struct pb_process **at, int status)
                PB_S("by", how));
     struct pb_seat *seat = p->seat;
     if (seat) seat->process = NULL;
+    give_again(p);
     if (status && p->state == PB_WORKER_LEAVING && s->stopping) s->failed = true;
     *at = p->next;
     pb_timer_cancel(&p->kill);
     close(p->channel);
+    pb_quota_return(s->page, p->slot);
     pb_page_clear_row(s->page, p->slot);
     p->crew->n_processes--;
     pb_supervisor_ended(p, seat, p->why);

@@ -74,8 +74,8 @@ struct pb_page {
     /* Goes up with each commit that makes a job due, or ends one that somebody waits for (loop/bell.h). */
     _Atomic uint32_t work;
     _Atomic uint32_t pauses; /* goes up when somebody paused something, or took it back; then work does */
-    uint64_t seed;          /* of the hashes below: nobody outside can know which names share a place */
-    _Atomic uint64_t calls; /* at once, in all */
+    uint64_t seed;           /* of the hashes below: nobody outside can know which names share a place */
+    _Atomic uint64_t calls;  /* at once, in all */
     _Atomic uint64_t rates[2 * PB_PAGE_RATES];
     _Atomic uint64_t counts[PB_PAGE_COUNTS];
     struct pb_page_limit limits[PB_PAGE_LIMITS];
