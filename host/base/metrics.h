@@ -2,31 +2,70 @@
 /*
  * Named numbers with labels, shown in Prometheus' text form: counters, gauges, histograms.
  *
- * Each series has a slot with a fixed index in one array, so that the array can lie in memory that processes
- * share. Registration takes a lock; changes are relaxed atomic additions without one. Threads: any; slots
- * that one thread alone changes, as those of functions, have cheaper additions, and are read from anywhere
- * all the same.
+ * Each series has a slot with a fixed index, the same in every process: names lie in a page that processes
+ * may share (base/page.h), and so do the numbers, an array of them for each process, which it alone changes
+ * and everybody reads. Registration and changes take no lock: atomics alone, so that who dies in between
+ * leaves at most a name that nobody uses. What a process had counted is kept when it is gone
+ * (pb_metrics_retire): counters never go back. Threads: any; slots that one thread alone changes, as those of
+ * functions, have cheaper additions, and are read from anywhere all the same.
  */
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <patchbay/types.h>
 
-enum pb_metric_type { PB_METRIC_COUNTER = 1, PB_METRIC_GAUGE };
-enum { PB_METRIC_SLOTS = 16384, PB_METRIC_BOUNDS_MAX = 24 };
+/* A gauge of several processes is shown as the sum of them, or as the greatest. */
+enum pb_metric_type { PB_METRIC_COUNTER = 1, PB_METRIC_GAUGE, PB_METRIC_GREATEST };
+enum {
+    PB_METRIC_SLOTS = 16384,
+    PB_METRIC_BOUNDS_MAX = 24,
+    PB_METRIC_ROWS = 64,      /* processes */
+    PB_METRIC_SERIES = 32768, /* places for names; a power of two */
+    PB_METRIC_TEXT = 2 << 20, /* bytes of names, labels and help */
+};
+
+/* What is shown under one name, or one of its series. Zero: a free place. */
+struct pb_metric_entry {
+    _Atomic uint64_t hash;
+    _Atomic uint32_t ready; /* all below is written */
+    uint32_t order;
+    uint32_t family; /* of a series: place of its family; of a family: its own */
+    uint32_t type;   /* enum pb_metric_type; 0: histogram */
+    uint32_t slot;   /* of a series; 0: there was no place for it */
+    uint32_t n;      /* bounds of a histogram */
+    uint32_t text;   /* the family's name, or the labels */
+    uint32_t more;   /* the family's help, or the histogram's bounds */
+    double scale;
+};
+
+/* All zero at first. */
+struct pb_metric_page {
+    _Atomic uint32_t n_slots, n_text, n_entries;
+    _Atomic uint32_t retiring; /* odd while a row is being added to the past */
+    struct pb_metric_entry entries[PB_METRIC_SERIES];
+    _Alignas(8) char text[PB_METRIC_TEXT];
+    _Atomic int64_t past[PB_METRIC_SLOTS];
+    _Atomic int64_t rows[PB_METRIC_ROWS][PB_METRIC_SLOTS];
+};
 
 struct pb_buf;
 struct pb_metrics {
-    _Atomic int64_t *slots; /* PB_METRIC_SLOTS; slot 0 takes what has no place */
-    struct pb_metrics_priv *priv;
+    _Atomic int64_t *slots; /* PB_METRIC_SLOTS, of this process; slot 0 takes what has no place */
+    struct pb_metric_page *page;
+    bool own;
 };
 
-/* Returns owned. */
+/* With a page of its own. Returns owned. */
 struct pb_metrics *pb_metrics_new(void);
+/* A row of a page that others map too, which outlives it. Returns owned. */
+struct pb_metrics *pb_metrics_join(struct pb_metric_page *page, uint32_t row);
 void pb_metrics_free(struct pb_metrics *m); /* NULL is fine */
+/* The process of that row has ended: its counts become the past, its gauges are gone, the row is all zero. */
+void pb_metrics_retire(struct pb_metric_page *page, uint32_t row);
 
 /*
  * The slot of a series. name: [a-z][a-z0-9_]* without the prefix "patchbay_", which is added; labels: "" or
@@ -94,5 +133,8 @@ static inline void pb_histogram_add_own(struct pb_metrics *m, const struct pb_hi
     pb_metric_add_own(m, h->first + h->n + 1, value);
 }
 
-/* Append everything: https://prometheus.io/docs/instrumenting/exposition_formats/ (text, version 0.0.4). */
+/* What all processes together say now. */
+int64_t pb_metric_sum(const struct pb_metrics *m, uint32_t slot);
+/* Append everything, of all processes: https://prometheus.io/docs/instrumenting/exposition_formats/ (text,
+ * version 0.0.4). */
 void pb_metrics_text(struct pb_metrics *m, struct pb_buf *out);

@@ -83,6 +83,7 @@ void pb_page_clear_row(struct pb_page *page, uint32_t row)
     while (calls && !atomic_compare_exchange_weak(&page->calls, &now, now > calls ? now - calls : 0))
         continue;
     memset(r, 0, sizeof *r);
+    pb_metrics_retire(&page->metrics, row);
 }
 
 int pb_page_limit(struct pb_page *page, pbay_str name)

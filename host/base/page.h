@@ -17,6 +17,7 @@
 #include <patchbay/types.h>
 
 #include "base/err.h"
+#include "base/metrics.h"
 
 enum {
     PB_PAGE_ROWS = 64,     /* worker slots; two generations live side by side during a reload */
@@ -81,7 +82,9 @@ struct pb_page {
     struct pb_page_limit limits[PB_PAGE_LIMITS];
     struct pb_page_out outs[PB_PAGE_OUTS];
     struct pb_page_row rows[PB_PAGE_ROWS];
+    struct pb_metric_page metrics; /* a row for each of those */
 };
+_Static_assert((int)PB_METRIC_ROWS == (int)PB_PAGE_ROWS, "a worker has a row of either");
 
 /* The supervisor's: made, zeroed and mapped. *fd is owned and close-on-exec. NULL with err. */
 struct pb_page *pb_page_make(int *fd, struct pb_err *err);

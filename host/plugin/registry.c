@@ -235,7 +235,7 @@ void pb_registry_publish(struct pb_registry *r)
             {"connector_late_total", "Calls answered in the plugin's place.", PB_METRIC_COUNTER, s->late},
             {"connector_faults_total", "Breaches of the rules by the plugin.", PB_METRIC_COUNTER, s->faults},
             {"connector_in_flight", "What the plugin has not finished.", PB_METRIC_GAUGE, s->in_flight},
-            {"connector_state", "1 up, 2 degraded, 3 out.", PB_METRIC_GAUGE,
+            {"connector_state", "1 up, 2 degraded, 3 out; of several workers the worst.", PB_METRIC_GREATEST,
              (uint64_t)pb_connector_state(c, NULL)},
         };
         struct pb_buf labels = {0};

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -78,8 +79,43 @@ static void test_slots(void **state)
     pb_metrics_free(m);
 }
 
+/* Two processes with one page: one name has one slot, sums go over both, and who ends leaves his counts. */
+static void test_shared(void **state)
+{
+    (void)state;
+    struct pb_metrics *one = pb_metrics_new(), *two = pb_metrics_join(one->page, 1);
+    uint32_t calls = pb_metric(one, PB_METRIC_COUNTER, "calls_total", "", "Calls.");
+    uint32_t busy = pb_metric(two, PB_METRIC_GAUGE, "busy", "", "Now.");
+    uint32_t worst = pb_metric(two, PB_METRIC_GREATEST, "worst", "", "State.");
+    const int64_t bounds[] = {10};
+    struct pb_histogram h;
+    pb_histogram(two, &h, "took", "", "Took.", bounds, 1, 1);
+    assert_int_equal(pb_metric(two, PB_METRIC_COUNTER, "calls_total", "", "Calls."), calls);
+    for (int i = 0; i < 3; i++) {
+        pb_metric_add(i ? two : one, calls, 2);
+        pb_metric_set(i ? two : one, busy, i);
+        pb_metric_set(i ? two : one, worst, 3 - i);
+        pb_histogram_add(two, &h, 7);
+    }
+    for (int gone = 0; gone < 2; gone++) {
+        struct pb_buf text = {0};
+        if (gone) pb_metrics_retire(one->page, 1);
+        pb_metrics_text(one, &text);
+        pb_buf_ch(&text, 0);
+        assert_non_null(strstr(text.p, "patchbay_calls_total 6\n"));
+        assert_non_null(strstr(text.p, gone ? "patchbay_busy 0\n" : "patchbay_busy 2\n"));
+        assert_non_null(strstr(text.p, "patchbay_worst 3\n"));
+        assert_non_null(strstr(text.p, "patchbay_took_bucket{le=\"10\"} 3\n"));
+        assert_non_null(strstr(text.p, "patchbay_took_sum 21\n"));
+        pb_buf_free(&text);
+    }
+    pb_metrics_free(two);
+    pb_metrics_free(one);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_text), cmocka_unit_test(test_slots)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_text), cmocka_unit_test(test_slots),
+                                       cmocka_unit_test(test_shared)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
