@@ -64,9 +64,9 @@ static int run(int argc, char **argv)
     if (rc >= 0) return rc;
     const char *given = pb_args_get(a, "workers");
     int64_t workers = 0;
-    if (given && strcmp(given, "auto") == 0)
+    if (!given || strcmp(given, "auto") == 0)
         workers = automatic();
-    else if (given && (!pb_parse_i64(pb_str_c(given), &workers) || workers < 0 || workers > PB_PAGE_WORKERS))
+    else if (!pb_parse_i64(pb_str_c(given), &workers) || workers < 0 || workers > PB_PAGE_WORKERS)
         return pb_cli_usage(&pb_verb_run, "--workers %s: auto, or a number from 0 to %d", given,
                             PB_PAGE_WORKERS);
     raise_limits();
@@ -84,12 +84,13 @@ static const struct pb_cli_option run_options[] = {
     PB_OPTION_CONFIG,
     PB_OPTION_STATE,
     {"workers", 'w', "N",
-     "worker processes below a supervisor; auto: one per processor, at most 4; 0 unless given: none"}};
+     "worker processes below a supervisor; auto, unless given: one per processor, at most 4; 0: none, all in "
+     "one process, for a debugger"}};
 const struct pb_cli_verb pb_verb_run = {
     .name = "run",
     .summary = "Serve until SIGTERM or Ctrl-C, then let calls in flight end.",
     .text = "Prints `ready NAME=ADDRESS ...` when every listener is open. The log goes to standard error.\n"
-            "A second signal stops without waiting. With workers, SIGHUP and `patchbay reload` read the\n"
+            "A second signal stops without waiting. SIGHUP and `patchbay reload` read the\n"
             "configuration, scripts and plugins again: new workers take over when they are healthy.",
     .options = run_options,
     .n_options = PB_COUNTOF(run_options),

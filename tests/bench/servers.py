@@ -112,4 +112,4 @@ def start_gateway(config, build, core, name="patchbay"):
     program = os.path.join(build, "patchbay")
     state = os.path.join(os.path.dirname(config), name + ".state")
     credentials = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "bench-secret"}
-    return Server(name, [program, "run", "--config", config, "--state", state], GATEWAY_FUNCTIONS, core, credentials)
+    return Server(name, [program, "run", "--config", config, "--state", state, "--workers", "0"], GATEWAY_FUNCTIONS, core, credentials)

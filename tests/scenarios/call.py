@@ -54,7 +54,7 @@ def main():
         ini = os.path.join(d, "patchbay.ini")
         with open(ini, "w") as f:
             f.write(INI.format(dir=d))
-        gateway = subprocess.Popen([PATCHBAY, "run", "--config", ini, "--state", d], stdout=subprocess.PIPE, text=True,
+        gateway = subprocess.Popen([PATCHBAY, "run", "--config", ini, "--state", d, "--workers", "0"], stdout=subprocess.PIPE, text=True,
                                    stderr=open(os.path.join(d, "log"), "w"))
         try:
             ready = gateway.stdout.readline().split()

@@ -117,7 +117,7 @@ def check_gateway(tmp, pem, other):
     with open(tmp + "/site/scripts/functions/shout.lua", "w") as f:
         f.write("return function(word) return word:upper() end\n")
     with open(tmp + "/log", "w") as log:
-        gateway = subprocess.Popen([PATCHBAY, "run", "--config", tmp + "/site/patchbay.ini", "--state", tmp + "/state"],
+        gateway = subprocess.Popen([PATCHBAY, "run", "--config", tmp + "/site/patchbay.ini", "--state", tmp + "/state", "--workers", "0"],
                                    stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         line = gateway.stdout.readline()

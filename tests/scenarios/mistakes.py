@@ -123,7 +123,7 @@ def no_function(d):
 def log_file(d):
     ini, log = os.path.join(d, "patchbay.ini"), os.path.join(d, "gateway.log")
     write(ini, INI + f"[log]\nfile = {log}\n")
-    g = subprocess.Popen([PATCHBAY, "run", "--config", ini, "--state", d], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    g = subprocess.Popen([PATCHBAY, "run", "--config", ini, "--state", d, "--workers", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                          text=True)
     try:
         line = g.stdout.readline()

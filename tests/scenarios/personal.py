@@ -51,7 +51,7 @@ def main():
             with open(os.path.join(d, name), "w") as f:
                 f.write(text + "\n")
         with open(os.path.join(d, "log"), "w") as log:
-            gateway = subprocess.Popen([PATCHBAY, "run", "--config", os.path.join(d, "patchbay.ini"), "--state", d],
+            gateway = subprocess.Popen([PATCHBAY, "run", "--config", os.path.join(d, "patchbay.ini"), "--state", d, "--workers", "0"],
                                        stdout=subprocess.PIPE, text=True, stderr=log)
         try:
             address = gateway.stdout.readline().split()[1].split("=")[1]

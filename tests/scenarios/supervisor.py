@@ -351,7 +351,7 @@ def wrong(folder):
     for text, part in ("[functoin \"x\"]\n", "did you mean [function]?"), ("[listen \"sse\"]\naddress = 0.0.0.0:0\n", "insecure"):
         with open(ini, "w") as f:
             f.write(text)
-        r = subprocess.run([PATCHBAY, "run", "--config", ini, "--state", folder, "--workers", "2"], capture_output=True,
+        r = subprocess.run([PATCHBAY, "run", "--config", ini, "--state", folder], capture_output=True,
                            text=True, timeout=PATIENCE)
         check((r.returncode, r.stdout, r.stderr.count(part)), (1, "", 1), "a start that fails: " + r.stderr)
 

@@ -13,6 +13,7 @@ import time
 from .story import Failed, eventually, short, true
 
 PROGRAM = os.environ.get("PATCHBAY", "patchbay")
+WORKERS = os.environ.get("PATCHBAY_WORKERS", "0")  # of every gateway that does not say
 PLUGINS = os.environ.get("PATCHBAY_PLUGINS", "")
 TESTS = os.environ.get("PB_TESTS_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BAD_SIGNS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "ThreadSanitizer", "BUG:")
@@ -71,6 +72,8 @@ class Folder:
 
     def run(self, *args, stdin=None, code=0, env=None, timeout=120):
         """`patchbay ARGS`; returns what it wrote to its two outputs, as text. code: expected, None: any."""
+        if args[0] == "run" and "--workers" not in args:
+            args += ("--workers", WORKERS)
         p = subprocess.run([PROGRAM, *args], input=stdin, capture_output=True, timeout=timeout, cwd=self.dir,
                            env=environment(**(env or {})))
         p.out, p.err = p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace")
@@ -104,7 +107,7 @@ class Gateway(Folder):
         self._lock = threading.Lock()
 
     def start(self):
-        self.process = subprocess.Popen([PROGRAM, "run", "--config", self.config, "--state", self.state],
+        self.process = subprocess.Popen([PROGRAM, "run", "--config", self.config, "--state", self.state, "--workers", WORKERS],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         env=environment(**self.env), cwd=self.dir)
         self._reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
