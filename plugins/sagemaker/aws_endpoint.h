@@ -37,7 +37,7 @@ extern const struct aws_service_info aws_services[AWS_SERVICES];
 int aws_region_valid(pbay_str region);
 /* "https://runtime.sagemaker.eu-west-1.amazonaws.com" into out, no slash at the end; the region is valid. */
 void aws_endpoint(enum aws_service service, const char *region, int fips, int dualstack, char out[AWS_URL]);
-/* The ARN's partition of a region: "aws", "aws-cn", "aws-us-gov", ... */
+/* The partition of a region, as it stands in ARNs: "aws", "aws-cn", "aws-us-gov", ... */
 const char *aws_partition(const char *region);
 /* "https://host:port/prefix" into what is signed: the host as it stands in the Host header, and the prefix.
  */
