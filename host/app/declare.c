@@ -3,6 +3,8 @@
 #include "app/generation.h"
 
 #include "base/log.h"
+#include "flow/coalesce.h"
+#include "flow/result_cache.h"
 
 /* "age:num", "plan" (str), or with bare: "num" alone is a kind. */
 static int parse_field(const struct pbay_config *cfg, const char *key, pbay_str text, bool bare,
@@ -134,6 +136,9 @@ int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part,
     d.in_flight = (uint32_t)pb_config_get_int(cfg, "in_flight");
     d.attempts = (uint32_t)pb_config_get_int(cfg, "attempts");
     d.call_timeout_ms = pb_config_get_int(cfg, "call_timeout");
+    d.coalesce_ms = pb_config_get_int(cfg, "coalesce_ms");
+    d.result_cache_ms = pb_config_get_int(cfg, "result_cache");
+    d.result_cache_size = (size_t)pb_config_get_int(cfg, "result_cache_size");
     d.empty = (enum pb_empty)pb_config_get_int(cfg, "empty");
     d.bad_null = pb_config_get_int(cfg, "on_bad") == 1;
     d.error_null = pb_config_get_int(cfg, "on_error") == 1;
@@ -169,6 +174,7 @@ struct pb_lane *pb_generation_lane(struct pb_generation *g, struct pb_op *op, pb
         lane = pb_arena_zalloc(&g->mem, sizeof *lane);
         lane->name = pb_str_c(key);
         lane->limit = in_flight ? in_flight : 16;
+        pb_lane_count(lane, g->env.metrics);
         if (g->page) pb_lane_share(lane, g->env.loop, g->page, g->row);
         pb_map_set(&g->lanes, lane->name, lane);
     }
@@ -254,6 +260,25 @@ static int settle(const struct pb_declaration *d, struct pb_function *fn, struct
     return 0;
 }
 
+/* What is allowed only where nobody can notice. */
+static int share_answers(struct pb_generation *g, const struct pb_declaration *d, struct pb_function *fn,
+                         struct pb_err *err)
+{
+    const char *key = d->coalesce_ms ? "coalesce_ms" : "result_cache";
+    if ((!d->coalesce_ms && !d->result_cache_ms) || d->refusal) return 0;
+    if (!fn->op || fn->shape != PBAY_SHAPE_MAP)
+        return pb_config_fail(d->cfg, key, err, "only for an operation that answers row by row");
+    if (fn->effects || (pb_op_flags(fn->op) & PBAY_OPF_EFFECTS))
+        return pb_config_fail(d->cfg, key, err, "not for an operation that changes the world");
+    if (pb_op_flags(fn->op) & PBAY_OPF_PER_USER)
+        return pb_config_fail(d->cfg, key, err, "not for an operation whose answers depend on who calls");
+    if (d->coalesce_ms) fn->coalesce = pb_coalesce_new(d->coalesce_ms, g->env.metrics, d->name);
+    if (d->result_cache_ms)
+        fn->cache =
+            pb_result_cache_new(d->result_cache_ms * PB_MS, d->result_cache_size, g->env.metrics, d->name);
+    return 0;
+}
+
 int pb_assign_ids(struct pb_generation *g, struct pb_err *err)
 {
     /* Two functions with one id: said before anything is kept, so that a start that fails moves no id. */
@@ -317,7 +342,7 @@ int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_de
     if (!d->refusal && d->connector && bind(g, d, fn, err)) return -1;
     decl->scope = d->scope;
     decl->explicit_id = (int32_t)d->id;
-    if (settle(d, fn, err)) return -1;
+    if (settle(d, fn, err) || share_answers(g, d, fn, err)) return -1;
     fn->plain_params = plain(g, fn->params, fn->n_params);
     fn->plain_returns = plain(g, fn->returns, fn->n_returns);
     pb_catalog_add(catalog, fn);

@@ -4,6 +4,8 @@
 #include "app/paths.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "flow/coalesce.h"
+#include "flow/result_cache.h"
 
 /* How long a connector may take to hand back what it still has when the gateway stops. */
 enum { CLOSE_GRACE_MS = 5000 };
@@ -202,6 +204,8 @@ void pb_generation_free(struct pb_generation *g)
     PB_REQUIRE(g->closing == 0);
     for (struct pb_declared *d = g->declared, *next; d; d = next) {
         next = d->next;
+        pb_coalesce_free(d->fn.coalesce);
+        pb_result_cache_free(d->fn.cache);
         pb_transform_free(d->fn.transform);
         pb_fn_free(d->fn.script);
         pb_config_free(d->cfg);

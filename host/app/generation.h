@@ -98,6 +98,8 @@ struct pb_declaration {
     int type; /* enum pb_function_type; -1: by shape */
     uint32_t max_rows, max_bytes, in_flight, attempts;
     int64_t call_timeout_ms;
+    int64_t coalesce_ms, result_cache_ms; /* 0: off */
+    size_t result_cache_size;
     bool more_columns; /* as in struct pb_function */
     enum pb_empty empty;
     bool nulls, bad_null, error_null, raw, cache;

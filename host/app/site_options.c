@@ -152,6 +152,16 @@ static const pbay_option function_list[] = {
     {"on_error", PBAY_OPT_ENUM, 0, "error", "error|null",
      "A row for which the script fails: fails the call, or is null."},
     {"cache", PBAY_OPT_BOOL, 0, "yes", NULL, "no: Qlik is told not to keep the answers."},
+    {"coalesce_ms", PBAY_OPT_INT, 0, "0", "0..1000",
+     "Rows of different calls go to the backend together, at most max_rows, and a row waits this long for "
+     "others. 0: "
+     "every call by itself. Never for scripts and plugins that look who calls."},
+    {"result_cache", PBAY_OPT_DURATION, 0, "0", "0..24h",
+     "How long what the backend answered for a row is answered again without asking; equal rows that are "
+     "being asked "
+     "for are asked once. 0: not at all. Each worker has its own."},
+    {"result_cache_size", PBAY_OPT_SIZE, 0, "16M", "64k..4G",
+     "Memory of result_cache in each worker; what was used longest ago goes first."},
 };
 
 static TABLE(listen_options, listen_list);

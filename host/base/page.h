@@ -54,12 +54,19 @@ struct pb_page_row {
     _Atomic uint64_t counts[PB_PAGE_COUNTS]; /* of page.counts (guard/quota.h) */
 };
 
+/* How much of a limit is used, as found out while it is used (flow/pace.h). Zero-initialised: all of it. */
+struct pb_pace_shared {
+    _Atomic uint32_t allowed;  /* times 256; 0: the limit */
+    _Atomic int64_t slowed_ns; /* monotonic: when it last went down */
+};
+
 /* How much of something all workers together have now. Its place is found by name and kept for ever. */
 struct pb_page_limit {
     _Atomic uint64_t name; /* a hash; 0: free */
     _Atomic uint32_t taken;
-    _Atomic uint32_t queued;  /* who waits, in all */
-    _Atomic uint64_t waiting; /* bit per row: that worker would take more */
+    _Atomic uint32_t queued;    /* who waits, in all */
+    _Atomic uint64_t waiting;   /* bit per row: that worker would take more */
+    struct pb_pace_shared pace; /* how many of them are used now */
 };
 
 /* A connector that crashed too often. Written by the supervisor alone; `set` last. */

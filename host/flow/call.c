@@ -332,9 +332,13 @@ static void pump(struct pb_flow_call *call)
     call->busy++;
     struct pb_lane *lane = call->fn->lane;
     while (call->state == PB_CALL_OPEN && call->cutting) {
-        if (lane && !call->has_place && !pb_lane_enter(lane, &call->waiter)) break;
+        if (pb__unit_joins(call)) {
+            pb__unit_start(call, true);
+            continue;
+        }
+        if (lane && !call->has_place && !pb_lane_enter(lane, &call->waiter, false)) break;
         call->has_place = false;
-        pb__unit_start(call);
+        pb__unit_start(call, false);
     }
     if (call->has_place && call->state == PB_CALL_OPEN) {
         call->has_place = false;
@@ -485,6 +489,7 @@ struct pb_flow_call *pb_flow_open(struct pb_flow *flow, const struct pb_flow_req
         due = call->opened_ns + fn->call_timeout_ms * PB_MS;
     call->req.deadline_ns = due;
     call->req.options = NULL;
+    call->own_options = request->options != NULL;
     if (fn->op) {
         struct pb_op_context_info info = {.identity = &call->req.identity,
                                           .traceparent = call->req.traceparent,

@@ -4,12 +4,16 @@
  *
  *   call.c    open, input, commit, the order of units, done
  *   unit.c    one unit: empty rows, before, parts at the backend, repeats, after
+ *   coalesce.c   rows of several units in one batch
+ *   unit_cache.c a unit whose function has a result cache
  *   stream.c  calls that are not cut: aggregates and tables
  */
 #pragma once
 
 #include "data/batch.h"
 #include "flow/call.h"
+#include "flow/coalesce.h"
+#include "flow/result_cache.h"
 #include "loop/loop.h"
 
 enum { PB_CALL_MAGIC = 0x43414c4c, PB_UNIT_MAGIC = 0x554e4954 };
@@ -40,8 +44,10 @@ struct pb_unit {
     /* What goes to the backend: rows.batch itself, or the rows of `sent`, which are some of them or made of
      * them. */
     const pbay_batch *send;
+    struct pbay_builder *send_of; /* what holds it; NULL: sent.rows, or the caller's own */
     struct pb_sent sent;
-    uint64_t *skip; /* bits of rows that the transform is not shown */
+    struct pb_cached *cached; /* the function has a result cache: unit_cache.c */
+    uint64_t *skip;           /* bits of rows that the transform is not shown */
     uint32_t skip_cap;
     bool picked; /* sent.kept and sent.failed count: not every row goes */
 
@@ -49,6 +55,14 @@ struct pb_unit {
     uint32_t at, size;
     uint32_t attempt;
     bool has_place; /* in the lane */
+    struct pb_lane_waiter waiter;
+    struct pb_defer resume; /* it has one again */
+    struct pb_group *group; /* it goes together with others, as member group_at: coalesce.c */
+    uint32_t group_at;
+    bool joins;    /* it goes with a group, which has the place */
+    bool alone;    /* in a group of its own */
+    bool unshared; /* its answers are for nobody else */
+    int64_t sent_ns;
     struct pb_op_call *op_call;
     struct pb_timer backoff;
 
@@ -86,6 +100,7 @@ struct pb_flow_call {
 
     struct pb_script_ctx script; /* who calls, for scripts */
     struct pb_op_context *ctx;   /* who calls, for operations */
+    bool own_options;            /* options of its own: its rows go with nobody's */
     struct pb_stream *stream;    /* aggregates and tables */
     struct pb_flow_stats stats;
     int64_t opened_ns;
@@ -117,10 +132,37 @@ void pb__call_release(struct pb_flow_call *call);
 
 /* unit.c: a unit of the next rows of the call's first uncut chunk; it has a place in the lane if the function
  * has one. */
-void pb__unit_start(struct pb_flow_call *call);
+void pb__unit_start(struct pb_flow_call *call, bool joins);
+/* Will the next unit go with a group, and so need no place of its own? */
+bool pb__unit_joins(const struct pb_flow_call *call);
 /* The call is over: free it, or let it wait for its completion. */
 void pb__unit_abandon(struct pb_unit *unit);
 void pb__unit_free(struct pb_unit *unit);
+/* Send what is to be sent, from the first row on. */
+void pb__unit_ask(struct pb_unit *unit);
+/* Nothing of it is at the backend for now: its place is for others. */
+void pb__unit_idle(struct pb_unit *unit);
+/* What was sent has come back; takes answer->out. Or it has not: tried again, or the call fails. */
+void pb__unit_answered(struct pb_unit *unit, struct pb_op_answer *answer);
+void pb__unit_failed(struct pb_unit *unit, struct pb_err *err);
+/* All answers are there. Or the call fails. */
+void pb__unit_finish(struct pb_unit *unit);
+void pb__unit_end(struct pb_unit *unit, const struct pb_err *err);
+/* What holds the rows that are sent. */
+struct pbay_builder *pb__unit_sends(const struct pb_unit *unit);
+/* What an answer says of the backend's load. */
+enum pb_load pb__load_of(const struct pb_op_answer *answer);
+
+/* coalesce.c: the unit's part goes with others. Or it has nothing to do with them any more. */
+void pb__coalesce_join(struct pb_unit *unit);
+void pb__coalesce_leave(struct pb_unit *unit);
+
+/* unit_cache.c */
+void pb__cache_begin(struct pb_unit *unit);
+void pb__cache_answered(struct pb_unit *unit);
+/* The unit is about to fail. */
+void pb__cache_failed(struct pb_unit *unit, const struct pb_err *err);
+void pb__cache_drop(struct pb_unit *unit);
 
 /* stream.c */
 int pb__stream_open(struct pb_flow_call *call, struct pb_err *err);

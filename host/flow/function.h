@@ -59,6 +59,8 @@ struct pb_function {
     struct pb_fn *script;           /* Lua alone */
     struct pb_transform *transform; /* before and after, or NULL */
     struct pb_lane *lane;           /* of the operation; NULL for Lua alone */
+    struct pb_coalesce *coalesce;   /* rows of different calls go together; NULL: they do not */
+    struct pb_result_cache *cache;  /* answers are kept; NULL: they are not */
 
     uint32_t max_rows;       /* rows per batch */
     uint32_t max_bytes;      /* text per batch, cut by rows */

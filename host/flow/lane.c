@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 
 enum { RETRY_MS = 1 };
@@ -42,11 +43,25 @@ static void settle(struct pb_lane *lane)
 
 /* ------------------------------------------------------------------------------------------------ places */
 
+static struct pb_pace_shared *pace_of(const struct pb_lane *lane)
+{
+    /* Both are as atomic as one another; the lane itself is ours. */
+    return lane->page ? &lane->page->limits[lane->shared].pace
+                      : (struct pb_pace_shared *)(uintptr_t)&lane->own;
+}
+
+uint32_t pb_lane_allowed(const struct pb_lane *lane)
+{
+    return pb_pace_allowed(pace_of(lane), lane->limit);
+}
+
 static bool take(struct pb_lane *lane)
 {
-    if (lane->running >= lane->limit) return false;
-    if (lane->page && !pb_page_take(lane->page, lane->row, lane->shared, lane->limit)) return false;
+    uint32_t allowed = pb_lane_allowed(lane);
+    if (lane->running >= allowed) return false;
+    if (lane->page && !pb_page_take(lane->page, lane->row, lane->shared, allowed)) return false;
     lane->running++;
+    if (lane->metrics) pb_metric_add(lane->metrics, lane->at_backend, 1);
     return true;
 }
 
@@ -75,22 +90,47 @@ static void serve(struct pb_lane *lane)
     if (lane->page) settle(lane);
 }
 
-bool pb_lane_enter(struct pb_lane *lane, struct pb_lane_waiter *w)
+bool pb_lane_enter(struct pb_lane *lane, struct pb_lane_waiter *w, bool again)
 {
-    if (!lane->first && take(lane)) return true;
+    if ((!lane->first || again) && take(lane)) return true;
     if (!w->waiting) {
+        struct pb_lane_waiter *after = again ? NULL : lane->last, *before = again ? lane->first : NULL;
         w->waiting = true;
-        w->next = NULL;
-        w->prev = lane->last;
-        if (lane->last)
-            lane->last->next = w;
-        else
-            lane->first = w;
-        lane->last = w;
+        w->next = before;
+        w->prev = after;
+        *(after ? &after->next : &lane->first) = w;
+        *(before ? &before->prev : &lane->last) = w;
         lane->n_waiting++;
         if (lane->page) settle(lane);
     }
     return false;
+}
+
+void pb_lane_report(struct pb_lane *lane, enum pb_load load, uint32_t rows, int64_t ns, int64_t now_ns)
+{
+    struct pb_pace_shared *s = pace_of(lane);
+    uint32_t taken = lane->page ? atomic_load(&lane->page->limits[lane->shared].taken) : lane->running;
+    bool busy = taken >= pb_lane_allowed(lane);
+    bool down = pb_pace_sample(&lane->pace, s, lane->limit, load, rows, ns, busy, now_ns);
+    if (!lane->metrics) return;
+    if (down) pb_metric_add(lane->metrics, lane->slowed, 1);
+    if (load == PB_LOAD_THROTTLED) pb_metric_add(lane->metrics, lane->throttled, 1);
+}
+
+void pb_lane_count(struct pb_lane *lane, struct pb_metrics *metrics)
+{
+    struct pb_buf labels = {0};
+    pb_metric_label(&labels, "lane", lane->name);
+    pb_buf_ch(&labels, 0);
+    lane->metrics = metrics;
+    lane->at_backend =
+        pb_metric(metrics, PB_METRIC_GAUGE, "lane_batches", labels.p, "Batches at the backend now.");
+    lane->slowed =
+        pb_metric(metrics, PB_METRIC_COUNTER, "lane_slowed_total", labels.p,
+                  "How often there were fewer at once from then on, because the backend bore no more.");
+    lane->throttled = pb_metric(metrics, PB_METRIC_COUNTER, "lane_throttled_total", labels.p,
+                                "Batches that the backend did not take because there were too many.");
+    pb_buf_free(&labels);
 }
 
 void pb_lane_forget(struct pb_lane *lane, struct pb_lane_waiter *w)
@@ -104,11 +144,12 @@ void pb_lane_leave(struct pb_lane *lane)
 {
     PB_REQUIRE(lane->running > 0);
     lane->running--;
+    if (lane->metrics) pb_metric_add(lane->metrics, lane->at_backend, -1);
     if (lane->page) {
         pb_page_give(lane->page, lane->row, lane->shared);
         /* Fewer places than workers: not always to the one who had it, who looks again after the others have.
          */
-        if (pb_page_others(lane->page, lane->row, lane->shared) >= lane->limit) {
+        if (pb_page_others(lane->page, lane->row, lane->shared) >= pb_lane_allowed(lane)) {
             settle(lane);
             if (lane->first) pb_timer_set(lane->loop, &lane->retry, 2 * RETRY_MS);
             return;

@@ -14,7 +14,8 @@
 enum { KEEP_MEMORY = 65536 };
 
 static void send_part(struct pb_unit *u);
-static void finish(struct pb_unit *u);
+static void send_again(void *user);
+static void turn(struct pb_lane_waiter *w);
 
 /* ------------------------------------------------------------------------------------------------ life */
 
@@ -35,8 +36,13 @@ static struct pb_unit *unit_new(struct pb_flow_call *call)
     u->fn = call->fn;
     u->send = NULL;
     u->answer = u->out = NULL;
-    u->picked = u->has_place = false;
+    u->picked = u->has_place = u->joins = u->alone = u->unshared = false;
+    u->send_of = NULL;
+    u->cached = NULL;
+    u->group = NULL;
     u->op_call = NULL;
+    u->waiter = (struct pb_lane_waiter){.turn = turn};
+    u->resume = pb_defer_make(send_again, u);
     u->at = u->size = 0;
     u->attempt = 1;
     u->backoff = (struct pb_timer){0};
@@ -48,6 +54,7 @@ void pb__unit_free(struct pb_unit *u)
     PB_MAGIC_CHECK(u, PB_UNIT_MAGIC);
     struct pb_flow *flow = u->flow;
     pb_timer_cancel(&u->backoff);
+    pb_defer_cancel(&u->resume);
     pb_slice_drop(&u->rows);
     pb_builder_unref(u->sent.rows);
     u->sent.rows = NULL;
@@ -69,8 +76,12 @@ static void give_place_back(struct pb_unit *u)
 
 void pb__unit_abandon(struct pb_unit *u)
 {
+    if (u->cached) pb__cache_drop(u);
+    if (u->group) pb__coalesce_leave(u);
     u->call = NULL;
     pb_timer_cancel(&u->backoff);
+    pb_defer_cancel(&u->resume);
+    if (u->fn->lane) pb_lane_forget(u->fn->lane, &u->waiter);
     if (u->op_call) {
         pb_op_cancel(u->op_call);
         return; /* its completion frees it */
@@ -185,14 +196,27 @@ static int prepare(struct pb_unit *u, struct pb_err *err)
 /* ------------------------------------------------------------------------------------------------ the
  * backend */
 
-static void fail(struct pb_unit *u, const struct pb_err *err)
+void pb__unit_end(struct pb_unit *u, const struct pb_err *err)
 {
     struct pb_flow_call *call = u->call;
+    if (u->cached) pb__cache_failed(u, err);
     give_place_back(u);
     pb__call_fail(call, err); /* abandons every unit, this one too */
 }
 
-static void try_again(void *user)
+void pb__unit_idle(struct pb_unit *u)
+{
+    give_place_back(u);
+}
+
+static void turn(struct pb_lane_waiter *w)
+{
+    struct pb_unit *u = PB_CONTAINER(w, struct pb_unit, waiter);
+    u->has_place = true;
+    pb_loop_defer(u->flow->loop, &u->resume);
+}
+
+static void send_again(void *user)
 {
     send_part(user);
 }
@@ -218,7 +242,8 @@ static bool repeat(struct pb_unit *u, struct pb_err *err)
     if (pb_mono_ns() + wait * PB_MS >= u->call->req.deadline_ns) return false;
     u->attempt++;
     u->call->stats.repeats++;
-    u->backoff.fn = try_again;
+    give_place_back(u); /* others may use it meanwhile */
+    u->backoff.fn = send_again;
     u->backoff.user = u;
     pb_timer_set(u->flow->loop, &u->backoff, wait);
     return true;
@@ -281,19 +306,12 @@ static int take_answer(struct pb_unit *u, struct pb_op_answer *answer, struct pb
     return rc;
 }
 
-static void completed(void *user, struct pb_op_answer *answer)
+void pb__unit_answered(struct pb_unit *u, struct pb_op_answer *answer)
 {
-    struct pb_unit *u = user;
-    PB_MAGIC_CHECK(u, PB_UNIT_MAGIC);
-    u->op_call = NULL;
-    if (!u->call) { /* the client's call ended meanwhile */
-        pb_builder_unref(answer->out);
-        give_place_back(u);
-        pb__unit_free(u);
-        return;
-    }
     struct pb_err err;
     if (answer->no_store) u->call->stats.no_store = true;
+    if (answer->no_store || answer->per_user) u->unshared = true;
+    if (answer->per_user) u->call->stats.personal = true;
     if (answer->err)
         err = *answer->err;
     else if (take_answer(u, answer, &err) == 0) {
@@ -301,25 +319,78 @@ static void completed(void *user, struct pb_op_answer *answer)
         if (u->at < u->send->n_rows) {
             u->attempt = 1;
             send_part(u);
-        } else
-            finish(u);
+        } else if (u->cached)
+            pb__cache_answered(u);
+        else
+            pb__unit_finish(u);
         return;
     }
-    if (!repeat(u, &err)) fail(u, &err);
+    pb__unit_failed(u, &err);
+}
+
+void pb__unit_failed(struct pb_unit *u, struct pb_err *err)
+{
+    if (!repeat(u, err)) pb__unit_end(u, err);
+}
+
+enum pb_load pb__load_of(const struct pb_op_answer *answer)
+{
+    if (!answer->err) return PB_LOAD_FINE;
+    return answer->err->advice == PBAY_ADVICE_SLOW ? PB_LOAD_THROTTLED : PB_LOAD_UNKNOWN;
+}
+
+static void completed(void *user, struct pb_op_answer *answer)
+{
+    struct pb_unit *u = user;
+    PB_MAGIC_CHECK(u, PB_UNIT_MAGIC);
+    u->op_call = NULL;
+    if (u->has_place) {
+        int64_t now = pb_mono_ns();
+        pb_lane_report(u->fn->lane, pb__load_of(answer), u->size, now - u->sent_ns, now);
+    }
+    if (!u->call) { /* the client's call ended meanwhile */
+        pb_builder_unref(answer->out);
+        give_place_back(u);
+        pb__unit_free(u);
+        return;
+    }
+    pb__unit_answered(u, answer);
+}
+
+struct pbay_builder *pb__unit_sends(const struct pb_unit *u)
+{
+    if (u->send_of) return u->send_of;
+    return u->sent.rows ? u->sent.rows : u->rows.of;
 }
 
 static void send_part(struct pb_unit *u)
 {
     uint32_t rest = u->send->n_rows - u->at;
     if (!u->size || u->size > rest) u->size = rest;
-    u->call->stats.batches++;
-    struct pb_err err;
-    struct pbay_builder *of = u->sent.rows ? u->sent.rows : u->rows.of;
-    if (pb_op_submit(u->fn->op, u->call->ctx, u->attempt, u->send, of, u->at, u->size, completed, u,
-                     &u->op_call, &err)) {
-        u->op_call = NULL;
-        if (!repeat(u, &err)) fail(u, &err);
+    if (u->joins) {
+        pb__coalesce_join(u);
+        return;
     }
+    struct pb_lane *lane = u->fn->lane;
+    if (lane && !u->has_place) {
+        if (!pb_lane_enter(lane, &u->waiter, true)) return;
+        u->has_place = true;
+    }
+    u->call->stats.batches++;
+    u->sent_ns = pb_mono_ns();
+    struct pb_err err;
+    if (pb_op_submit(u->fn->op, u->call->ctx, u->attempt, u->send, pb__unit_sends(u), u->at, u->size,
+                     completed, u, &u->op_call, &err)) {
+        u->op_call = NULL;
+        pb__unit_failed(u, &err);
+    }
+}
+
+void pb__unit_ask(struct pb_unit *u)
+{
+    u->at = u->size = 0;
+    u->attempt = 1;
+    send_part(u);
 }
 
 /* ------------------------------------------------------------------------------------------------ after */
@@ -464,18 +535,19 @@ static int make_out(struct pb_unit *u, struct pb_err *err)
     return u->out ? 0 : -1;
 }
 
-static void finish(struct pb_unit *u)
+void pb__unit_finish(struct pb_unit *u)
 {
     struct pb_flow_call *call = u->call;
     struct pb_err err;
     if (make_out(u, &err)) {
-        fail(u, &err);
+        pb__unit_end(u, &err);
         return;
     }
     u->state = PB_UNIT_DONE;
     pb_builder_unref(u->sent.rows);
     u->sent.rows = NULL;
     u->send = NULL;
+    u->send_of = NULL;
     give_place_back(u);
     if (!call->pumping) pb__call_emit(call);
 }
@@ -502,7 +574,15 @@ static uint32_t fit(const pbay_batch *b, uint32_t from, uint32_t n, uint32_t max
     return lo;
 }
 
-void pb__unit_start(struct pb_flow_call *call)
+bool pb__unit_joins(const struct pb_flow_call *call)
+{
+    const struct pb_function *fn = call->fn;
+    if (!fn->coalesce || call->has_place) return false;
+    const struct pb_chunk *chunk = call->cutting;
+    return chunk->n - chunk->cut < fn->max_rows;
+}
+
+void pb__unit_start(struct pb_flow_call *call, bool joins)
 {
     const struct pb_function *fn = call->fn;
     struct pb_chunk *chunk = call->cutting;
@@ -510,7 +590,8 @@ void pb__unit_start(struct pb_flow_call *call)
     if (n > fn->max_rows) n = fn->max_rows;
     n = fit(chunk->batch, chunk->cut, n, fn->max_bytes);
     struct pb_unit *u = unit_new(call);
-    u->has_place = fn->lane != NULL;
+    u->joins = joins;
+    u->has_place = fn->lane != NULL && !u->joins;
     u->chunk = chunk;
     u->first_row = chunk->first_row + chunk->cut;
     pb_slice_set(&u->rows, chunk->batch, chunk->rows, chunk->cut, n);
@@ -524,16 +605,23 @@ void pb__unit_start(struct pb_flow_call *call)
 
     struct pb_err err;
     pb_err_clear(&err);
-    if (prepare(u, &err))
-        fail(u, &err);
-    else if (!u->send)
-        finish(u);
+    if (prepare(u, &err)) {
+        pb__unit_end(u, &err);
+        return;
+    }
+    /* A script that looked who asks has made rows that are for nobody else. */
+    bool own = call->own_options || call->script.personal;
+    u->alone = u->joins && (own || pb_coalesce_is_off(fn->coalesce));
+    if (!u->send)
+        pb__unit_finish(u);
     else if (fn->script) {
         u->answer = pb_builder_get();
         if (pb_fn_map(fn->script, &call->script, u->send, u->first_row, u->answer, &err))
-            fail(u, &err);
+            pb__unit_end(u, &err);
         else
-            finish(u);
-    } else
+            pb__unit_finish(u);
+    } else if (fn->cache && !own)
+        pb__cache_begin(u);
+    else
         send_part(u);
 }

@@ -21,6 +21,7 @@ enum mode {
     WORD,
     WHO,
     NEST,
+    POISON,
     N_MODES
 };
 
@@ -193,6 +194,17 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
         P.at_once--;
         P.call->complete(call, &r, NULL);
         return PBAY_OK;
+    case POISON:
+        for (uint32_t i = 0; i < in->n_rows; i++) {
+            pbay_str s = pbay_cell_text(pbay_batch_col(in, 0), i);
+            if (s.n != 3 || memcmp(s.p, "bad", 3)) continue;
+            r.code = PBAY_INVALID_ARGUMENT;
+            r.message = (pbay_str){"a bad row", 9};
+            P.at_once--;
+            P.call->complete(call, &r, NULL);
+            return PBAY_OK;
+        }
+        break;
     case BARE: {
         P.at_once--;
         pbay_builder *b = P.batch->create(P.host);
@@ -217,7 +229,7 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
             else
                 P.batch->null(b, c);
         }
-        P.batch->row_error(b, 1, PBAY_INVALID_ARGUMENT, (pbay_str){"no number", 9});
+        if (in->n_rows > 1) P.batch->row_error(b, 1, PBAY_INVALID_ARGUMENT, (pbay_str){"no number", 9});
         P.call->complete(call, &r, b);
         return PBAY_OK;
     }
@@ -273,7 +285,8 @@ static const pbay_operation ops[N_MODES] = {
     OP("bad2"),
     {"word", "test", PBAY_SHAPE_MAP, 0, {word_options, 2, sizeof(pbay_option)}},
     OP("who"),
-    OP("nest")};
+    OP("nest"),
+    OP("poison")};
 static const pbay_functions_1 functions = {.struct_size = sizeof functions,
                                            .n_operations = N_MODES,
                                            .operations = ops,

@@ -9,7 +9,10 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "flow/call.h"
+#include "flow/coalesce.h"
+#include "flow/result_cache.h"
 #include "flow/doubling.h"
 #include "loop/loop.h"
 #include "plugin/registry.h"

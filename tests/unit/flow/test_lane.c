@@ -47,7 +47,7 @@ static void want(struct crowd *c)
 {
     for (int i = 0; i < CALLERS; i++)
         if (!c->callers[i].w.waiting && c->served + c->lane.n_waiting < CALLERS &&
-            pb_lane_enter(&c->lane, &c->callers[i].w)) {
+            pb_lane_enter(&c->lane, &c->callers[i].w, false)) {
             c->served++;
             c->turns++;
         }
