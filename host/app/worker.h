@@ -32,6 +32,7 @@ struct pb_routes;
 struct pb_workshop {
     struct pb_loop *loop;
     struct pb_metrics *metrics;
+    struct pb_outgoing *outgoing;
     struct pb_http_client *http;
     struct pb_store *store;     /* NULL: not opened, or the durable's */
     struct pb_durable *durable; /* NULL: not opened */

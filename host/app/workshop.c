@@ -10,6 +10,7 @@
 #include "flow/call.h"
 #include "net/http_client.h"
 #include "store/durable.h"
+#include "net/outgoing.h"
 
 static void flush_log(void *user)
 {
@@ -44,8 +45,10 @@ int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const ch
     w->metrics = pb_metrics_new();
     w->flow = pb_flow_new(w->loop);
     w->routes = pb_routes_new(w->loop, NULL);
-    const struct pb_http_client_conf http = {0};
-    w->http = pb_http_client_new(w->loop, &http, err);
+    const struct pb_outgoing_conf variables = {0};
+    w->outgoing = pb_outgoing_new(&variables, err);
+    const struct pb_http_client_conf http = {.outgoing = w->outgoing};
+    if (w->outgoing) w->http = pb_http_client_new(w->loop, &http, err);
     if (!w->http || (store && open_store(w, site, state_dir, err))) {
         pb_workshop_close(w);
         return -1;
@@ -53,6 +56,7 @@ int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const ch
     w->env = (struct pb_plugin_env){.loop = w->loop,
                                     .metrics = w->metrics,
                                     .http = w->http,
+                                    .outgoing = w->outgoing,
                                     .store = w->store,
                                     .requests = pb_routes_service(),
                                     .request = pb_routes_parent};
@@ -108,6 +112,7 @@ void pb_workshop_close(struct pb_workshop *w)
         pb_durable_close(w->durable, set, &done);
         while (!done) pb_loop_turn(w->loop, true);
     }
+    pb_outgoing_free(w->outgoing);
     pb_routes_free(w->routes);
     pb_flow_free(w->flow);
     pb_store_close(w->store);

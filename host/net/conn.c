@@ -107,6 +107,38 @@ struct pb_conn *pb_conn_from_fd(struct pb_loop *loop, int fd, const struct pb_co
     return NULL;
 }
 
+static void on_connect(uv_connect_t *req, int status)
+{
+    struct pb_conn *c = req->handle->data;
+    void (*connected)(void *, int) = c->connected;
+    if (c->state == PB_CONN_DEAD) return;
+    c->connected = NULL;
+    if (status == 0) ready(c);
+    connected(c->user, status);
+}
+
+struct pb_conn *pb_conn_connect(struct pb_loop *loop, const struct sockaddr *address,
+                                const struct pb_conn_options *options, void (*connected)(void *user, int rc),
+                                void *user, struct pb_err *err)
+{
+    struct pb_conn *c = make(loop, options);
+    c->connected = connected;
+    c->user = user;
+    int rc = uv_tcp_connect(&c->connect_req, &c->tcp, address, on_connect);
+    if (rc == 0) return c;
+    pb_fail(err, PBAY_UNAVAILABLE, "cannot connect: %s", uv_strerror(rc));
+    destroy(c);
+    return NULL;
+}
+
+void pb_conn_hand_over(struct pb_conn *c, const struct pb_conn_ops *ops, void *user)
+{
+    PB_MAGIC_CHECK(c, PB_CONN_MAGIC);
+    PB_REQUIRE(c->ops);
+    c->ops = ops;
+    c->user = user;
+}
+
 void pb_conn_abort(struct pb_conn *c, const struct pb_err *why)
 {
     PB_MAGIC_CHECK(c, PB_CONN_MAGIC);
@@ -150,9 +182,17 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
     buf->len = READ_BUFFER;
 }
 
+/* A client's handshake is complete; its first data may be in the same packet. */
+static void secured(struct pb_conn *c)
+{
+    c->secured = true;
+    if (c->ready) c->ready(c->user);
+}
+
 static bool on_plain(void *user, const char *p, size_t n)
 {
     struct pb_conn *c = user;
+    if (c->state == PB_CONN_OPEN && !c->secured && pb_tls_is_client(c->tls)) secured(c);
     if (c->state != PB_CONN_OPEN) return false;
     c->ops->data(c->user, p, n);
     return c->state == PB_CONN_OPEN;
@@ -162,6 +202,7 @@ static void at_end(struct pb_conn *c)
 {
     if (c->eof) return;
     c->eof = true;
+    c->truncated = c->tls && !pb_tls_eof(c->tls);
     if (c->state == PB_CONN_OPEN)
         c->ops->eof(c->user);
     else if (c->shut)
@@ -171,7 +212,8 @@ static void at_end(struct pb_conn *c)
 static void tls_input(struct pb_conn *c, const char *p, size_t n)
 {
     struct pb_err err;
-    if (!c->got_bytes && (unsigned char)p[0] != 0x16) {
+    bool client = pb_tls_is_client(c->tls);
+    if (!client && !c->got_bytes && (unsigned char)p[0] != 0x16) {
         pb__conn_plain_on_tls(c, p, n);
         pb_fail(&err, PBAY_UNAVAILABLE, "%.*s does not speak TLS", PB_FMT(pb_conn_peer(c)));
         pb_conn_abort(c, &err);
@@ -182,12 +224,38 @@ static void tls_input(struct pb_conn *c, const char *p, size_t n)
     if (c->state == PB_CONN_DEAD) return;
     if (c->out.n) pb_conn_want_write(c);
     if (rc) {
-        pb__conn_tls_failed(c, &err);
+        if (!client) pb__conn_tls_failed(c, &err);
         flush(c); /* the alert */
         pb_conn_abort(c, &err);
         return;
     }
-    if (pb_tls_eof(c->tls)) at_end(c);
+    if (client && !c->secured && pb_tls_ready(c->tls) && c->state == PB_CONN_OPEN) secured(c);
+    if (c->state != PB_CONN_DEAD && pb_tls_eof(c->tls)) at_end(c);
+}
+
+static void input(struct pb_conn *c, const char *p, size_t n)
+{
+    if (c->state == PB_CONN_CLOSING) return; /* what comes after our end is nobody's */
+    if (c->tls) {
+        tls_input(c, p, n);
+    } else {
+        c->got_bytes = true;
+        c->ops->data(c->user, p, n);
+    }
+}
+
+void pb_conn_feed(struct pb_conn *c, const char *p, size_t n)
+{
+    if (c->state == PB_CONN_OPEN && n) input(c, p, n);
+}
+
+void pb_conn_start_tls(struct pb_conn *c, struct pb_tls_session *session, void (*secure)(void *user))
+{
+    PB_MAGIC_CHECK(c, PB_CONN_MAGIC);
+    PB_REQUIRE(!c->tls && c->ops && pb_tls_is_client(session));
+    c->tls = session;
+    c->ready = secure;
+    tls_input(c, NULL, 0); /* the first flight */
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -200,13 +268,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         at_end(c);
     } else if (n < 0) {
         lost(c, "reading from", (int)n);
-    } else if (c->state == PB_CONN_CLOSING) {
-        /* what comes after our end is nobody's */
-    } else if (c->tls) {
-        tls_input(c, buf->base, (size_t)n);
     } else {
-        c->got_bytes = true;
-        c->ops->data(c->user, buf->base, (size_t)n);
+        input(c, buf->base, (size_t)n);
     }
     pb_loop_drain(loop);
 }
@@ -256,15 +319,16 @@ static void on_shutdown(uv_shutdown_t *req, int status)
 {
     struct pb_conn *c = req->handle->data;
     if (c->state == PB_CONN_DEAD) return;
-    if (status < 0 || c->eof) destroy(c);
+    if (status < 0 || (c->eof && c->state == PB_CONN_CLOSING)) destroy(c);
 }
 
 /* All output has left and the protocol wants no more. */
 static void end_output(struct pb_conn *c)
 {
     if (c->shut) return;
-    c->shut = true;
-    uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read); /* a paused one too: its end is awaited */
+    c->shut = c->fill_done = true;
+    if (c->state == PB_CONN_CLOSING) /* a paused one too: its end is awaited */
+        uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
     if (uv_shutdown(&c->shutdown_req, (uv_stream_t *)&c->tcp, on_shutdown)) destroy(c);
 }
 
@@ -289,7 +353,7 @@ static void flush(void *user)
         if (c->state == PB_CONN_DEAD) return;
         if (c->out.n == 0) {
             if (more) continue;
-            if (c->state != PB_CONN_CLOSING) return;
+            if (c->state != PB_CONN_CLOSING && !c->half) return;
             if (c->tls && pb_tls_ready(c->tls) && !c->fill_done) {
                 c->fill_done = true;
                 pb_tls_close(c->tls, &c->out);
@@ -307,7 +371,7 @@ static void flush(void *user)
         }
         if ((size_t)n == c->out.n) {
             pb_buf_reset(&c->out, 2 * PB_CONN_OUT_MAX);
-            if (!more && c->state == PB_CONN_OPEN) return;
+            if (!more && c->state == PB_CONN_OPEN && !c->half) return;
             continue;
         }
         /* The rest leaves when the socket has room; meanwhile nothing more is taken from the protocol. */
@@ -342,9 +406,26 @@ void pb_conn_close(struct pb_conn *c)
     PB_MAGIC_CHECK(c, PB_CONN_MAGIC);
     if (c->state != PB_CONN_OPEN) return;
     c->state = PB_CONN_CLOSING;
+    if (c->shut && c->eof) {
+        destroy(c);
+        return;
+    }
     pb_deadline_cancel(&c->deadline);
     pb_deadline_set(c->loop, &c->deadline, pb_mono_ns() + LINGER_MS * PB_MS);
     pb_conn_want_write(c);
+}
+
+void pb_conn_finish(struct pb_conn *c)
+{
+    PB_MAGIC_CHECK(c, PB_CONN_MAGIC);
+    if (c->state != PB_CONN_OPEN || c->half) return;
+    c->half = true;
+    pb_conn_want_write(c);
+}
+
+bool pb_conn_truncated(const struct pb_conn *c)
+{
+    return c->truncated;
 }
 
 void pb_conn_send_last(struct pb_conn *c, pbay_str bytes)

@@ -22,6 +22,8 @@
 struct pb_conn;
 struct pb_loop;
 struct pb_tls;
+struct pb_tls_session;
+struct sockaddr;
 struct uv_stream_s;
 
 /* fill() is asked for about this much at once; a connection never gathers more than this and one answer to
@@ -56,6 +58,27 @@ struct pb_conn *pb_conn_accept(struct pb_loop *loop, struct uv_stream_s *server,
 /* Take a connected descriptor; it is closed on failure too. */
 struct pb_conn *pb_conn_from_fd(struct pb_loop *loop, int fd, const struct pb_conn_options *options,
                                 struct pb_err *err);
+/*
+ * Connect to an address; for clients. connected(user, rc) comes once, on a later turn, 0 or a negative number
+ * of libuv's, unless pb_conn_abort was called before; it may start the connection, or abort it (after a
+ * failure it must). Returns owned, or NULL with err.
+ */
+struct pb_conn *pb_conn_connect(struct pb_loop *loop, const struct sockaddr *address,
+                                const struct pb_conn_options *options, void (*connected)(void *user, int rc),
+                                void *user, struct pb_err *err);
+/* From now on the connection, which was started, is another's: the protocol on it changes hands. */
+void pb_conn_hand_over(struct pb_conn *conn, const struct pb_conn_ops *ops, void *user);
+/*
+ * TLS begins on a cleartext connection that was started, as its client; takes session. ready(user) comes once
+ * the handshake is complete, with the user that the connection has then; what fails before goes to closed().
+ */
+void pb_conn_start_tls(struct pb_conn *conn, struct pb_tls_session *session, void (*ready)(void *user));
+/* Bytes that were read too early, by the protocol before: as if they came now. */
+void pb_conn_feed(struct pb_conn *conn, const char *p, size_t n);
+/* Our side ends when everything is sent; data() goes on to come until the peer ends too. */
+void pb_conn_finish(struct pb_conn *conn);
+/* In eof(): the peer ended a TLS connection without saying so: it may have been cut. */
+bool pb_conn_truncated(const struct pb_conn *conn);
 /* Begin to read. ops are borrowed until closed() returns. Callbacks come on later turns. */
 void pb_conn_start(struct pb_conn *conn, const struct pb_conn_ops *ops, void *user);
 /* The first bytes are those of the protocol that is spoken here: the handshake limit ends. */

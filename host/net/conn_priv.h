@@ -19,6 +19,9 @@ struct pb_conn {
     bool write_active; /* uv_write is on its way with `writing` */
     bool fill_done;    /* close_notify was written: nothing may follow */
     bool shut;         /* our side has ended */
+    bool half;         /* our side is to end when all is sent; reading goes on */
+    bool secured;      /* start_tls: ready() was called */
+    bool truncated;    /* TLS: the peer ended without close_notify */
     bool has_why;
     struct pb_loop *loop;
     const struct pb_conn_ops *ops;
@@ -37,9 +40,14 @@ struct pb_conn {
     struct pb_err why;
     void (*gone)(void *user);
     void *gone_user;
+    void (*ready)(void *user);             /* of pb_conn_start_tls */
+    void (*connected)(void *user, int rc); /* of pb_conn_connect, until it was called */
     char peer[64];
     uv_tcp_t tcp;
-    uv_write_t write_req;
+    union {
+        uv_connect_t connect_req;
+        uv_write_t write_req;
+    };
     uv_shutdown_t shutdown_req;
 };
 

@@ -89,7 +89,8 @@ static void sock_watch(struct pb_fetch_sock *s, int events)
 curl_socket_t pb__fetch_open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *addr)
 {
     struct pb_fetch_exchange *ex = user;
-    if (purpose == CURLSOCKTYPE_IPCXN && !(ex->flags & PB_FETCH_METADATA) &&
+    /* A proxy stands where the operator says; what is behind it, it looks up itself. */
+    if (purpose == CURLSOCKTYPE_IPCXN && !(ex->flags & PB_FETCH_METADATA) && !ex->proxy &&
         !pb_http_address_allowed(&addr->addr)) {
         ex->refused = true;
         return CURL_SOCKET_BAD;
@@ -404,11 +405,6 @@ static void global_init(void)
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) pb_fatal("libcurl does not start");
 }
 
-static char *copy(const char *s)
-{
-    return s ? pb_strdup(s) : NULL;
-}
-
 struct pb_http_client *pb_http_client_new(struct pb_loop *loop, const struct pb_http_client_conf *conf,
                                           struct pb_err *err)
 {
@@ -416,6 +412,12 @@ struct pb_http_client *pb_http_client_new(struct pb_loop *loop, const struct pb_
     CURLM *multi = curl_multi_init();
     if (!multi) {
         pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "libcurl gives no multi handle");
+        return NULL;
+    }
+    const struct pb_outgoing_conf variables = {0};
+    struct pb_outgoing *own = conf->outgoing ? NULL : pb_outgoing_new(&variables, err);
+    if (!own && !conf->outgoing) {
+        curl_multi_cleanup(multi);
         return NULL;
     }
     struct pb_http_client *c = pb_zalloc(sizeof *c);
@@ -427,10 +429,9 @@ struct pb_http_client *pb_http_client_new(struct pb_loop *loop, const struct pb_
     c->kick = pb_defer_make(on_kick, c);
     c->reap = pb_defer_make(on_reap, c);
     c->finished_tail = &c->finished;
-    c->proxy = copy(conf->proxy);
-    c->no_proxy = copy(conf->no_proxy);
-    c->ca_file = copy(conf->ca_file);
-    c->user_agent = copy(conf->user_agent ? conf->user_agent : "patchbay/" PB_VERSION);
+    c->own = own;
+    c->outgoing = own ? own : conf->outgoing;
+    c->user_agent = pb_strdup(conf->user_agent ? conf->user_agent : "patchbay/" PB_VERSION);
     long total = conf->max_connections ? (long)conf->max_connections : 1024;
     long per_host = conf->max_host_connections ? (long)conf->max_host_connections : 256;
     curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_watch);
@@ -468,9 +469,7 @@ static void maybe_finish_closing(struct pb_http_client *c)
     pb_map_free(&c->warned);
     pb_handles_free(&c->handles);
     pb_free(c->socks);
-    pb_free(c->proxy);
-    pb_free(c->no_proxy);
-    pb_free(c->ca_file);
+    pb_outgoing_free(c->own);
     pb_free(c->user_agent);
     pb_free(c);
     if (closed) closed(user);

@@ -19,15 +19,14 @@
 #include "loop/loop.h"
 
 struct pb_http_client;
+struct pb_outgoing;
 
 /* Texts are copied. Zero-initialised: the defaults. */
 struct pb_http_client_conf {
-    uint32_t max_connections;      /* kept and open, in all; 0: 1024 */
-    uint32_t max_host_connections; /* to one host and port; more requests wait for one; 0: 256 */
-    const char *proxy;             /* NULL: http_proxy, https_proxy and so on; "": none */
-    const char *no_proxy;          /* NULL: the variable no_proxy */
-    const char *ca_file;           /* PEM; NULL: the system's */
-    const char *user_agent;        /* NULL: "patchbay/VERSION"; "": none */
+    uint32_t max_connections;           /* kept and open, in all; 0: 1024 */
+    uint32_t max_host_connections;      /* to one host and port; more requests wait for one; 0: 256 */
+    const struct pb_outgoing *outgoing; /* borrowed; NULL: what the variables say */
+    const char *user_agent;             /* NULL: "patchbay/VERSION"; "": none */
 };
 
 /* Returns owned, or NULL with err. */
@@ -60,6 +59,8 @@ struct pb_fetch_request {
     int64_t timeout_ms;         /* whole exchange; 0: 60 s */
     int64_t connect_timeout_ms; /* 0: 10 s */
     uint64_t max_reply;         /* bytes of the collected reply, decoded; 0: 32 MiB */
+    const struct pb_outgoing
+        *outgoing; /* proxy and trust of this request; borrowed until on_done; NULL: the client's */
 };
 
 /* Borrowed until the callback returns. */

@@ -12,6 +12,7 @@
 #include "loop/loop.h"
 #include "net/http_client.h"
 #include "net/http_rules.h"
+#include "net/outgoing.h"
 
 enum { PB_FETCH_IDLE_MAX = 256, PB_FETCH_KEEP = 64 * 1024 };
 
@@ -50,6 +51,7 @@ struct pb_fetch_exchange {
     bool resent; /* curl wanted to send it again on another connection */
     bool too_large, refused, paused_in, paused_out, unpause;
     bool body_finished, idempotent;
+    const struct pb_proxy *proxy; /* on the way, or NULL */
 
     struct pb_buf url; /* NUL-terminated */
     struct pb_http_url parts;
@@ -91,8 +93,10 @@ struct pb_http_client {
     uint32_t n_idle;
     struct pb_fetch_exchange *live;
     struct pb_fetch_exchange *finished, **finished_tail;
-    struct pb_map warned; /* hosts talked to without TLS */
-    char *proxy, *no_proxy, *ca_file, *user_agent;
+    struct pb_map warned;               /* hosts talked to without TLS */
+    struct pb_outgoing *own;            /* made here */
+    const struct pb_outgoing *outgoing; /* own, or borrowed */
+    char *user_agent;
     bool closing;
     void (*closed)(void *user);
     void *closed_user;

@@ -218,11 +218,34 @@ static bool idempotent(pbay_str method)
     return false;
 }
 
+/* curl is told what was decided here and reads no variables. */
+static void set_outgoing(struct pb_fetch_exchange *ex, const struct pb_outgoing *out)
+{
+    CURL *e = ex->easy;
+    const char *ca = pb_outgoing_ca_file(out), *cert = pb_outgoing_client_cert(out);
+    if (ca) SET(e, CURLOPT_CAINFO, ca);
+    if (cert) {
+        SET(e, CURLOPT_SSLCERT, cert);
+        SET(e, CURLOPT_SSLKEY, pb_outgoing_client_key(out));
+    }
+    SET(e, CURLOPT_PROXY, ex->proxy ? ex->proxy->url : "");
+    SET(e, CURLOPT_NOPROXY, "");
+    if (!ex->proxy || !ex->proxy->user) return;
+    SET(e, CURLOPT_PROXYAUTH, (long)CURLAUTH_BASIC);
+    SET(e, CURLOPT_PROXYUSERNAME, ex->proxy->user);
+    SET(e, CURLOPT_PROXYPASSWORD, ex->proxy->password);
+}
+
 int pb__fetch_prepare(struct pb_fetch_exchange *ex, const struct pb_fetch_request *r, struct pb_err *err)
 {
     struct pb_http_client *c = ex->client;
     CURL *e = ex->easy;
+    const struct pb_outgoing *out = r->outgoing ? r->outgoing : c->outgoing;
     if (allowed(ex, r, err) < 0) return -1;
+    ex->proxy = NULL;
+    if (!(r->flags & PB_FETCH_METADATA) &&
+        pb_outgoing_proxy(out, ex->parts.tls, ex->parts.host, ex->parts.port, &ex->proxy, err))
+        return -1;
 
     ex->flags = r->flags;
     ex->url.n = 0;
@@ -259,13 +282,9 @@ int pb__fetch_prepare(struct pb_fetch_exchange *ex, const struct pb_fetch_reques
     SET(e, CURLOPT_CONNECTTIMEOUT_MS, (long)ex->connect_ms);
     SET(e, CURLOPT_EXPECT_100_TIMEOUT_MS, 0L);
     if (c->user_agent[0]) SET(e, CURLOPT_USERAGENT, c->user_agent);
-    if (c->ca_file) SET(e, CURLOPT_CAINFO, c->ca_file);
-    if (c->proxy) SET(e, CURLOPT_PROXY, c->proxy);
-    if (c->no_proxy) SET(e, CURLOPT_NOPROXY, c->no_proxy);
-    if (r->flags & PB_FETCH_METADATA) {
-        SET(e, CURLOPT_PROXY, "");
-        SET(e, CURLOPT_FORBID_REUSE, 1L); /* no other request may meet this connection in the pool */
-    }
+    set_outgoing(ex, out);
+    /* No other request may meet this connection in the pool. */
+    if (r->flags & PB_FETCH_METADATA) SET(e, CURLOPT_FORBID_REUSE, 1L);
     SET(e, CURLOPT_OPENSOCKETFUNCTION, pb__fetch_open_socket);
     SET(e, CURLOPT_OPENSOCKETDATA, ex);
     SET(e, CURLOPT_CLOSESOCKETFUNCTION, pb__fetch_close_socket);
@@ -368,17 +387,55 @@ static void timed_out(struct pb_fetch_exchange *ex, struct pb_err *err, const ch
                 (long long)limit);
 }
 
+/* A request that is not tunnelled may be answered by the proxy itself. */
+static bool proxy_answered(struct pb_fetch_exchange *ex)
+{
+    long status = 0;
+    if (!ex->proxy || ex->parts.tls) return false;
+    curl_easy_getinfo(ex->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status == 407;
+}
+
+/* What went wrong before the other side was reached. */
+static bool proxy_failed(struct pb_fetch_exchange *ex, CURLcode rc, struct pb_err *err, const char *peer)
+{
+    char reason[CURL_ERROR_SIZE + 1];
+    const char *proxy = ex->proxy->host;
+    unsigned port = ex->proxy->port;
+    long status = 0;
+    curl_easy_getinfo(ex->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+    if (proxy_answered(ex)) status = 407;
+    if (status == 407)
+        pb_fail(err, PBAY_UNAVAILABLE, "the proxy %s:%u wants a user name and password%s (407)", proxy, port,
+                ex->proxy->user ? " other than those it was given" : "");
+    else if (status >= 300)
+        pb_fail(err, PBAY_UNAVAILABLE, "the proxy %s:%u does not connect to %s: %ld", proxy, port, peer,
+                status);
+    else if (rc == CURLE_COULDNT_RESOLVE_PROXY)
+        pb_fail(err, PBAY_UNAVAILABLE, "looking up the proxy %s: no such host, or no name server answers",
+                proxy);
+    else if (rc == CURLE_COULDNT_CONNECT)
+        pb_fail(err, PBAY_UNAVAILABLE, "connecting to the proxy %s:%u: %s", proxy, port,
+                os_reason(ex, reason, sizeof reason));
+    else
+        return false;
+    err->vendor_status = (int32_t)status;
+    return true;
+}
+
 void pb__fetch_outcome(struct pb_fetch_exchange *ex, CURLcode rc)
 {
     struct pb_err *err = &ex->err;
     char peer[300], reason[CURL_ERROR_SIZE + 1];
     bool v6 = ex->parts.host.n && memchr(ex->parts.host.p, ':', ex->parts.host.n);
     pb_err_clear(err);
-    if (rc == CURLE_OK) return;
+    if (rc == CURLE_OK && !proxy_answered(ex)) return;
     snprintf(peer, sizeof peer, v6 ? "[%.*s]:%u" : "%.*s:%u", PB_FMT(ex->parts.host),
              (unsigned)ex->parts.port);
     uint32_t advice = PBAY_ADVICE_RETRY;
-    if (ex->refused && !ex->sent) {
+    if (ex->proxy && proxy_failed(ex, rc, err, peer)) {
+        advice = err->vendor_status && err->vendor_status < 500 ? PBAY_ADVICE_NONE : PBAY_ADVICE_RETRY;
+    } else if (ex->refused && !ex->sent) {
         pb_fail(err, PBAY_PERMISSION_DENIED,
                 "%.*s has a link-local or metadata address: no requests are sent there",
                 PB_FMT(ex->parts.host));

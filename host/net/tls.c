@@ -20,6 +20,7 @@ struct pb_tls_session {
     bool ready, eof, failed;
     pbay_str alpn;
     char *subject;
+    char *host; /* client: who it is that is talked to */
 };
 
 /* ------------------------------------------------------------------------------------------------ BIO */
@@ -69,7 +70,7 @@ BIO_METHOD *pb__tls_bio_method(void)
 
 /* ------------------------------------------------------------------------------------------------ session */
 
-struct pb_tls_session *pb_tls_session_new(struct pb_tls *tls)
+static struct pb_tls_session *session_new(struct pb_tls *tls)
 {
     struct pb_tls_session *s = pb_zalloc(sizeof *s);
     s->tls = pb_tls_ref(tls);
@@ -79,8 +80,44 @@ struct pb_tls_session *pb_tls_session_new(struct pb_tls *tls)
     BIO_set_data(bio, s);
     BIO_set_init(bio, 1);
     SSL_set_bio(s->ssl, bio, bio);
+    return s;
+}
+
+struct pb_tls_session *pb_tls_session_new(struct pb_tls *tls)
+{
+    PB_REQUIRE(!tls->client);
+    struct pb_tls_session *s = session_new(tls);
     SSL_set_accept_state(s->ssl);
     return s;
+}
+
+struct pb_tls_session *pb_tls_session_to(struct pb_tls *tls, const char *host, const char *alpn)
+{
+    PB_REQUIRE(tls->client);
+    struct pb_tls_session *s = session_new(tls);
+    s->host = pb_strdup(host);
+    /* A literal address is looked for among the certificate's addresses and not sent as a name (RFC 6066, 3).
+     */
+    if (!X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(s->ssl), host)) {
+        ERR_clear_error();
+        if (!SSL_set1_host(s->ssl, host) || !SSL_set_tlsext_host_name(s->ssl, host))
+            pb_fatal("OpenSSL: no room for a host's name");
+    }
+    if (alpn) {
+        unsigned char list[64];
+        size_t n = strlen(alpn);
+        PB_REQUIRE(n < sizeof list);
+        list[0] = (unsigned char)n;
+        memcpy(list + 1, alpn, n);
+        SSL_set_alpn_protos(s->ssl, list, (unsigned)n + 1);
+    }
+    SSL_set_connect_state(s->ssl);
+    return s;
+}
+
+bool pb_tls_is_client(const struct pb_tls_session *s)
+{
+    return s->tls->client;
 }
 
 void pb_tls_session_free(struct pb_tls_session *s)
@@ -89,6 +126,7 @@ void pb_tls_session_free(struct pb_tls_session *s)
     SSL_free(s->ssl);
     pb_tls_unref(s->tls);
     pb_free(s->subject);
+    pb_free(s->host);
     pb_free(s);
 }
 
@@ -121,6 +159,10 @@ static bool client_refuses(int reason)
 
 static int fail(struct pb_tls_session *s, int rc, struct pb_err *err)
 {
+    if (s->tls->client) {
+        s->failed = true;
+        return pb__tls_client_failed(s->ssl, rc, s->ready, s->host, err);
+    }
     int why = SSL_get_error(s->ssl, rc);
     unsigned long code = ERR_peek_error();
     const char *reason = ERR_reason_error_string(code);
@@ -192,7 +234,7 @@ int pb_tls_feed(struct pb_tls_session *s, const char *p, size_t n, struct pb_buf
         int rc = SSL_do_handshake(s->ssl);
         if (rc == 1) {
             on_ready(s);
-            result = admit(s, err);
+            if (!s->tls->client) result = admit(s, err);
         } else if (SSL_get_error(s->ssl, rc) != SSL_ERROR_WANT_READ)
             result = fail(s, rc, err);
     }

@@ -50,8 +50,23 @@ bool pb_tls_subject_is(pbay_str subject, pbay_str listed);
 struct pb_tls *pb_tls_ref(struct pb_tls *tls);
 void pb_tls_unref(struct pb_tls *tls); /* NULL is fine */
 
-/* Holds a reference to tls. Returns owned. */
+/* Holds a reference to tls, a server's. Returns owned. */
 struct pb_tls_session *pb_tls_session_new(struct pb_tls *tls);
+
+struct pb_tls_client_files {
+    const char *ca;   /* PEM certificates that servers must chain to; NULL: the system's */
+    const char *cert; /* PEM chain to show servers that ask, own certificate first; NULL: none */
+    const char *key;  /* its PEM private key, without passphrase; NULL: it is in the file cert */
+};
+/* Client side: servers are verified, name included. As pb_tls_server_new. */
+struct pb_tls *pb_tls_client_new(const struct pb_tls_client_files *files, struct pb_err *err);
+/*
+ * A session of a client's tls with the server that is known as host (a name or a literal address, copied),
+ * which its certificate must be for. alpn: the one protocol that is offered, or NULL. Its first bytes come of
+ * pb_tls_feed with no input.
+ */
+struct pb_tls_session *pb_tls_session_to(struct pb_tls *tls, const char *host, const char *alpn);
+bool pb_tls_is_client(const struct pb_tls_session *s);
 void pb_tls_session_free(struct pb_tls_session *s); /* NULL is fine */
 
 /*

@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-static int openssl_fail(struct pb_err *err, const char *file, const char *what)
+int pb__tls_file_failed(struct pb_err *err, const char *file, const char *what)
 {
     unsigned long code = ERR_peek_last_error();
     const char *reason = ERR_reason_error_string(code);
@@ -23,7 +23,7 @@ static int openssl_fail(struct pb_err *err, const char *file, const char *what)
     return -1;
 }
 
-static int readable(const char *file, const char *role, struct pb_err *err)
+int pb__tls_readable(const char *file, const char *role, struct pb_err *err)
 {
     if (access(file, R_OK) == 0) return 0;
     return pb_fail(err, PBAY_FAILED_PRECONDITION, "%s: cannot read the %s: %s", file, role, strerror(errno));
@@ -55,27 +55,31 @@ static int load_key(SSL_CTX *ctx, const char *file, struct pb_err *err)
             "%s: the private key is protected by a passphrase; write it without one (openssl pkey -in %s)",
             file, file);
     }
-    if (!key) return openssl_fail(err, file, "not a private key in PEM form");
+    if (!key) return pb__tls_file_failed(err, file, "not a private key in PEM form");
     int ok = SSL_CTX_use_PrivateKey(ctx, key);
     EVP_PKEY_free(key);
-    return ok == 1 ? 0 : openssl_fail(err, file, "the private key does not belong to the certificate");
+    return ok == 1 ? 0 : pb__tls_file_failed(err, file, "the private key does not belong to the certificate");
+}
+
+int pb__tls_load_pair(SSL_CTX *ctx, const char *cert, const char *key, struct pb_err *err)
+{
+    if (pb__tls_readable(cert, "certificate", err) || pb__tls_readable(key, "private key", err)) return -1;
+    if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
+        return pb__tls_file_failed(err, cert, "not a certificate in PEM form");
+    if (load_key(ctx, key, err)) return -1;
+    if (SSL_CTX_check_private_key(ctx) == 1) return 0;
+    ERR_clear_error();
+    return pb_fail(err, PBAY_FAILED_PRECONDITION, "%s: the private key does not belong to the certificate %s",
+                   key, cert);
 }
 
 static int load_files(SSL_CTX *ctx, const struct pb_tls_files *f, struct pb_err *err)
 {
-    if (readable(f->cert, "certificate", err) || readable(f->key, "private key", err)) return -1;
-    if (SSL_CTX_use_certificate_chain_file(ctx, f->cert) != 1)
-        return openssl_fail(err, f->cert, "not a certificate in PEM form");
-    if (load_key(ctx, f->key, err)) return -1;
-    if (SSL_CTX_check_private_key(ctx) != 1) {
-        ERR_clear_error();
-        return pb_fail(err, PBAY_FAILED_PRECONDITION,
-                       "%s: the private key does not belong to the certificate %s", f->key, f->cert);
-    }
+    if (pb__tls_load_pair(ctx, f->cert, f->key, err)) return -1;
     if (!f->ca) return 0;
-    if (readable(f->ca, "root certificate", err)) return -1;
+    if (pb__tls_readable(f->ca, "root certificate", err)) return -1;
     if (SSL_CTX_load_verify_file(ctx, f->ca) != 1)
-        return openssl_fail(err, f->ca, "no certificate in PEM form");
+        return pb__tls_file_failed(err, f->ca, "no certificate in PEM form");
     STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(f->ca);
     if (names) SSL_CTX_set_client_CA_list(ctx, names);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);

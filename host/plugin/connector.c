@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/outgoing.h"
 #include "plugin/registry.h"
 #include "plugin/services.h"
 
@@ -20,6 +21,21 @@ static const pbay_option host_options[] = {
      "plugin's place."},
     {"work_threads", PBAY_OPT_INT, 0, "4", "1..256", "Threads for the plugin's blocking work."},
     {"work_queue", PBAY_OPT_INT, 0, "1024", "1..1048576", "How much blocking work may wait for a thread."},
+    {"proxy", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL,
+     "http://[USER:PASSWORD@]HOST:PORT through which its HTTP requests, WebSockets and streams go; none: "
+     "straight. By "
+     "default the variables https_proxy, http_proxy and all_proxy say so."},
+    {"no_proxy", PBAY_OPT_STR, 0, NULL, NULL,
+     "Where to go straight all the same: names (and all below them), addresses, networks such as 10.0.0.0/8, "
+     "* for all; "
+     "commas between them. By default the variable no_proxy."},
+    {"ca_file", PBAY_OPT_FILE, 0, NULL, NULL,
+     "PEM file of the authorities that servers' certificates must come from; by default SSL_CERT_FILE, else "
+     "the system's."},
+    {"client_cert", PBAY_OPT_FILE, 0, NULL, NULL,
+     "PEM certificate (with its chain) for servers that ask for one."},
+    {"client_key", PBAY_OPT_FILE, 0, NULL, NULL,
+     "Its private key in PEM form, without passphrase; by default in client_cert."},
 };
 const pbay_option_table pb_connector_options = {host_options, PB_COUNTOF(host_options), sizeof(pbay_option)};
 
@@ -75,8 +91,28 @@ void pb_plugin_why(struct pb_err *err, int32_t code, const pbay_result *why, con
     if (err) *err = mine;
 }
 
+/* One of its own only when it says something of its own. 0, or -1 with err. */
+static int set_outgoing(struct pb_connector *c, struct pb_err *err)
+{
+    static const char *const keys[] = {"proxy", "no_proxy", "ca_file", "client_cert", "client_key"};
+    char *texts[PB_COUNTOF(keys)] = {NULL};
+    bool any = false;
+    for (size_t i = 0; c->config && i < PB_COUNTOF(keys); i++) {
+        if (!pb_config_is_set(c->config, keys[i])) continue;
+        pbay_str s = pb_config_get_str(c->config, keys[i]);
+        texts[i] = pb_strndup(s.p, s.n);
+        any = true;
+    }
+    const struct pb_outgoing_conf conf = {texts[0], texts[1], texts[2], texts[3], texts[4]};
+    if (any) c->outgoing = pb_outgoing_new(&conf, err);
+    for (size_t i = 0; i < PB_COUNTOF(keys); i++) pb_free(texts[i]);
+    if (!any || c->outgoing) return 0;
+    return pb_fail_in(err, "connector \"%s\"", c->name);
+}
+
 static void free_connector(struct pb_connector *c)
 {
+    pb_outgoing_free(c->outgoing);
     pb_config_free(c->config);
     pb_free(c->name);
     c->magic = 0;
@@ -101,6 +137,10 @@ struct pb_connector *pb_connector_new(struct pb_registry *r, const struct pb_con
     int32_t code;
     if (pb_registry_connector(r, spec->name)) {
         pb_fail(err, PBAY_ALREADY_EXISTS, "there are two connectors named \"%s\"", c->name);
+        free_connector(c);
+        return NULL;
+    }
+    if (set_outgoing(c, err)) {
         free_connector(c);
         return NULL;
     }

@@ -26,6 +26,7 @@ struct pb_connector {
     bool check_only, started, stopped;
     bool unproven; /* a request with auth = own is being handled and its caller is not known yet */
     int64_t timeout_ms;
+    struct pb_outgoing *outgoing; /* its own, or NULL: the environment's */
     enum pb_connector_state state;
     char sentence[PB_STATE_TEXT];
     struct pb_connector_stats stats;
@@ -67,6 +68,12 @@ static inline void pb_connector_ended(struct pb_connector *c)
 {
     c->holds--;
     if (PB_UNLIKELY(c->closing)) pb_connector_settle(c);
+}
+
+/* How its connections leave; NULL when there is nothing that says so. */
+static inline struct pb_outgoing *pb_connector_outgoing(const struct pb_connector *c)
+{
+    return c->outgoing ? c->outgoing : c->env->outgoing;
 }
 
 /* No new work while it is out: UNAVAILABLE with the reason; returns -1. */

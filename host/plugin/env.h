@@ -19,6 +19,7 @@ struct pb_durable;
 struct pb_http_client;
 struct pb_invoker;
 struct pb_request_parent;
+struct pb_outgoing;
 struct pb_store;
 
 /* What a plugin would have sent, for `patchbay explain`. Strings are borrowed until return. */
@@ -29,6 +30,7 @@ struct pb_plugin_env {
     struct pb_loop *loop; /* never NULL */
     struct pb_metrics *metrics;
     struct pb_http_client *http;
+    struct pb_outgoing *outgoing;   /* of connectors that say nothing of their own */
     struct pb_store *store;         /* for the start alone, before the durable's; NULL: none */
     struct pb_durable *durable;     /* NULL: nothing outlives the process, and its services say so */
     const pbay_request_1 *requests; /* pbay.host.request/1: whoever serves routes */

@@ -145,6 +145,7 @@ static pbay_http http_send(const pbay_host *host, const pbay_http_request *reque
         .timeout_ms = rq.timeout_ms,
         .connect_timeout_ms = rq.connect_timeout_ms,
         .max_reply = rq.max_reply,
+        .outgoing = pb_connector_outgoing(c),
     };
     const struct pb_fetch_events back = {
         .on_head = ev.on_head ? on_head : NULL,
