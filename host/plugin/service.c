@@ -12,6 +12,7 @@
 #include <patchbay/host_secret.h>
 #include <patchbay/host_timer.h>
 #include <patchbay/host_work.h>
+#include <patchbay/host_ws.h>
 
 #include <string.h>
 
@@ -39,6 +40,7 @@ const void *pb_service(const struct pb_connector *c, const char *id)
         {PBAY_SVC_SECRET, &pb_service_secret, true},
         {PBAY_SVC_TIMER, &pb_service_timer, true},
         {PBAY_SVC_WORK, &pb_service_work, true},
+        {PBAY_SVC_WS, &pb_service_ws, env->outgoing || env->explain},
     };
     for (size_t i = 0; i < PB_COUNTOF(all); i++)
         if (all[i].there && !strcmp(id, all[i].id)) return all[i].table;

@@ -22,6 +22,7 @@ extern const struct pbay_metric_1 pb_service_metric;
 extern const struct pbay_secret_1 pb_service_secret;
 extern const struct pbay_timer_1 pb_service_timer;
 extern const struct pbay_work_1 pb_service_work;
+extern const struct pbay_ws_1 pb_service_ws;
 
 /* Before an instance is destroyed. */
 void pb_service_timer_stop(struct pb_connector *c);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A program of tests/peers beside a test: it is started with a fresh folder, says "ready PORT...", ends with
- * its input. */
+/* A program of tests/peers (for Python or, .mjs, for Node) beside a test: it is started with a fresh folder,
+ * says "ready PORT...", ends with its input. */
 #pragma once
 
 #include <signal.h>
@@ -32,7 +32,11 @@ static int peer_start(struct peer *p, const char *program)
         close(in[1]);
         close(out[0]);
         close(out[1]);
-        execl("/usr/bin/python3", "python3", program, p->dir, (char *)NULL);
+        size_t n = strlen(program);
+        if (n > 4 && strcmp(program + n - 4, ".mjs") == 0)
+            execlp("node", "node", program, p->dir, (char *)NULL);
+        else
+            execl("/usr/bin/python3", "python3", program, p->dir, (char *)NULL);
         _exit(127);
     }
     close(in[0]);

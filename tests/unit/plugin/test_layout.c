@@ -23,6 +23,7 @@
 #include <patchbay/host_secret.h>
 #include <patchbay/host_timer.h>
 #include <patchbay/host_work.h>
+#include <patchbay/host_ws.h>
 
 #define SIZE(type, n)      _Static_assert(sizeof(type) == (n), "size of " #type)
 #define AT(type, field, n) _Static_assert(offsetof(type, field) == (n), #type "." #field)
@@ -448,6 +449,35 @@ SIZE(pbay_work_1, 16);
 AT(pbay_work_1, struct_size, 0);
 AT(pbay_work_1, reserved, 4);
 AT(pbay_work_1, submit, 8);
+
+SIZE(pbay_ws_open_info, 88);
+AT(pbay_ws_open_info, struct_size, 0);
+AT(pbay_ws_open_info, flags, 4);
+AT(pbay_ws_open_info, url, 8);
+AT(pbay_ws_open_info, headers, 24);
+AT(pbay_ws_open_info, n_headers, 32);
+AT(pbay_ws_open_info, max_frame, 36);
+AT(pbay_ws_open_info, max_message, 40);
+AT(pbay_ws_open_info, max_send, 48);
+AT(pbay_ws_open_info, connect_timeout_ms, 56);
+AT(pbay_ws_open_info, ping_ms, 64);
+AT(pbay_ws_open_info, protocols, 72);
+
+SIZE(pbay_ws_events, 40);
+AT(pbay_ws_events, struct_size, 0);
+AT(pbay_ws_events, reserved, 4);
+AT(pbay_ws_events, on_open, 8);
+AT(pbay_ws_events, on_message, 16);
+AT(pbay_ws_events, on_writable, 24);
+AT(pbay_ws_events, on_close, 32);
+
+SIZE(pbay_ws_1, 40);
+AT(pbay_ws_1, struct_size, 0);
+AT(pbay_ws_1, reserved, 4);
+AT(pbay_ws_1, open, 8);
+AT(pbay_ws_1, send, 16);
+AT(pbay_ws_1, credit, 24);
+AT(pbay_ws_1, close, 32);
 
 /* clang-format on */
 #endif

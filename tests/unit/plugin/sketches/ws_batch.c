@@ -4,7 +4,7 @@
  * order. Calls wait in line for the socket; a socket that closes fails what is in line, with an advice to
  * retry.
  */
-#include <patchbay/draft/host_ws.h>
+#include <patchbay/host_ws.h>
 #include <patchbay/functions.h>
 #include <patchbay/host_batch.h>
 #include <patchbay/host_call.h>
