@@ -4,8 +4,9 @@
 #   make test    all tests: sanitizers, optimised build, flattened ABI; the last lines are ctest's count
 #   make soak    the scenarios again and again, for SOAK_MINUTES (10)
 #   make bench   side by side with other servers; minutes of full load (BENCH_ARGS: see tests/bench/run_sse.py --help)
+#   make image   the container images of the gateway and of the recommender, in build/
 #   make format, make lint
-# run, test, soak and bench install what is missing (.ci/deps: apt as root or with sudo, npm) and say so.
+# run, test, soak, bench and image install what is missing (.ci/deps: apt as root or with sudo, npm) and say so.
 
 JOBS ?= $(shell nproc)
 SOAK_MINUTES ?= 10
@@ -16,7 +17,7 @@ RELEASE = build
 FLAT = build-flat
 SOURCES = $(shell git ls-files '*.c' '*.h')
 
-.PHONY: all run test soak bench builds format lint clean
+.PHONY: all run test soak bench builds image format lint clean
 
 all:
 	@.ci/deps build
@@ -57,6 +58,11 @@ bench:
 	@cmake -B build-bench -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPATCHBAY_BENCH=ON -DPATCHBAY_TESTS=OFF > /dev/null
 	@cmake --build build-bench -j $(JOBS)
 	@PATCHBAY_BUILD=$(CURDIR)/build-bench exec tests/bench/run $(BENCH_ARGS)
+
+image: all
+	@.ci/deps image
+	PATCHBAY_BUILD=$(RELEASE) scripts/image/make gateway $(RELEASE)/patchbay.tar
+	PATCHBAY_BUILD=$(RELEASE) scripts/image/make recommender $(RELEASE)/patchbay-recommender.tar
 
 format:
 	@.ci/deps lint
