@@ -9,6 +9,7 @@
 
 #include "app/verbs.h"
 #include "app/site.h"
+#include "flow/chain_rehearse.h"
 #include "script/spec.h"
 
 struct list {
@@ -59,6 +60,31 @@ static char *script_dir(const struct pb_args *a)
     return dir;
 }
 
+/* ------------------------------------------------------------------------ chains, rehearsed */
+
+struct chains {
+    const char *dir;
+    struct pb_rehearsal *r;
+};
+
+static int chains_open(void *user, const pbay_str *files, size_t n, struct pb_err *err)
+{
+    struct chains *c = user;
+    return pb_rehearsal_open(&(struct pb_rehearsal_options){.dir = c->dir}, files, n, &c->r, err);
+}
+
+static int chains_call(void *user, pbay_str verb, pbay_str args, struct pb_buf *out, struct pb_err *err)
+{
+    return pb_rehearsal_call(((struct chains *)user)->r, verb, args, out, err);
+}
+
+static void chains_close(void *user)
+{
+    struct chains *c = user;
+    pb_rehearsal_close(c->r);
+    c->r = NULL;
+}
+
 static int test(int argc, char **argv)
 {
     struct pb_args args, *a = &args;
@@ -76,13 +102,15 @@ static int test(int argc, char **argv)
         if (list.n) qsort(list.paths, list.n, sizeof *list.paths, by_name);
     }
     struct pb_spec_result total = {0};
+    struct chains rehearsed = {dir, NULL};
+    const struct pb_spec_chains chains = {&rehearsed, chains_open, chains_call, chains_close};
     bool broken = false;
     for (size_t i = 0; i < list.n; i++) {
         struct pb_buf report = {0};
         struct pb_spec_result r = {0};
         struct pb_err err;
         printf("# %s\n", list.paths[i]);
-        if (pb_spec_run(dir, list.paths[i], &report, &r, &err)) {
+        if (pb_spec_run(dir, list.paths[i], &chains, &report, &r, &err)) {
             printf("not ok - %s\n", err.msg);
             broken = true;
         }

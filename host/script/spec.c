@@ -8,7 +8,7 @@
 #include "script/cells.h"
 #include "script/function.h"
 
-enum { SPEC_BUDGET_MS = 30000, FIELDS_MAX = 64 };
+enum { SPEC_BUDGET_MS = 120000, FIELDS_MAX = 64, CHAIN_FILES_MAX = 256 };
 
 /* Everything that a run allocates hangs here, because any Lua call may leave by longjmp. */
 struct spec {
@@ -23,8 +23,13 @@ struct spec {
     struct pb_sent sent;
     struct pb_script_field params[FIELDS_MAX], returns[FIELDS_MAX];
     uint32_t n_params, n_returns;
-    struct pb_arena names;
+    struct pb_arena names, kept;
     struct pb_err err;
+    const struct pb_spec_chains *chains;
+    pbay_str chain_files[CHAIN_FILES_MAX]; /* in kept */
+    size_t n_chain_files;
+    bool chains_open;
+    struct pb_buf answer;
 };
 
 static void spec_clear(struct spec *s)
@@ -337,6 +342,85 @@ static int spec_raises(lua_State *L)
     return luaL_error(L, "raised \"%s\", expected \"%s\"", text, part);
 }
 
+/* ------------------------------------------------------------------------------------------------ chains */
+
+static int spec_chains(lua_State *L)
+{
+    struct spec *s = spec_of(L);
+    int n = lua_gettop(L);
+    if (n > CHAIN_FILES_MAX) return luaL_error(L, "chains: at most %d files", CHAIN_FILES_MAX);
+    for (int i = 1; i <= n; i++) {
+        size_t len;
+        const char *p = luaL_checklstring(L, i, &len);
+        s->chain_files[i - 1] = pb_arena_str(&s->kept, pb_str(p, len));
+    }
+    s->n_chain_files = (size_t)n;
+    return 0;
+}
+
+static int chain_call(lua_State *L, const char *verb)
+{
+    struct spec *s = spec_of(L);
+    struct pb_buf *b = &pb_vm_of(L)->scratch;
+    int n = lua_gettop(L);
+    if (!s->chains) return luaL_error(L, "%s: chains cannot be tested here", verb);
+    if (!s->chains_open) {
+        if (s->chains->open(s->chains->user, s->n_chain_files ? s->chain_files : NULL, s->n_chain_files,
+                            &s->err) != 0)
+            return luaL_error(L, "%s", s->err.msg);
+        s->chains_open = true;
+    }
+    lua_createtable(L, n, 0);
+    lua_insert(L, 1);
+    for (int i = n; i >= 1; i--) lua_rawseti(L, 1, i);
+    b->n = 0;
+    pb_json_write(L, 1, b);
+    if (n == 0) b->n = 0, pb_buf_c(b, "[]");
+    s->answer.n = 0;
+    if (s->chains->call(s->chains->user, pb_str_c(verb), pb_buf_view(b), &s->answer, &s->err) != 0)
+        return luaL_error(L, "%s", s->err.msg);
+    pb_json_push(L, pb_buf_view(&s->answer));
+    return 1;
+}
+
+#define CHAIN_WORD(name)                                                                                     \
+    static int spec_##name(lua_State *L)                                                                     \
+    {                                                                                                        \
+        return chain_call(L, #name);                                                                         \
+    }
+CHAIN_WORD(given)
+CHAIN_WORD(finish)
+CHAIN_WORD(advance)
+CHAIN_WORD(at)
+CHAIN_WORD(pause)
+CHAIN_WORD(unpause)
+CHAIN_WORD(start)
+CHAIN_WORD(resume)
+CHAIN_WORD(skip)
+CHAIN_WORD(cancel)
+CHAIN_WORD(replay)
+CHAIN_WORD(decisions)
+CHAIN_WORD(expect_reload)
+CHAIN_WORD(expect_action)
+CHAIN_WORD(expect_notify)
+CHAIN_WORD(expect_nothing)
+CHAIN_WORD(expect_skip)
+CHAIN_WORD(expect_decision)
+CHAIN_WORD(expect_run)
+
+static int spec_event(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    return 1;
+}
+
+static void close_chains(struct spec *s)
+{
+    if (s->chains_open) s->chains->close(s->chains->user);
+    s->chains_open = false;
+}
+
 static int spec_test(lua_State *L)
 {
     struct spec *s = spec_of(L);
@@ -344,6 +428,7 @@ static int spec_test(lua_State *L)
     luaL_checklstring(L, 1, &n);
     luaL_checktype(L, 2, LUA_TFUNCTION);
     lua_settop(L, 2);
+    close_chains(s); /* each test begins with nothing */
     lua_pushvalue(L, 2);
     bool ok = lua_pcall(L, 0, 0, 0) == LUA_OK;
     pb_vm_poll(L, 0);
@@ -377,6 +462,40 @@ const struct pb_binding pb_bind_spec[] = {
      "failed alone.",
      spec_run},
     {"null", "", "The same as json.null.", NULL},
+    {"chains", "(path, ...)", "Which files of chains the tests below use; without it all of scripts/chains.",
+     spec_chains},
+    {"event", "{ ... } -> table", "An event, for given.", spec_event},
+    {"given", "(event)",
+     "It happens: given(event { app = \"extract\", status = \"ok\" }), or with connector, type, subject. "
+     "Further members "
+     "are what conditions see.",
+     spec_given},
+    {"finish", "(app [, status [, message]])",
+     "A reload (or action) that a chain started ends; ok unless said.", spec_finish},
+    {"advance", "(time)", "The clock moves on, and what becomes due happens: advance(\"11m\").",
+     spec_advance},
+    {"at", "(time)",
+     "The clock moves to a time: at(\"2026-03-29T00:30:00Z\"). Tests begin on Monday, 2026-01-05, at 00:00.",
+     spec_at},
+    {"expect_reload", "(app [, members])", "A reload of it was started, with these members of its arguments.",
+     spec_expect_reload},
+    {"expect_action", "(CONNECTOR.ACTION [, members])", "Likewise.", spec_expect_action},
+    {"expect_notify", "(target [, text])", "A message was sent, with this text in it.", spec_expect_notify},
+    {"expect_nothing", "()", "Nothing was started but what was expected.", spec_expect_nothing},
+    {"expect_skip", "(text [, link])", "A link did not fire, and its reason holds the text.",
+     spec_expect_skip},
+    {"expect_decision", "(outcome [, text [, link]])",
+     "A decision since the last event: fired, skipped, counted, deferred, held, raised, retried, released.",
+     spec_expect_decision},
+    {"expect_run", "(state)", "The last run is running, ok, failed or canceled.", spec_expect_run},
+    {"start", "(chain, app)", "What people do: begin a run at an app.", spec_start},
+    {"resume", "()", "The failed steps of the last run start again.", spec_resume},
+    {"skip", "(app)", "A step of the last run counts as ended well.", spec_skip},
+    {"cancel", "()", "The last run is canceled.", spec_cancel},
+    {"replay", "()", "The last given event happens once more.", spec_replay},
+    {"pause", "(kind, name)", "\"chain\" or \"app\".", spec_pause},
+    {"unpause", "(kind, name [, held])", "held: none, once or all of what would have fired.", spec_unpause},
+    {"decisions", "() -> text", "All decisions so far, one a line.", spec_decisions},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -395,10 +514,10 @@ bool pb_spec_is(pbay_str path)
     return pb_str_ends(path, PB_STR("_test.lua"));
 }
 
-int pb_spec_run(const char *dir, const char *path, struct pb_buf *out, struct pb_spec_result *result,
-                struct pb_err *err)
+int pb_spec_run(const char *dir, const char *path, const struct pb_spec_chains *chains, struct pb_buf *out,
+                struct pb_spec_result *result, struct pb_err *err)
 {
-    struct spec s = {.dir = dir, .out = out, .result = result};
+    struct spec s = {.dir = dir, .out = out, .result = result, .chains = chains};
     struct pb_vm *vm =
         pb_vm_new_with(&(struct pb_vm_options){.dir = dir, .budget_ms = SPEC_BUDGET_MS}, extend, &s, err);
     if (!vm) return -1;
@@ -406,7 +525,10 @@ int pb_spec_run(const char *dir, const char *path, struct pb_buf *out, struct pb
     struct pb_script *file = pb_script_load(vm, path, err);
     if (file) pb_buf_printf(out, "1..%u\n", result->passed + result->failed);
     spec_clear(&s);
+    close_chains(&s);
+    pb_buf_free(&s.answer);
     pb_arena_free(&s.names);
+    pb_arena_free(&s.kept);
     pb_script_drop(file);
     pb_vm_free(vm);
     return file ? 0 : -1;

@@ -16,6 +16,18 @@
 #include "base/buf.h"
 #include "script/vm.h"
 
+/*
+ * Chains are tested by who knows how to run them (flow/chain_rehearse.h): open with the files that a spec
+ * names (none: all), call with a word and a JSON array of its arguments, close. open is called anew for each
+ * test.
+ */
+struct pb_spec_chains {
+    void *user;
+    int (*open)(void *user, const pbay_str *files, size_t n, struct pb_err *err);
+    int (*call)(void *user, pbay_str verb, pbay_str args, struct pb_buf *out, struct pb_err *err);
+    void (*close)(void *user); /* fine when nothing is open */
+};
+
 struct pb_spec_result {
     uint32_t passed, failed;
 };
@@ -23,8 +35,9 @@ struct pb_spec_result {
 /*
  * Run scripts/PATH (dir is scripts/) and append a TAP report to `out`: "ok 1 - four digits", "not ok 2 - ..."
  * with file and line. -1 with err: the file could not be read or loaded; failed tests are not an error.
+ * chains NULL: specs of chains fail.
  */
-int pb_spec_run(const char *dir, const char *path, struct pb_buf *out, struct pb_spec_result *result,
-                struct pb_err *err);
+int pb_spec_run(const char *dir, const char *path, const struct pb_spec_chains *chains, struct pb_buf *out,
+                struct pb_spec_result *result, struct pb_err *err);
 /* Is it one: ends in "_test.lua"? */
 bool pb_spec_is(pbay_str path);

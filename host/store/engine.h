@@ -113,6 +113,8 @@ struct pb_store_engine {
     int (*link_drop)(struct pb_store *s, pbay_str chain, pbay_str link, pbay_str group, pbay_str item,
                      struct pb_err *err);
     int (*decision_put)(struct pb_store *s, const struct pb_decision *in, bool *known, struct pb_err *err);
+    int (*decision_known)(struct pb_store *s, pbay_str chain, pbay_str link, pbay_str occurrence, bool *known,
+                          struct pb_err *err);
     int (*decision_settle)(struct pb_store *s, int64_t seq, enum pb_outcome outcome, struct pb_err *err);
     int (*decision_list)(struct pb_store *s, const struct pb_decision_filter *f, struct pb_decisions *out,
                          struct pb_err *err);

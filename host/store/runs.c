@@ -219,6 +219,13 @@ int pb_store_decision_put(struct pb_store *s, const struct pb_decision *in, bool
     return s->engine->decision_put(s, &d, known, err);
 }
 
+int pb_store_decision_known(struct pb_store *s, pbay_str chain, pbay_str link, pbay_str occurrence,
+                            bool *known, struct pb_err *err)
+{
+    PB_MAGIC_CHECK(s, PB_STORE_MAGIC);
+    return s->engine->decision_known(s, chain, link, occurrence, known, err);
+}
+
 int pb_store_decision_settle(struct pb_store *s, int64_t seq, enum pb_outcome outcome, struct pb_err *err)
 {
     PB_MAGIC_CHECK(s, PB_STORE_MAGIC);

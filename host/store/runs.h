@@ -175,6 +175,9 @@ struct pb_decision {
 };
 /* known: this occurrence was decided at this link; nothing is written. */
 int pb_store_decision_put(struct pb_store *s, const struct pb_decision *in, bool *known, struct pb_err *err);
+/* Was this occurrence decided at this link? */
+int pb_store_decision_known(struct pb_store *s, pbay_str chain, pbay_str link, pbay_str occurrence,
+                            bool *known, struct pb_err *err);
 /* What was held becomes RELEASED or DROPPED. Errors: NOT_FOUND, FAILED_PRECONDITION (it is not held). */
 int pb_store_decision_settle(struct pb_store *s, int64_t seq, enum pb_outcome outcome, struct pb_err *err);
 

@@ -409,6 +409,7 @@ const struct pb_store_engine pb_store_sqlite = {
     .link_list = pb_sq_link_list,
     .link_drop = pb_sq_link_drop,
     .decision_put = pb_sq_decision_put,
+    .decision_known = pb_sq_decision_known,
     .decision_settle = pb_sq_decision_settle,
     .decision_list = pb_sq_decision_list,
     .node_put = pb_sq_node_put,

@@ -99,6 +99,7 @@ enum pb_sq_stmt {
     PB_SQ_LINK_LIST,
     PB_SQ_LINK_DROP,
     PB_SQ_DECISION_PUT,
+    PB_SQ_DECISION_KNOWN,
     PB_SQ_DECISION_SETTLE,
     PB_SQ_DECISION_LIST,
     PB_SQ_DECISION_LIST_RUN,
@@ -228,6 +229,8 @@ int pb_sq_link_list(struct pb_store *s, pbay_str chain, pbay_str link, pbay_str 
 int pb_sq_link_drop(struct pb_store *s, pbay_str chain, pbay_str link, pbay_str group, pbay_str item,
                     struct pb_err *err);
 int pb_sq_decision_put(struct pb_store *s, const struct pb_decision *in, bool *known, struct pb_err *err);
+int pb_sq_decision_known(struct pb_store *s, pbay_str chain, pbay_str link, pbay_str occurrence, bool *known,
+                         struct pb_err *err);
 int pb_sq_decision_settle(struct pb_store *s, int64_t seq, enum pb_outcome outcome, struct pb_err *err);
 int pb_sq_decision_list(struct pb_store *s, const struct pb_decision_filter *f, struct pb_decisions *out,
                         struct pb_err *err);

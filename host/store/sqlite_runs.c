@@ -311,6 +311,17 @@ int pb_sq_decision_put(struct pb_store *store, const struct pb_decision *in, boo
     return pb_sq_end(s, rc, err);
 }
 
+int pb_sq_decision_known(struct pb_store *store, pbay_str chain, pbay_str link, pbay_str occurrence,
+                         bool *known, struct pb_err *err)
+{
+    SELF;
+    sqlite3_stmt *st;
+    int rc = pb_sq_find(s, PB_SQ_DECISION_KNOWN, &st, err, "ttt", chain, link, occurrence);
+    *known = rc == 1;
+    if (rc == 1) pb_sq_done(st);
+    return rc < 0 ? -1 : 0;
+}
+
 int pb_sq_decision_settle(struct pb_store *store, int64_t seq, enum pb_outcome outcome, struct pb_err *err)
 {
     SELF;

@@ -245,6 +245,7 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
     [PB_SQ_DECISION_PUT] =
         ("INSERT INTO decision (at_ms, event, run, chain, link, occurrence, source, status, why, "
          "outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING"),
+    [PB_SQ_DECISION_KNOWN] = "SELECT 1 FROM decision WHERE chain = ?1 AND link = ?2 AND occurrence = ?3",
     [PB_SQ_DECISION_SETTLE] = "UPDATE decision SET outcome = ?2 WHERE seq = ?1 AND outcome = 4 RETURNING 1",
     [PB_SQ_DECISION_LIST] = DECISION_SELECT "WHERE " DECISION_FITS,
     [PB_SQ_DECISION_LIST_RUN] = DECISION_SELECT "INDEXED BY decision_by_run "

@@ -24,7 +24,7 @@ static uint32_t run_folder(const char *folder)
         struct pb_spec_result r;
         struct pb_err err;
         snprintf(path, sizeof path, "%s/%.100s", folder, e->d_name);
-        if (pb_spec_run(SCRIPTS, path, &out, &r, &err) != 0) fail_msg("%s", err.msg);
+        if (pb_spec_run(SCRIPTS, path, NULL, &out, &r, &err) != 0) fail_msg("%s", err.msg);
         if (r.failed) fail_msg("%s\n%.*s", path, (int)out.n, out.p);
         assert_true(r.passed > 0);
         pb_buf_free(&out);
@@ -57,7 +57,7 @@ static void test_report(void **state)
     struct pb_buf out = {0};
     struct pb_spec_result r;
     struct pb_err err;
-    assert_int_equal(pb_spec_run(dir, "x_test.lua", &out, &r, &err), 0);
+    assert_int_equal(pb_spec_run(dir, "x_test.lua", NULL, &out, &r, &err), 0);
     pb_buf_ch(&out, '\0');
     assert_int_equal(r.passed, 1);
     assert_int_equal(r.failed, 2);

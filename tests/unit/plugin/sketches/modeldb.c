@@ -7,7 +7,7 @@
 #include <patchbay/draft/actions.h>
 #include <patchbay/commands.h>
 #include <patchbay/draft/events.h>
-#include <patchbay/draft/host_chain.h>
+#include <patchbay/host_chain.h>
 #include <patchbay/draft/host_event.h>
 #include <patchbay/draft/host_stream.h>
 #include <patchbay/draft/secrets.h>

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs and steps: begun, started when there is room, tried again, ended. */
+#include "base/clock.h"
+#include "flow/chain_priv.h"
+#include "guard/digest.h"
+
+enum { ALERT_EVERY_MS = 15 * 60 * 1000, WAITING_LOOK = 256, KEY_SIZE = 64 };
+
+/* ------------------------------------------------------------------------ runs */
+
+static struct pb_run *keep_run(struct pb_world *w, struct pb_run *r)
+{
+    PB_GROW(w->runs, w->cap_runs, w->n_runs + 1);
+    return w->runs[w->n_runs++] = r;
+}
+
+struct pb_run *pb__chain_run(struct pb_world *w, pbay_str id)
+{
+    struct pb_run *r;
+    for (size_t i = 0; i < w->n_runs; i++)
+        if (pb_str_eq(w->runs[i]->id, id)) return w->runs[i];
+    if (pb_store_run_get(w->s, id, &r, w->err) != 0) return NULL;
+    return keep_run(w, r);
+}
+
+int pb__chain_begin(struct pb_world *w, const struct pb_bundle *b, const struct pb_chain *chain,
+                    pbay_str root, pbay_str cause, pbay_str by, struct pb_run **out)
+{
+    char id[PB_ID_SIZE];
+    /* One event begins one run of a chain, however many of its links fire. */
+    for (size_t i = 0; i < w->n_runs && cause.n; i++)
+        if (pb_str_eq(w->runs[i]->chain, chain->name) && pb_str_eq(w->runs[i]->cause, cause) &&
+            pb_str_eq(w->runs[i]->root, root)) {
+            *out = w->runs[i];
+            return 0;
+        }
+    pbay_str shown =
+        root.n > PB_STORE_NAME_MAX ? pb_str(root.p, pb_utf8_floor(root, PB_STORE_NAME_MAX)) : root;
+    struct pb_run in = {
+        .chain = chain->name, .bundle = pb_str_c(b->hash), .root = shown, .cause = cause, .by = by};
+    if (pb_store_bundle_put(w->s, pb_str_c(b->hash), pb_buf_view(&b->text), w->err) != 0 ||
+        pb_store_run_put(w->s, &in, id, w->err) != 0)
+        return -1;
+    return (*out = pb__chain_run(w, pb_str_c(id))) ? 0 : -1;
+}
+
+/* ------------------------------------------------------------------------ jobs */
+
+int pb__chain_message(struct pb_world *w, pbay_str target, pbay_str text, pbay_str key, pbay_str run,
+                      char id[PB_ID_SIZE])
+{
+    char own[KEY_SIZE];
+    bool known;
+    struct pb_buf args = {0};
+    if (!key.n) {
+        /* The same alert is not sent again for a while. */
+        uint8_t sum[PB_SHA256_SIZE];
+        pb_sha256(text, sum);
+        int n = snprintf(own, sizeof own, "alert-%lld-", (long long)(pb_now_ms() / ALERT_EVERY_MS));
+        for (int i = 0; i < 10; i++) n += snprintf(own + n, sizeof own - (size_t)n, "%02x", sum[i]);
+        key = pb_str_c(own);
+    }
+    pb_buf_c(&args, "{\"text\":");
+    pb_buf_json(&args, text);
+    pb_buf_c(&args, "}");
+    struct pb_job_put job = {.queue = PB_STR(PB_NOTIFY_QUEUE),
+                             .action = target,
+                             .args = pb_buf_view(&args),
+                             .key = key,
+                             .run = run,
+                             .repeat = PB_REPEAT_SAFE,
+                             .max_attempts = 5,
+                             .limit_key = target,
+                             .limit_n = 30,
+                             .limit_ms = 60000};
+    int rc = pb_store_job_put(w->s, &job, id, &known, w->err);
+    pb_buf_free(&args);
+    return rc;
+}
+
+int pb__chain_launch(struct pb_world *w, struct pb_run_step *t, pbay_str cause, int64_t delay_ms)
+{
+    char key[KEY_SIZE], id[PB_ID_SIZE];
+    int64_t now = pb_now_ms();
+    int n = snprintf(key, sizeof key, "%.*s-%lld", PB_FMT(t->id), (long long)t->attempt + 1);
+    int rc;
+    if (t->kind == PB_STEP_NOTIFY) {
+        rc = pb__chain_message(w, t->name, t->args, pb_str(key, (size_t)n), t->run, id);
+    } else {
+        const char *target = pb_arena_printf(&w->mem, "%.*s.%.*s", PB_FMT(t->connector), PB_FMT(t->action));
+        struct pb_job_put job = {.queue = t->connector,
+                                 .connector = t->connector,
+                                 .action = pb_str_c(target),
+                                 .args = t->args,
+                                 .key = pb_str(key, (size_t)n),
+                                 .cause = cause,
+                                 .run = t->run,
+                                 .run_at_ms = delay_ms ? now + delay_ms : 0};
+        rc = w->h->put_action(w->h->user, w->s, &job, id, w->err);
+        if (rc != 0 && w->err->code != PBAY_UNAVAILABLE) {
+            /* There is no such action, or not with these arguments: the step has failed. */
+            t->state = PB_RUN_STEP_ERROR;
+            t->error = pb_arena_str(&w->mem, pb_str_c(w->err->msg));
+            t->ended_ms = now;
+            t->attempt++;
+            return 0;
+        }
+    }
+    if (rc != 0) return -1;
+    t->job = pb_arena_str(&w->mem, pb_str_c(id));
+    t->attempt++;
+    t->occurrence = pb_str("", 0);
+    t->state = PB_RUN_STEP_ACTIVE;
+    t->started_ms = now;
+    return 0;
+}
+
+static int active(struct pb_world *w, pbay_str chain, pbay_str connector, pbay_str name, int64_t *n)
+{
+    struct pb_step_filter f = {
+        .chain = chain, .connector = connector, .name = name, .states = 1 << PB_RUN_STEP_ACTIVE};
+    return pb_store_step_count(w->s, &f, n, w->err);
+}
+
+/* Is there room for one more of its chain, of its connector, and is its app free? *why: what it waits for. */
+static int room_for(struct pb_world *w, const struct pb_run_step *t, const char **why)
+{
+    const pbay_str none = {"", 0};
+    int64_t n;
+    *why = NULL;
+    if (t->kind == PB_STEP_NOTIFY) return 0;
+    if (t->kind == PB_STEP_RELOAD) {
+        if (active(w, none, t->connector, t->name, &n) != 0) return -1;
+        if (n) *why = "it is being reloaded, and will be once more";
+    }
+    const struct pb_chain *chain = w->now ? pb_chains_chain(w->now->chains, t->chain) : NULL;
+    if (!*why && chain && chain->in_flight) {
+        if (active(w, t->chain, none, none, &n) != 0) return -1;
+        if (n >= chain->in_flight)
+            *why = pb_arena_printf(&w->mem, "its chain runs %u at once", chain->in_flight);
+    }
+    const struct pb_chain_graph *g = w->now ? pb_chains_graph(w->now->chains) : NULL;
+    for (uint32_t i = 0; !*why && g && i < g->n_limits; i++) {
+        if (!pb_str_eq(g->limits[i].connector, t->connector)) continue;
+        if (active(w, none, t->connector, none, &n) != 0) return -1;
+        if (n >= g->limits[i].in_flight)
+            *why = pb_arena_printf(&w->mem, "its connector runs %u at once", g->limits[i].in_flight);
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------ a step begins */
+
+static void reload_args(struct pb_world *w, const struct pb_chain_app *app, const struct pb_chain_step *s,
+                        struct pb_buf *b, pbay_str *id)
+{
+    const struct pb_reload_options *mine = &s->reload, *all = &app->reload;
+    int partial = mine->partial >= 0 ? mine->partial : all->partial;
+    int weight = mine->weight ? mine->weight : all->weight;
+    pbay_str variables = mine->variables.n ? mine->variables : all->variables;
+    struct pb_buf known = {0};
+    struct pb_err err;
+    *id = app->id;
+    if (!app->id.n) {
+        const char *key = pb_arena_printf(&w->mem, "id/%.*s/%.*s", PB_FMT(app->connector), PB_FMT(app->name));
+        if (pb_store_kv_get(w->s, PB_STR("@chains"), pb_str_c(key), &known, &err) == 0)
+            *id = pb_arena_str(&w->mem, pb_buf_view(&known));
+        pb_buf_free(&known);
+    }
+    if (id->n) {
+        pb_buf_c(b, "{\"appId\":");
+        pb_buf_json(b, *id);
+    } else {
+        pb_buf_c(b, "{\"name\":");
+        pb_buf_json(b, app->title);
+        if (app->space.n) {
+            pb_buf_c(b, ",\"space\":");
+            pb_buf_json(b, app->space);
+        }
+    }
+    if (partial >= 0) pb_buf_printf(b, ",\"partial\":%s", partial ? "true" : "false");
+    if (weight) pb_buf_printf(b, ",\"weight\":%d", weight);
+    if (variables.n) pb_buf_printf(b, ",\"variables\":%.*s", PB_FMT(variables));
+    pb_buf_ch(b, '}');
+}
+
+void pb__chain_say(struct pb_buf *out, const struct pb_firing *f, pbay_str message)
+{
+    const struct pb_chain *c = &pb_chains_graph(f->bundle->chains)->chains[f->link->chain];
+    if (f->link->kind == PB_LINK_DEADLINE)
+        pb_buf_printf(out, "Chain \"%.*s\": \"%.*s\" has not finished in time.", PB_FMT(c->name),
+                      PB_FMT(f->source));
+    else
+        pb_buf_printf(out, "Chain \"%.*s\": \"%.*s\" ended %.*s.", PB_FMT(c->name), PB_FMT(f->source),
+                      PB_FMT(f->status));
+    if (message.n) pb_buf_printf(out, " %.*s", (int)(message.n > 1000 ? 1000 : message.n), message.p);
+}
+
+static void say(struct pb_buf *said, const struct pb_run_step *t, const char *what)
+{
+    if (said->n > 800) return;
+    pb_buf_printf(said, "%s%s %.*s%s%s", said->n ? ", " : "",
+                  t->kind == PB_STEP_NOTIFY ? "notifies" : "starts", PB_FMT(t->name), what ? ": " : "",
+                  what ? what : "");
+}
+
+/* An app that chains reloaded a moment ago is left alone. *skip: so it is. */
+static int app_cooled(struct pb_world *w, const struct pb_firing *f, const struct pb_chain_app *app,
+                      pbay_str id, bool *skip)
+{
+    struct pb_node *was, is = {.connector = app->connector, .subject = id, .fired_ms = pb_now_ms()};
+    *skip = false;
+    if (!id.n) return 0;
+    if (pb_store_node_get(w->s, app->connector, id, &was, w->err) != 0) return -1;
+    int64_t ago = was ? is.fired_ms - was->fired_ms : INT64_MAX;
+    int rc = 0;
+    if (app->cooldown_ms && was && was->fired_ms && ago < app->cooldown_ms) {
+        *skip = true;
+        rc = pb__chain_settle(w, f, PB_SKIPPED, false,
+                              "%.*s: cooldown: a chain reloaded it %s ago, and may every %s",
+                              PB_FMT(app->name), pb__chain_ago(w, ago), pb__chain_ago(w, app->cooldown_ms));
+    } else {
+        if (was) {
+            is.status = was->status;
+            is.occurrence = was->occurrence;
+            is.at_ms = was->at_ms;
+            is.ok_ms = was->ok_ms;
+        }
+        rc = pb_store_node_put(w->s, &is, w->err);
+    }
+    pb_free(was);
+    return rc;
+}
+
+/* Does the same wait in this run already? Then once is enough. */
+static int waits(struct pb_world *w, const struct pb_run *run, const struct pb_chain_step *s, bool *yes)
+{
+    struct pb_step_filter f = {.run = run->id, .name = s->name, .states = 1 << PB_RUN_STEP_WAITING};
+    int64_t n;
+    if (pb_store_step_count(w->s, &f, &n, w->err) != 0) return -1;
+    *yes = n > 0;
+    return 0;
+}
+
+int pb__chain_step(struct pb_world *w, const struct pb_firing *f, const struct pb_chain_step *s,
+                   pbay_str args, struct pb_run *run, struct pb_buf *said)
+{
+    const struct pb_chain_graph *g = pb_chains_graph(f->bundle->chains);
+    const struct pb_chain_app *app = s->kind == PB_STEP_RELOAD ? &g->apps[s->app] : NULL;
+    struct pb_buf b = {0};
+    char id[PB_ID_SIZE];
+    bool skip = false;
+    const char *why = NULL;
+    struct pb_run_step t = {.run = run->id,
+                            .chain = run->chain,
+                            .link = f->link->name,
+                            .name = s->name,
+                            .connector = s->connector,
+                            .action = s->action,
+                            .args = args,
+                            .parent = f->step,
+                            .kind = s->kind,
+                            .max_attempts = 1,
+                            .depth = f->depth + 1,
+                            .weight = 1};
+    const struct pb_retry *retry = s->reload.has_retry            ? &s->reload.retry
+                                   : app && app->reload.has_retry ? &app->reload.retry
+                                                                  : NULL;
+    if (retry) t.max_attempts = 1 + (int64_t)retry->max;
+    if (app) {
+        reload_args(w, app, s, &b, &t.subject);
+        t.args = pb_buf_view(&b);
+        t.action = PB_STR("reload");
+        t.weight = s->reload.weight ? s->reload.weight : app->reload.weight ? app->reload.weight : 1;
+    } else if (s->kind == PB_STEP_NOTIFY && !args.n) {
+        pb__chain_say(&b, f, pb_str("", 0));
+        t.args = pb_buf_view(&b);
+    }
+    int rc = app ? app_cooled(w, f, app, t.subject, &skip) : 0;
+    if (rc == 0 && !skip && s->kind == PB_STEP_RELOAD && (rc = waits(w, run, s, &skip)) == 0 && skip)
+        say(said, &t, "it waits already");
+    if (rc == 0 && !skip) rc = room_for(w, &t, &why);
+    if (rc == 0 && !skip) rc = pb_store_step_put(w->s, &t, id, w->err);
+    if (rc == 0 && !skip) {
+        t.id = pb_str_c(id);
+        if (!why) rc = pb__chain_launch(w, &t, f->event, 0);
+        if (rc == 0 && !why) rc = pb_store_step_set(w->s, &t, w->err);
+        if ((1u << t.state) & PB_RUN_STEP_LIVE) run->open++;
+        if (t.state == PB_RUN_STEP_ERROR) why = t.error.p;
+        say(said, &t, why);
+    }
+    pb_buf_free(&b);
+    return rc;
+}
+
+/* ------------------------------------------------------------------------ a step ends */
+
+/* What an attempt waits for the next: from the bundle that its run has, when it is the present one. */
+static int64_t backoff(struct pb_world *w, const struct pb_run_step *t)
+{
+    struct pb_retry r = {0, 30000, 600000, 2};
+    const struct pb_chain *chain = w->now ? pb_chains_chain(w->now->chains, t->chain) : NULL;
+    const struct pb_chain_link *l = chain ? pb_chains_link(w->now->chains, chain, t->link) : NULL;
+    const struct pb_chain_app *app =
+        w->now && t->kind == PB_STEP_RELOAD ? pb_chains_app(w->now->chains, t->name) : NULL;
+    if (app && app->reload.has_retry) r = app->reload.retry;
+    for (uint32_t i = 0; l && i < l->n_steps; i++)
+        if (pb_str_eq(l->steps[i].name, t->name) && l->steps[i].reload.has_retry)
+            r = l->steps[i].reload.retry;
+    double ms = (double)r.backoff_ms;
+    for (int64_t i = 1; i < t->attempt && ms < (double)r.cap_ms; i++) ms *= r.factor;
+    return ms < (double)r.cap_ms ? (int64_t)ms : r.cap_ms;
+}
+
+static int retry_step(struct pb_world *w, struct pb_run_step *t, pbay_str occurrence, pbay_str message,
+                      pbay_str event)
+{
+    int64_t delay = backoff(w, t);
+    bool known;
+    const char *why = pb_arena_printf(&w->mem, "attempt %lld of %lld failed%s%.*s; again in %s",
+                                      (long long)t->attempt, (long long)t->max_attempts,
+                                      message.n ? ": " : "", (int)(message.n > 400 ? 400 : message.n),
+                                      message.p ? message.p : "", pb__chain_ago(w, delay));
+    struct pb_decision d = {.event = event,
+                            .run = t->run,
+                            .chain = t->chain,
+                            .link = t->link,
+                            .source = t->name,
+                            .status = PB_STR("error"),
+                            .why = pb_str_c(why),
+                            .outcome = PB_RETRIED,
+                            .at_ms = pb_now_ms()};
+    (void)occurrence;
+    if (pb_store_decision_put(w->s, &d, &known, w->err) != 0) return -1;
+    if (w->h->decided) w->h->decided(w->h->user, &d);
+    t->error = message;
+    if (pb__chain_launch(w, t, event, delay > 0 ? delay : 1) != 0) return -1;
+    return pb_store_step_set(w->s, t, w->err);
+}
+
+int pb__chain_step_end(struct pb_world *w, struct pb_run_step *t, uint32_t status, pbay_str occurrence,
+                       pbay_str message, pbay_str event, bool *again)
+{
+    struct pb_run *run = pb__chain_run(w, t->run);
+    *again = false;
+    if (!run) return w->err->code == PBAY_NOT_FOUND ? 0 : -1;
+    if (message.n > 2000) message.n = pb_utf8_floor(message, 2000);
+    if (t->kind == PB_STEP_RELOAD) w->room = true;
+    if (status == PB_ENDED_ERROR && t->attempt < t->max_attempts && run->state == PB_RUN_RUNNING) {
+        *again = true;
+        return retry_step(w, t, occurrence, message, event);
+    }
+    bool skipped = pb_str_starts(occurrence, PB_STR("skip-"));
+    t->state = skipped                       ? PB_RUN_STEP_SKIPPED
+               : status == PB_ENDED_OK       ? PB_RUN_STEP_OK
+               : status == PB_ENDED_CANCELED ? PB_RUN_STEP_CANCELED
+                                             : PB_RUN_STEP_ERROR;
+    t->occurrence = occurrence;
+    if (message.n || t->state == PB_RUN_STEP_OK) t->error = message;
+    t->ended_ms = pb_now_ms();
+    w->room = true;
+    run->open--;
+    return pb_store_step_set(w->s, t, w->err);
+}
+
+/* ------------------------------------------------------------------------ the end of a transaction */
+
+static int failed_steps(struct pb_world *w, const struct pb_run *run, bool *failed)
+{
+    struct pb_steps steps;
+    struct pb_step_filter f = {.run = run->id, .states = 1 << PB_RUN_STEP_ERROR | 1 << PB_RUN_STEP_CANCELED};
+    int rc = pb_store_step_list(w->s, &f, &steps, w->err);
+    *failed = false;
+    for (size_t i = 0; rc == 0 && i < steps.n; i++) *failed |= steps.items[i]->kind != PB_STEP_NOTIFY;
+    pb_steps_free(&steps);
+    return rc;
+}
+
+/* The end of a run is an event, when a link listens to it. */
+static int tell_end(struct pb_world *w, const struct pb_run *run)
+{
+    uint32_t n = 0;
+    if (w->now) pb_chains_on_chain(w->now->chains, run->chain, &n);
+    if (!n || !w->h->put_event) return 0;
+    struct pb_buf data = {0};
+    static const char *const words[] = {"unknown", "ok", "error", "canceled"};
+    pb_buf_printf(&data, "{\"status\":\"%s\",\"run\":\"%.*s\",\"root\":", words[run->state], PB_FMT(run->id));
+    pb_buf_json(&data, run->root);
+    pb_buf_printf(&data, ",\"duration_ms\":%lld}", (long long)(run->ended_ms - run->started_ms));
+    const char *key = pb_arena_printf(&w->mem, "run/%.*s/%lld", PB_FMT(run->id), (long long)run->ended_ms);
+    pbay_str keys[] = {pb_str_c(key)};
+    struct pb_event_put e = {.connector = PB_STR(PB_CHAIN_SOURCE),
+                             .type = PB_STR("chain"),
+                             .subject = run->chain,
+                             .data = pb_buf_view(&data),
+                             .time_ms = run->ended_ms,
+                             .keys = keys,
+                             .n_keys = 1};
+    int rc = w->h->put_event(w->h->user, w->s, &e, w->err);
+    pb_buf_free(&data);
+    return rc;
+}
+
+static int write_runs(struct pb_world *w)
+{
+    for (size_t i = 0; i < w->n_runs; i++) {
+        struct pb_run *r = w->runs[i];
+        bool failed, over = r->open <= 0 && r->state == PB_RUN_RUNNING;
+        if (over) {
+            if (failed_steps(w, r, &failed) != 0) return -1;
+            r->state = failed ? PB_RUN_FAILED : PB_RUN_OK;
+            r->ended_ms = pb_now_ms();
+            r->open = 0;
+        }
+        if (pb_store_run_set(w->s, r, w->err) != 0) return -1;
+        if (over && tell_end(w, r) != 0) return -1;
+    }
+    return 0;
+}
+
+static int start_waiting(struct pb_world *w)
+{
+    struct pb_steps list;
+    int rc = pb_store_step_waiting(w->s, WAITING_LOOK, &list, w->err);
+    for (size_t i = 0; rc == 0 && i < list.n; i++) {
+        struct pb_run_step *t = list.items[i];
+        const char *why;
+        if ((rc = room_for(w, t, &why)) != 0 || why) continue;
+        struct pb_run *run = pb__chain_run(w, t->run);
+        rc = run ? pb__chain_launch(w, t, pb_str("", 0), 0) : -1;
+        if (rc == 0) rc = pb_store_step_set(w->s, t, w->err);
+        if (rc == 0 && t->state == PB_RUN_STEP_ERROR) run->open--;
+    }
+    pb_steps_free(&list);
+    return rc;
+}
+
+int pb__chain_end(struct pb_world *w, int rc)
+{
+    if (rc == 0 && w->room) rc = start_waiting(w);
+    if (rc == 0) rc = write_runs(w);
+    for (size_t i = 0; i < w->n_runs; i++) pb_free(w->runs[i]);
+    pb_free(w->runs);
+    pb_pauses_free(&w->pauses);
+    pb_arena_free(&w->mem);
+    return rc;
+}
+
+int pb_chain_notified(struct pb_store *s, const struct pb_job *job, const struct pb_err *why,
+                      const struct pb_bundle *now, const struct pb_chain_host *h, struct pb_err *err)
+{
+    struct pb_world w = {.s = s, .h = h, .now = now, .err = err};
+    struct pb_run_step *t = NULL;
+    bool again;
+    if (job->key.n <= PB_ID_LEN || !pb_id_valid(pb_str(job->key.p, PB_ID_LEN))) return 0; /* an alert */
+    int rc = pb_store_step_get(s, pb_str(job->key.p, PB_ID_LEN), &t, err);
+    if (rc != 0) return err->code == PBAY_NOT_FOUND ? 0 : -1;
+    if ((1u << t->state) & PB_RUN_STEP_LIVE)
+        rc = pb__chain_step_end(&w, t, why ? PB_ENDED_ERROR : PB_ENDED_OK, job->id,
+                                pb_str_c(why ? why->msg : ""), pb_str("", 0), &again);
+    pb_free(t);
+    return pb__chain_end(&w, rc);
+}

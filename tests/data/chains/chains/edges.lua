@@ -1,0 +1,9 @@
+-- SPDX-License-Identifier: MIT
+for _, n in ipairs { "a", "b", "c", "d", "e", "f" } do app(n) { connector = "prod", id = "id-" .. n } end
+chain "x" {
+  on("a").ok { "b" },
+  on("a").error { "c" },
+  on("a").canceled { "d" },
+  on("a").always { "e" },
+  on("a").ok { "f" },
+}

@@ -1,0 +1,27 @@
+-- SPDX-License-Identifier: MIT
+chains "chains/pace.lua"
+
+test("cooldown of a link", function()
+  given { app = "a", status = "ok" } expect_reload("b")
+  finish("b")
+  advance("9m")
+  given { app = "a", status = "ok" } expect_skip("cooldown: it fired 9 min ago") expect_nothing()
+  advance("1m")
+  given { app = "a", status = "ok" } expect_reload("b")
+end)
+test("debounce: fires once when it is quiet", function()
+  given { app = "c", status = "ok" } expect_decision("deferred", "debounce") expect_nothing()
+  advance("20s") given { app = "c", status = "ok" }
+  advance("20s") given { app = "c", status = "ok" } expect_nothing()
+  advance("29s") expect_nothing()
+  advance("1s") expect_reload("d") expect_nothing()
+  advance("1h") expect_nothing()
+end)
+test("cooldown of an app, whoever reloads it", function()
+  given { app = "e", status = "ok" } expect_reload("slow")
+  finish("slow")
+  given { app = "e", status = "ok" } expect_nothing()
+  expect_skip("slow: cooldown")
+  advance("61m")
+  given { app = "e", status = "ok" } expect_reload("slow")
+end)
