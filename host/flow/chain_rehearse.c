@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "flow/chain_rehearse.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -647,20 +647,25 @@ int pb_rehearsal_open(const struct pb_rehearsal_options *o, const pbay_str *file
     return 0;
 }
 
-static int drop(const char *path, const struct stat *st, int kind, struct FTW *at)
+/* The folder of the store, which has no folders in it. */
+static void drop(const char *dir)
 {
-    (void)st;
-    (void)kind;
-    (void)at;
-    remove(path);
-    return 0;
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        char *path = pb_sprintf("%s/%s", dir, e->d_name);
+        if (e->d_name[0] != '.') unlink(path);
+        pb_free(path);
+    }
+    if (d) closedir(d);
+    rmdir(dir);
 }
 
 void pb_rehearsal_close(struct pb_rehearsal *r)
 {
     if (!r) return;
     pb_store_close(r->store);
-    if (r->dir && !strstr(r->dir, "XXXXXX")) nftw(r->dir, drop, 8, FTW_DEPTH | FTW_PHYS);
+    if (r->dir && !strstr(r->dir, "XXXXXX")) drop(r->dir);
     pb_bundle_clear(&r->bundle);
     pb_free(r->started);
     pb_free(r->noted);

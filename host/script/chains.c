@@ -10,7 +10,7 @@
 #include "script/chains_priv.h"
 #include "script/spec.h"
 
-enum { LOAD_BUDGET_MS = 20000, CONDITION_BUDGET_MS = 100, FILES_MAX = 10000, ARGS_MAX = 512 << 10 };
+enum { LOAD_BUDGETS = 10, CONDITION_BUDGET_MS = 1000, FILES_MAX = 10000, ARGS_MAX = 512 << 10 };
 #define BUNDLE_HEAD "patchbay-chains 1\n"
 
 /* ------------------------------------------------------------------------ files and bundles */
@@ -102,13 +102,14 @@ void pb_chains_bundle(const struct pb_chains *c, struct pb_buf *out)
 static int load(struct pb_chains *c, const struct files *f, const struct pb_chains_options *o,
                 struct pb_err *err)
 {
-    struct pb_vm_options vo = {.memory_cap = o->memory, .budget_ms = LOAD_BUDGET_MS, .dir = o->dir};
+    int64_t budget_ms = o->budget_ms ? o->budget_ms : CONDITION_BUDGET_MS;
+    struct pb_vm_options vo = {.memory_cap = o->memory, .budget_ms = LOAD_BUDGETS * budget_ms, .dir = o->dir};
     if (o->bundle.n) {
         vo.dir = NULL;
         vo.read = read_bundle;
         vo.read_arg = (void *)(uintptr_t)f;
     }
-    c->budget_ms = o->budget_ms ? o->budget_ms : CONDITION_BUDGET_MS;
+    c->budget_ms = budget_ms;
     c->dsl.mem = &c->mem;
     c->into = &c->dsl;
     c->vm = pb_vm_new_with(&vo, pb_dsl_open, c, err);
@@ -366,7 +367,7 @@ static int call(struct pb_chains *c, lua_CFunction fn, struct ask *a, struct pb_
     struct pb_script_ctx ctx = {0};
     c->into = &again;
     bool rebuilt = c->generation != c->vm->generation || c->vm->broken;
-    if (rebuilt) c->vm->o.budget_ms = LOAD_BUDGET_MS;
+    if (rebuilt) c->vm->o.budget_ms = LOAD_BUDGETS * c->budget_ms;
     int rc = pb_vm_call(c->vm, &ctx, fn, a, err);
     c->vm->o.budget_ms = c->budget_ms;
     c->into = &c->dsl;

@@ -155,7 +155,7 @@ struct pb_chains_options {
     pbay_str bundle;                    /* read from it instead; borrowed during load */
     const struct pb_chain_names *names; /* NULL: nothing is checked that is not in the files */
     size_t memory;                      /* bytes; 0: 64 MiB */
-    int64_t budget_ms;                  /* of one condition; 0: 100 */
+    int64_t budget_ms;                  /* of one condition; 0: 1000. Loading may take ten times that */
 };
 
 struct pb_chains;

@@ -1,0 +1,33 @@
+-- SPDX-License-Identifier: MIT
+chains "chains/paper.lua"
+
+test("one after another", function()
+  given(event { app = "test app1", status = "ok" })
+  expect_reload("test app2")
+  expect_reload("test app3")
+  finish("test app2")
+  finish("test app3")
+  expect_reload("test app4")
+  finish("test app4")
+  expect_reload("test app5")
+  finish("test app5")
+  expect_nothing()
+  expect_run("ok")
+end)
+
+test("by the result: if it goes well 3a, else 3b, and never itself", function()
+  given(event { app = "2nd chain1", status = "ok" })
+  expect_reload("2nd chain2")
+  finish("2nd chain2")
+  expect_reload("2nd chain3a")
+  expect_nothing()
+  given(event { app = "2nd chain2", status = "error" })
+  expect_reload("2nd chain3b")
+  expect_nothing()
+end)
+
+test("a reload that failed starts nothing", function()
+  given(event { app = "test app1", status = "error" })
+  expect_skip("this is for ok")
+  expect_nothing()
+end)
