@@ -67,6 +67,24 @@ static bool used_up(struct pb_watch *w, int64_t deadline, int64_t now)
     return used >= budget - 2 * TICK_MS * PB_MS || now - deadline > PATIENCE * budget;
 }
 
+/*
+ * The handler walks all calls of a state, which takes longer than a tick when a script has nested some
+ * hundred thousand of them: told every tick, the script would never come to the instruction that stops it. So
+ * each wait is twice as long as the one before.
+ */
+static bool time_to_tell(struct pb_watch *w, int64_t deadline, int64_t now)
+{
+    if (atomic_load(&w->is_late) != deadline)
+        w->gap_ns = TICK_MS * PB_MS;
+    else if (now - w->told_ns < w->gap_ns)
+        return false;
+    else
+        w->gap_ns *= 2;
+    w->told_ns = now;
+    atomic_store(&w->is_late, deadline);
+    return true;
+}
+
 /* Under lock. True when something is running. */
 static bool look(void)
 {
@@ -77,8 +95,7 @@ static bool look(void)
         if (!deadline) continue;
         busy = true;
         /* By number: the thread may have ended since, and then this is a harmless ESRCH. */
-        if (!used_up(w, deadline, now)) continue;
-        atomic_store(&w->is_late, deadline);
+        if (!used_up(w, deadline, now) || !time_to_tell(w, deadline, now)) continue;
         syscall(SYS_tgkill, getpid(), atomic_load(&w->tid), late_signal());
     }
     return busy;

@@ -24,6 +24,8 @@ struct pb_watch {
     _Atomic int clock;        /* of the thread's processor time */
     int64_t seen,
         cpu_ns; /* the watchdog's: a stretch's deadline, and the thread's time when it was first seen */
+    int64_t told_ns,
+        gap_ns; /* the watchdog's: when it signalled last, and how long it waits before the next */
     _Atomic int tid;
     struct pb_watch *outer; /* of the same thread */
     struct pb_watch *next;
