@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "flow/coalesce.h"
 #include "flow/result_cache.h"
+#include "plugin/actions.h"
 
 /* How long a connector may take to hand back what it still has when the gateway stops. */
 enum { CLOSE_GRACE_MS = 5000 };
@@ -45,9 +46,65 @@ struct pb_connector *pb_generation_connector(struct pb_generation *g, const stru
     return pb_connector_new(g->registry, &spec, err);
 }
 
+/* The queues of the configuration; their actions are checked when the connectors are there. */
+static void make_actions(struct pb_generation *g)
+{
+    const struct pb_site_parts *parts = &g->site->queues;
+    struct pb_action_queue *queues = pb_arena_zalloc(&g->mem, (parts->n + 1) * sizeof *queues);
+    for (size_t i = 0; i < parts->n; i++) {
+        const struct pbay_config *cfg = parts->list[i].cfg;
+        uint32_t n = pb_config_count(cfg, "actions");
+        pbay_str *targets = pb_arena_alloc(&g->mem, (n + 1) * sizeof *targets), key;
+        for (uint32_t k = 0; k < n; k++) targets[k] = pb_config_item(cfg, "actions", k, &key);
+        queues[i] = (struct pb_action_queue){.name = parts->list[i].name,
+                                             .targets = targets,
+                                             .n_targets = n,
+                                             .starts = (uint32_t)pb_config_get_int(cfg, "starts"),
+                                             .per_ms = pb_config_get_int(cfg, "per"),
+                                             .attempts = (uint32_t)pb_config_get_int(cfg, "attempts")};
+    }
+    const struct pbay_config *jobs = g->site->jobs;
+    const struct pb_actions_config c = {.durable = g->env.durable,
+                                        .queues = queues,
+                                        .n_queues = (uint32_t)parts->n,
+                                        .attempts = (uint32_t)pb_config_get_int(jobs, "attempts"),
+                                        .keep_ms = pb_config_get_int(jobs, "keep_results")};
+    g->actions = g->env.actions = pb_actions_new(g->registry, &c);
+}
+
+static int check_target(struct pb_generation *g, const struct pbay_config *cfg, pbay_str target,
+                        struct pb_err *err)
+{
+    struct pb_err why;
+    if (!pb_str_ends(target, PB_STR(".*")))
+        return pb_actions_known(g->actions, target, &why) ? pb_config_fail(cfg, "actions", err, "%s", why.msg)
+                                                          : 0;
+    pbay_str connector = pb_str(target.p, target.n - 2);
+    if (pb_registry_connector(g->registry, connector)) return 0;
+    return pb_config_fail(cfg, "actions", err, "there is no [connector \"%.*s\"]", PB_FMT(connector));
+}
+
+static int check_queues(struct pb_generation *g, struct pb_err *err)
+{
+    const struct pb_site_parts *parts = &g->site->queues;
+    for (size_t i = 0; i < parts->n; i++) {
+        const struct pbay_config *cfg = parts->list[i].cfg;
+        uint32_t n = pb_config_count(cfg, "actions");
+        pbay_str key;
+        for (uint32_t k = 0; k < n; k++)
+            if (check_target(g, cfg, pb_config_item(cfg, "actions", k, &key), err)) return -1;
+        if (!n && !pb_registry_connector(g->registry, parts->list[i].name))
+            return pb_config_fail(cfg, "actions", err,
+                                  "there is no [connector \"%.*s\"]; write actions = CONNECTOR.ACTION, ...",
+                                  PB_FMT(parts->list[i].name));
+    }
+    return 0;
+}
+
 static int make_connectors(struct pb_generation *g, struct pb_err *err)
 {
     const struct pb_site_parts *parts = &g->site->connectors;
+    make_actions(g);
     for (size_t i = 0; i < parts->n; i++) {
         const struct pb_ini_section *sec = parts->list[i].section;
         const struct pb_ini_entry *plugin = pb_ini_get(sec, "plugin");
@@ -141,7 +198,7 @@ struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_
     if (o->flow) make_invokes(g, o->flow);
     bool all = !o->connectors_only;
     if (scan_plugins(g, o->probe, err) || (all && make_vm(g, err)) || make_connectors(g, err) ||
-        (all && declare_all(g, err))) {
+        check_queues(g, err) || (all && declare_all(g, err))) {
         struct pb_err why = *err; /* closing has failures of its own to tell */
         pb_generation_close(g, NULL, NULL);
         while (g->closing) pb_loop_turn(g->env.loop, true);
@@ -217,6 +274,7 @@ void pb_generation_free(struct pb_generation *g)
     pb_free(g->qrags);
     pb_invokes_free(g->invokes);
     pb_map_free(&g->lanes); /* the lanes themselves are in the arena */
+    pb_actions_free(g->actions);
     pb_registry_free(g->registry);
     pb_arena_free(&g->mem);
     pb_site_free(g->site);

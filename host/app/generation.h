@@ -33,6 +33,7 @@ struct pb_generation {
     struct pb_plugin_env env;
     struct pb_registry *registry;
     struct pb_invokes *invokes; /* NULL: plugins cannot invoke */
+    struct pb_actions *actions;
     struct pb_vm *vm;
     struct pb_catalog catalog;
     struct pb_qrag *qrags;

@@ -52,6 +52,7 @@ static struct pb_site_parts *parts_of(struct pb_site *site, const char *kind)
     if (!strcmp(kind, "route")) return &site->routes;
     if (!strcmp(kind, "key")) return &site->keys;
     if (!strcmp(kind, "issuer")) return &site->issuers;
+    if (!strcmp(kind, "queue")) return &site->queues;
     return NULL;
 }
 
@@ -234,6 +235,7 @@ void pb_site_free(struct pb_site *site)
     free_parts(&site->routes);
     free_parts(&site->keys);
     free_parts(&site->issuers);
+    free_parts(&site->queues);
     pb_config_free(site->store);
     pb_config_free(site->log);
     pb_config_free(site->plugins);

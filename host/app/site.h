@@ -33,7 +33,7 @@ struct pb_site {
     struct pbay_config *store, *log, *plugins, *scripts, *limits,
         *jobs;        /* with their defaults when not written */
     char *script_dir; /* absolute */
-    struct pb_site_parts listens, connectors, functions, qrags, routes, keys, issuers;
+    struct pb_site_parts listens, connectors, functions, qrags, routes, keys, issuers, queues;
 };
 
 /* Read the file (trusted: base/trust.h). NULL with err: FILE:LINE:COL, what is wrong, what was expected. */

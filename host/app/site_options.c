@@ -90,11 +90,26 @@ static const pbay_option limits_list[] = {
 };
 static const pbay_option jobs_list[] = {
     {"concurrency", PBAY_OPT_INT, 0, "32", "1..256", "Durable jobs that one worker runs at once."},
+    {"attempts", PBAY_OPT_INT, 0, "8", "1..1000",
+     "How often a job is tried before it is dead; a queue may say otherwise."},
+    {"backoff", PBAY_OPT_DURATION, 0, "1s", "10ms..1h",
+     "How long a job waits after its first failure; twice as long after each further one."},
+    {"backoff_max", PBAY_OPT_DURATION, 0, "5m", "10ms..24h", "The longest such wait."},
+    {"keep_results", PBAY_OPT_DURATION, 0, "12h", "1m..365d", "How long the result of a job is kept."},
     {"lease", PBAY_OPT_DURATION, 0, "30s", "1s..1h",
      "How long after the death of a worker others run its jobs again."},
     {"keep_events", PBAY_OPT_DURATION, 0, "30d", NULL, "How long events are kept."},
     {"keep_jobs", PBAY_OPT_DURATION, 0, "90d", NULL, "How long jobs that have ended are kept."},
     {"keep_audit", PBAY_OPT_DURATION, 0, "365d", NULL, "How long it is known who did what."},
+};
+static const pbay_option queue_list[] = {
+    {"actions", PBAY_OPT_LIST, 0, NULL, NULL,
+     "Whose jobs stand in it: CONNECTOR.ACTION or CONNECTOR.*; by default those of the connector of its "
+     "name."},
+    {"starts", PBAY_OPT_INT, 0, "0", "0..1000000",
+     "At most so many starts in any `per`, for all workers together; 0: no limit."},
+    {"per", PBAY_OPT_DURATION, 0, "1m", "10ms..24h", "The span that `starts` is counted in."},
+    {"attempts", PBAY_OPT_INT, 0, NULL, "1..1000", "In place of that of [jobs]."},
 };
 static const pbay_option qrag_list[] = {
     {"functions", PBAY_OPT_FILE, PBAY_OPTF_REQUIRED, NULL, NULL,
@@ -171,6 +186,7 @@ static TABLE(plugins_options, plugins_list);
 static TABLE(scripts_options, scripts_list);
 static TABLE(limits_options, limits_list);
 static TABLE(jobs_options, jobs_list);
+static TABLE(queue_options, queue_list);
 static TABLE(qrag_options, qrag_list);
 static TABLE(route_options, route_list);
 TABLE(pb_function_options, function_list);
@@ -198,6 +214,8 @@ const struct pb_section_doc pb_section_docs[] = {
     {"plugins", "Where plugins are found.", false, &plugins_options, NULL},
     {"limits", "What is too much.", false, &limits_options, NULL},
     {"jobs", "Durable work: events, actions, what must survive a crash.", false, &jobs_options, NULL},
+    {"queue", "A line that durable jobs wait in. Every connector has one of its name; these say more of it.",
+     true, &queue_options, NULL},
     {"log", "What is written down.", false, &log_options, NULL},
 };
 const size_t pb_section_docs_n = sizeof pb_section_docs / sizeof *pb_section_docs;

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "endpoints/qlik_script.h"
 #include "endpoints/routes.h"
+#include "plugin/sources.h"
 #include "store/durable.h"
 
 struct pb_worker {
@@ -25,6 +26,7 @@ struct pb_worker {
     struct pb_page *own_page; /* without a supervisor */
     struct pb_gatekeeper *gatekeeper;
     struct pb_serving *serving;
+    struct pb_sources *sources;
     struct pb_leash *leash; /* NULL: no supervisor */
     struct pb_signal *signals[2];
     struct pb_timer drain_limit;
@@ -113,6 +115,7 @@ static void stop(struct pb_worker *w, const char *why)
 static void drain(struct pb_worker *w, const char *why)
 {
     w->stopping = true;
+    pb_sources_stop(w->sources);
     pb_log(PB_LOG_INFO, "app", "draining", PB_S("why", why), PB_I("calls", pb_flow_live(w->shop.flow)));
     w->drain_limit.fn = drain_over;
     w->drain_limit.user = w;
@@ -300,9 +303,11 @@ int pb_worker_run(const struct pb_worker_options *options)
     if (!(w->serving = pb_serving_open(&so, &err))) goto failed;
     if (w->leash && pb_leash_start(w->leash, w->shop.loop, &leash_ops, w, &err)) goto failed;
     pb_durable_start(w->shop.durable);
+    w->sources = pb_sources_start(w->generation->registry, w->shop.durable);
     say_ready(w);
     pb_loop_run(w->shop.loop);
     close_worker(w);
+    pb_sources_free(w->sources);
     pb_generation_free(w->generation);
     pb_log(PB_LOG_INFO, "app", "stopped", PB_I("exit", w->exit_code));
     pb_workshop_close(&w->shop);

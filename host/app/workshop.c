@@ -9,8 +9,10 @@
 #include "endpoints/routes.h"
 #include "flow/call.h"
 #include "net/http_client.h"
+#include "plugin/action.h"
 #include "store/durable.h"
 #include "net/outgoing.h"
+#include "store/retry.h"
 
 static void flush_log(void *user)
 {
@@ -67,6 +69,7 @@ int pb_workshop_durable(struct pb_workshop *w, const struct pb_site *site, struc
                         struct pb_err *err)
 {
     const struct pbay_config *cfg = site->jobs;
+    pb_job_backoff(pb_config_get_int(cfg, "backoff"), pb_config_get_int(cfg, "backoff_max"));
     PB_AUTO_FREE char *owner = pb_sprintf("worker %u, pid %d", row, (int)getpid());
     const struct pb_durable_config c = {.loop = w->loop,
                                         .store = w->store,
@@ -120,6 +123,7 @@ void pb_workshop_close(struct pb_workshop *w)
     pb_loop_free(w->loop);
     pb_metrics_free(w->metrics);
     pb_builder_pool_free();
+    pb_action_pool_free();
     pb_log_flush();
     *w = (struct pb_workshop){0};
 }

@@ -162,6 +162,7 @@ static int resolve(const struct pb_config_env *env, pbay_str value, struct pb_bu
 static int place(struct pb_err *err, const struct pbay_config *cfg, const struct pb_ini_entry *e,
                  uint32_t col)
 {
+    if (!e->line) return pb_fail_in(err, "%s: %.*s", cfg->file, PB_FMT(e->key));
     return col ? pb_fail_in(err, "%s:%u:%u: %.*s", cfg->file, e->line, col, PB_FMT(e->key))
                : pb_fail_in(err, "%s:%u: %.*s", cfg->file, e->line, PB_FMT(e->key));
 }

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,6 +49,15 @@ struct pb_config_env {
  */
 int pb_config_make(const struct pb_ini_section *sec, const pbay_option_table *const *tables, size_t n,
                    const struct pb_config_env *env, struct pbay_config **out, struct pb_err *err);
+
+/*
+ * The same from a JSON object, one of whose members each option is: a LIST from an array, a FAMILY from an
+ * object, any other from a text, a number or a boolean (a STR also from any other value, as its JSON text);
+ * null is not given. Values are no references. more: members that no option knows are passed over. `what`
+ * stands in front of messages: "arguments of aws.create_model". *out is the caller's: pb_config_free.
+ */
+int pb_config_from_json(const char *what, pbay_str json, const pbay_option_table *table, bool more,
+                        struct pbay_config **out, struct pb_err *err);
 
 struct pb_config_pair {
     pbay_str key;

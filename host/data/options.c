@@ -148,11 +148,21 @@ int pb_option_parse(const pbay_option *opt, pbay_str text, struct pb_option_valu
 
 /* ------------------------------------------------------------------------ lint */
 
-static bool name_ok(const char *s)
+static bool lower(char c)
 {
-    if (!s || *s < 'a' || *s > 'z') return false;
+    return c >= 'a' && c <= 'z';
+}
+
+static bool upper(char c)
+{
+    return c >= 'A' && c <= 'Z';
+}
+
+static bool name_ok(const char *s, bool upper_too)
+{
+    if (!s || !(lower(*s) || (upper_too && upper(*s)))) return false;
     for (; *s; s++)
-        if (!((*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') || *s == '_')) return false;
+        if (!(lower(*s) || (upper_too && upper(*s)) || (*s >= '0' && *s <= '9') || *s == '_')) return false;
     return true;
 }
 
@@ -194,11 +204,15 @@ static int lint_default(const pbay_option *o, struct pb_err *err)
     return 0;
 }
 
-static int lint_option(const pbay_option *o, struct pb_err *err)
+static int lint_option(const pbay_option *o, bool argument, struct pb_err *err)
 {
-    if (!name_ok(o->name))
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "option name \"%s\" is not [a-z][a-z0-9_]*",
-                       o->name ? o->name : "");
+    if (!name_ok(o->name, argument))
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "option name \"%s\" is not [a-z%s][a-z%s0-9_]*",
+                       o->name ? o->name : "", argument ? "A-Z" : "", argument ? "A-Z" : "");
+    /* Arguments come from callers, and are stored. */
+    if (argument && (o->type == PBAY_OPT_FILE || (o->flags & PBAY_OPTF_SECRET)))
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s: a %s is no argument", o->name,
+                       o->type == PBAY_OPT_FILE ? "FILE" : "SECRET");
     if (o->type < PBAY_OPT_STR || o->type > PBAY_OPT_FAMILY)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s: type %u is unknown", o->name, o->type);
     if (o->flags & ~KNOWN_FLAGS)
@@ -223,7 +237,7 @@ static bool is_earlier(const pbay_option_table *const *tables, size_t t, uint32_
     return false;
 }
 
-int pb_options_lint(const pbay_option_table *const *tables, size_t n, struct pb_err *err)
+static int lint(const pbay_option_table *const *tables, size_t n, bool arguments, struct pb_err *err)
 {
     for (size_t t = 0; t < n; t++) {
         if (!tables[t] || !tables[t]->count) continue;
@@ -233,12 +247,22 @@ int pb_options_lint(const pbay_option_table *const *tables, size_t n, struct pb_
                            sizeof(pbay_option));
         for (uint32_t i = 0; i < tables[t]->count; i++) {
             const pbay_option *o = pb_option_at(tables[t], i);
-            if (lint_option(o, err) != 0) return -1;
+            if (lint_option(o, arguments, err) != 0) return -1;
             if (is_earlier(tables, t, i, o->name))
                 return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s stands twice", o->name);
         }
     }
     return 0;
+}
+
+int pb_options_lint(const pbay_option_table *const *tables, size_t n, struct pb_err *err)
+{
+    return lint(tables, n, false, err);
+}
+
+int pb_options_lint_arguments(const pbay_option_table *table, struct pb_err *err)
+{
+    return lint(&table, 1, true, err);
 }
 
 /* ------------------------------------------------------------------------ help */

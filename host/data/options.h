@@ -52,6 +52,8 @@ int pb_option_parse(const pbay_option *opt, pbay_str text, struct pb_option_valu
  * tables are skipped.
  */
 int pb_options_lint(const pbay_option_table *const *tables, size_t n, struct pb_err *err);
+/* The same of the arguments of an action: capitals are allowed in names, FILE and SECRET are not. */
+int pb_options_lint_arguments(const pbay_option_table *table, struct pb_err *err);
 
 /* "whole number, 1..1000" : the type with its choices, appended. */
 void pb_option_describe(const pbay_option *opt, struct pb_buf *out);

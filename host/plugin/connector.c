@@ -9,8 +9,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/outgoing.h"
+#include "plugin/action.h"
 #include "plugin/registry.h"
 #include "plugin/services.h"
+#include "plugin/sources.h"
 
 static const pbay_option host_options[] = {
     {"plugin", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL,
@@ -19,6 +21,8 @@ static const pbay_option host_options[] = {
      "How long one batch, or the wait for the next rows of an answer, may take before the gateway answers in "
      "the "
      "plugin's place."},
+    {"poll", PBAY_OPT_FAMILY, 0, NULL, NULL,
+     "poll.SOURCE = yes, no, or the time between two polls: of one of the plugin's sources of events."},
     {"work_threads", PBAY_OPT_INT, 0, "4", "1..256", "Threads for the plugin's blocking work."},
     {"work_queue", PBAY_OPT_INT, 0, "1024", "1..1048576", "How much blocking work may wait for a thread."},
     {"proxy", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL,
@@ -113,6 +117,7 @@ static int set_outgoing(struct pb_connector *c, struct pb_err *err)
 static void free_connector(struct pb_connector *c)
 {
     pb_outgoing_free(c->outgoing);
+    pb_service_job_free(c);
     pb_config_free(c->config);
     pb_free(c->name);
     c->magic = 0;
@@ -152,6 +157,15 @@ struct pb_connector *pb_connector_new(struct pb_registry *r, const struct pb_con
     if (code != PBAY_OK) {
         pb_plugin_why(err, code, &why, "create");
         pb_fail_in(err, "connector \"%s\" (plugin %s)", c->name, c->plugin->name);
+        pb_service_timer_stop(c);
+        pb_service_work_stop(c);
+        free_connector(c);
+        return NULL;
+    }
+    if (pb_sources_check(c, err)) {
+        pb_visit_enter(&v, c, "destroy", NULL);
+        c->plugin->entry.destroy(c->self);
+        pb_visit_leave(&v);
         pb_service_timer_stop(c);
         pb_service_work_stop(c);
         free_connector(c);
@@ -228,6 +242,8 @@ static void close_step(void *user)
 
 static void close_limit(void *user)
 {
+    pb_action_abandon(user);
+    pb_service_job_drop(user);
     close_now(user, false);
 }
 

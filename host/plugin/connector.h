@@ -23,7 +23,7 @@ struct pb_registry;
 
 enum pb_connector_state { PB_CONNECTOR_UP = 1, PB_CONNECTOR_DEGRADED, PB_CONNECTOR_OUT };
 
-/* Keys of [connector "NAME"] that are the host's: plugin, timeout, work_threads, work_queue. */
+/* Keys of [connector "NAME"] that are the host's: plugin, timeout, poll.SOURCE, work_threads, work_queue. */
 extern const pbay_option_table pb_connector_options;
 
 struct pb_connector_spec {

@@ -13,6 +13,8 @@ enum { PB_CONNECTOR_MAGIC = 0x434f4e4e, PB_STATE_TEXT = 512 };
 
 struct pb_service_timers;
 struct pb_service_works;
+struct pb_service_jobs;
+struct pb_action_call;
 
 struct pb_connector {
     pbay_host host; /* first: what the plugin holds; host.impl is this */
@@ -39,7 +41,9 @@ struct pb_connector {
     /* services with state per connector; each frees its own */
     struct pb_service_timers *timers;
     struct pb_service_works *works;
-    struct pb_invoked *invoked; /* what it has invoked and has not ended */
+    struct pb_invoked *invoked;          /* what it has invoked and has not ended */
+    struct pb_service_jobs *jobs;        /* NULL: none parked, none resumed */
+    struct pb_action_call *action_calls; /* a ring; NULL: none */
     uint32_t n_metrics;
     uint32_t metrics[64]; /* slots */
 

@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "loop/loop.h"
 
+struct pb_actions;
 struct pb_durable;
 struct pb_http_client;
 struct pb_invoker;
@@ -32,6 +33,7 @@ struct pb_plugin_env {
     struct pb_http_client *http;
     struct pb_outgoing *outgoing;   /* of connectors that say nothing of their own */
     struct pb_store *store;         /* for the start alone, before the durable's; NULL: none */
+    struct pb_actions *actions;     /* set with the registry; NULL: none */
     struct pb_durable *durable;     /* NULL: nothing outlives the process, and its services say so */
     const pbay_request_1 *requests; /* pbay.host.request/1: whoever serves routes */
     /* A request that has not ended. False: there is none. NULL: nobody serves routes. */

@@ -111,6 +111,11 @@ void pb_plugin_free(struct pb_plugin *p)
         for (uint32_t i = 0; i < p->commands.n_commands; i++)
             pb_free((void *)(uintptr_t)p->command_table[i].arguments.options);
     pb_free(p->command_table);
+    if (p->has_actions)
+        for (uint32_t i = 0; i < p->actions.n_actions; i++)
+            pb_free((void *)(uintptr_t)p->action_table[i].arguments.options);
+    pb_free(p->action_table);
+    pb_free(p->source_table);
     pb_free(p->operations);
     pb_free(p->route_table);
     pb_free(p->path);
@@ -121,5 +126,12 @@ int pb_plugin_operation(const struct pb_plugin *p, pbay_str name)
 {
     for (uint32_t i = 0; p->has_functions && i < p->functions.n_operations; i++)
         if (pb_str_is(name, p->operations[i].name)) return (int)i;
+    return -1;
+}
+
+int pb_plugin_action(const struct pb_plugin *p, pbay_str name)
+{
+    for (uint32_t i = 0; p->has_actions && i < p->actions.n_actions; i++)
+        if (pb_str_is(name, p->action_table[i].name)) return (int)i;
     return -1;
 }

@@ -14,7 +14,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <patchbay/actions.h>
 #include <patchbay/commands.h>
+#include <patchbay/events.h>
 #include <patchbay/functions.h>
 #include <patchbay/health.h>
 #include <patchbay/plugin.h>
@@ -27,7 +29,7 @@ struct pb_plugin {
     const char *name; /* descriptor.name */
     pbay_entry entry;
     pbay_descriptor descriptor; /* its option table has this host's stride */
-    bool has_functions, has_routes, has_health, has_commands;
+    bool has_functions, has_routes, has_health, has_commands, has_actions, has_events;
     pbay_functions_1 functions; /* operations points to `operations` */
     pbay_operation *operations; /* functions.n_operations, this host's stride, option tables too */
     pbay_routes_1 routes;       /* routes points to `route_table` */
@@ -36,6 +38,11 @@ struct pb_plugin {
     pbay_commands_1
         commands; /* commands points to `command_table`; its option tables have this host's stride */
     pbay_command *command_table;
+    pbay_actions_1
+        actions; /* actions points to `action_table`, whose option tables have this host's stride */
+    pbay_action *action_table;
+    pbay_events_1 events; /* sources points to `source_table` */
+    pbay_source *source_table;
     void *dl;
     uint32_t n_connectors; /* instances alive */
 };
@@ -54,5 +61,6 @@ int pb_plugin_adopt(const pbay_entry *(*get_entry)(void), const char *path, stru
 /* Frees the copies; the code stays mapped. For tests and failed loads. */
 void pb_plugin_free(struct pb_plugin *p);
 
-/* Index of an operation by name, or -1. */
+/* Index of an operation, or an action, by name, or -1. */
 int pb_plugin_operation(const struct pb_plugin *p, pbay_str name);
+int pb_plugin_action(const struct pb_plugin *p, pbay_str name);

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Which services there are: by id, as far as the environment has what they stand on. */
 #include <patchbay/commands.h>
+#include <patchbay/actions.h>
 #include <patchbay/host_batch.h>
 #include <patchbay/host_call.h>
 #include <patchbay/host_crypto.h>
+#include <patchbay/host_event.h>
 #include <patchbay/host_http.h>
 #include <patchbay/host_invoke.h>
+#include <patchbay/host_job.h>
 #include <patchbay/host_kv.h>
+#include <patchbay/host_limit.h>
 #include <patchbay/host_log.h>
 #include <patchbay/host_metric.h>
 #include <patchbay/host_secret.h>
@@ -27,13 +31,17 @@ const void *pb_service(const struct pb_connector *c, const char *id)
         const void *table;
         bool there;
     } all[] = {
+        {PBAY_SVC_ACTION, &pb_service_action, true},
         {PBAY_SVC_BATCH, &pb_service_batch, true},
         {PBAY_SVC_CALL, &pb_service_call, true},
         {PBAY_SVC_COMMAND, &pb_service_command, true},
         {PBAY_SVC_CRYPTO, &pb_service_crypto, true},
+        {PBAY_SVC_EVENT, &pb_service_event, true},
         {PBAY_SVC_HTTP, &pb_service_http, env->http || env->explain},
         {PBAY_SVC_INVOKE, &pb_service_invoke, env->invoker},
+        {PBAY_SVC_JOB, &pb_service_job, true},
         {PBAY_SVC_KV, &pb_service_kv, true},
+        {PBAY_SVC_LIMIT, &pb_service_limit, true},
         {PBAY_SVC_LOG, &pb_service_log, true},
         {PBAY_SVC_METRIC, &pb_service_metric, env->metrics},
         {PBAY_SVC_ROUTE_REQUEST, env->requests, env->requests},

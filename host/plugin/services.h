@@ -5,24 +5,36 @@
 #include <patchbay/plugin.h>
 
 struct pb_connector;
+struct pb_job;
 
 /* The table for an id such as "pbay.host.log/1", or NULL: unknown, or the environment has nothing to make it
  * of. */
 const void *pb_service(const struct pb_connector *c, const char *id);
 
+extern const struct pbay_action_1 pb_service_action;
 extern const struct pbay_batch_1 pb_service_batch;
 extern const struct pbay_call_1 pb_service_call;
 extern const struct pbay_command_1 pb_service_command;
 extern const struct pbay_crypto_1 pb_service_crypto;
+extern const struct pbay_event_1 pb_service_event;
 extern const struct pbay_http_1 pb_service_http;
 extern const struct pbay_invoke_1 pb_service_invoke;
+extern const struct pbay_job_1 pb_service_job;
 extern const struct pbay_kv_1 pb_service_kv;
+extern const struct pbay_limit_1 pb_service_limit;
 extern const struct pbay_log_1 pb_service_log;
 extern const struct pbay_metric_1 pb_service_metric;
 extern const struct pbay_secret_1 pb_service_secret;
 extern const struct pbay_timer_1 pb_service_timer;
 extern const struct pbay_work_1 pb_service_work;
 extern const struct pbay_ws_1 pb_service_ws;
+
+/* Who runs a job that pbay.host.job/1 parked; NULL: the connector resumes none. */
+const struct pb_job_handler *pb_service_job_handler(struct pb_connector *c, const struct pb_job *job);
+/* It is given up: what it held goes back into the queue. */
+void pb_service_job_drop(struct pb_connector *c);
+/* Before an instance is destroyed. */
+void pb_service_job_free(struct pb_connector *c);
 
 /* Before an instance is destroyed. */
 void pb_service_timer_stop(struct pb_connector *c);

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "data/options.h"
 #include "plugin/connector.h"
+#include "plugin/tables_priv.h"
 
 /* No plugin comes near; what is beyond is damage. */
 enum { OPERATIONS_MAX = 1024, OPTIONS_MAX = 4096, ROUTES_MAX = 1024, COMMANDS_MAX = 256, NAME_MAX_LEN = 64 };
@@ -26,27 +27,26 @@ enum {
     COMMAND_1_0 = sizeof(pbay_command),
 };
 
-static int too_short(struct pb_err *err, const char *table, const char *field, size_t got, size_t want)
+int pb_table_short(struct pb_err *err, const char *table, const char *field, size_t got, size_t want)
 {
     return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s.%s is %zu, ABI 1.0 has %zu: the table is truncated", table,
                    field, got, want);
 }
 
 /* A table into the size known here; what the plugin does not have is zero. */
-static int copy_table(void *dst, size_t size, const void *src, size_t min, const char *table,
-                      struct pb_err *err)
+int pb_table_copy(void *dst, size_t size, const void *src, size_t min, const char *table, struct pb_err *err)
 {
     uint32_t has;
     memcpy(&has, src, sizeof has); /* struct_size is the first field of every table but the entry */
-    if (has < min) return too_short(err, table, "struct_size", has, min);
+    if (has < min) return pb_table_short(err, table, "struct_size", has, min);
     memset(dst, 0, size);
     memcpy(dst, src, has < size ? has : size);
     return 0;
 }
 
 /* An array into this host's stride. Returns owned, NULL for an empty one or with err (*bad). */
-static void *copy_array(const void *src, uint32_t n, uint32_t stride, size_t size, size_t min, uint32_t max,
-                        const char *array, bool *bad, struct pb_err *err)
+void *pb_table_array(const void *src, uint32_t n, uint32_t stride, size_t size, size_t min, uint32_t max,
+                     const char *array, bool *bad, struct pb_err *err)
 {
     *bad = true;
     if (n > max) {
@@ -58,7 +58,7 @@ static void *copy_array(const void *src, uint32_t n, uint32_t stride, size_t siz
         return NULL;
     }
     if (n && stride < min) {
-        too_short(err, array, "stride", stride, min);
+        pb_table_short(err, array, "stride", stride, min);
         return NULL;
     }
     *bad = false;
@@ -70,43 +70,54 @@ static void *copy_array(const void *src, uint32_t n, uint32_t stride, size_t siz
 }
 
 /* [a-z][a-z0-9_]* */
-static bool good_name(const char *s)
+bool pb_table_name(const char *s)
 {
     if (!s || s[0] < 'a' || s[0] > 'z') return false;
     size_t n = strlen(s);
     return n <= NAME_MAX_LEN && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == n;
 }
 
-static bool good_text(const char *s)
+bool pb_table_text(const char *s)
 {
     return s && *s && pb_utf8_valid(pb_str_c(s));
 }
 
-static int read_options(pbay_option_table *t, const char *what, bool of_connector, struct pb_err *err)
+static int own_options(pbay_option_table *t, const char *what, struct pb_err *err)
 {
     bool bad;
-    pbay_option *own =
-        copy_array(t->options, t->count, t->stride, sizeof *own, OPTION_1_0, OPTIONS_MAX, what, &bad, err);
+    pbay_option *own = pb_table_array(t->options, t->count, t->stride, sizeof *own, OPTION_1_0, OPTIONS_MAX,
+                                      what, &bad, err);
     t->options = own;
     t->stride = sizeof *own;
     if (bad) t->count = 0;
-    if (bad) return -1;
+    return bad ? -1 : 0;
+}
+
+static int read_options(pbay_option_table *t, const char *what, bool of_connector, struct pb_err *err)
+{
+    if (own_options(t, what, err)) return -1;
     const pbay_option_table *tables[] = {of_connector ? &pb_connector_options : NULL, t};
     if (pb_options_lint(tables, PB_COUNTOF(tables), err)) return pb_fail_in(err, "%s", what);
     return 0;
 }
 
+int pb_table_arguments(pbay_option_table *t, struct pb_err *err)
+{
+    if (own_options(t, "arguments", err)) return -1;
+    return pb_options_lint_arguments(t, err) ? pb_fail_in(err, "arguments") : 0;
+}
+
 static int read_descriptor(struct pb_plugin *p, struct pb_err *err)
 {
     if (!p->entry.descriptor) return pb_fail(err, PBAY_INVALID_ARGUMENT, "entry.descriptor is NULL");
-    if (copy_table(&p->descriptor, sizeof p->descriptor, p->entry.descriptor, DESCRIPTOR_1_0, "descriptor",
-                   err)) {
+    if (pb_table_copy(&p->descriptor, sizeof p->descriptor, p->entry.descriptor, DESCRIPTOR_1_0, "descriptor",
+                      err)) {
         memset(&p->descriptor, 0, sizeof p->descriptor);
         return -1;
     }
     pbay_descriptor *d = &p->descriptor;
     if (read_options(&d->options, "descriptor.options", true, err)) return -1;
-    if (!good_name(d->name))
+    if (!pb_table_name(d->name))
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "descriptor.name is \"%.80s\", wanted is [a-z][a-z0-9_]*",
                        d->name ? d->name : "");
     p->name = d->name;
@@ -115,12 +126,12 @@ static int read_descriptor(struct pb_plugin *p, struct pb_err *err)
     } texts[] = {
         {"version", d->version}, {"vendor", d->vendor}, {"license", d->license}, {"summary", d->summary}};
     for (size_t i = 0; i < PB_COUNTOF(texts); i++)
-        if (!good_text(texts[i].text))
+        if (!pb_table_text(texts[i].text))
             return pb_fail(err, PBAY_INVALID_ARGUMENT, "descriptor.%s is empty or not UTF-8", texts[i].field);
     return 0;
 }
 
-static int missing(struct pb_err *err, const char *table, const char *member, const char *because)
+int pb_table_missing(struct pb_err *err, const char *table, const char *member, const char *because)
 {
     return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s.%s is NULL%s%s", table, member, *because ? ", but " : "",
                    because);
@@ -130,7 +141,7 @@ static int check_operation(const struct pb_plugin *p, uint32_t i, struct pb_err 
 {
     const pbay_functions_1 *f = &p->functions;
     const pbay_operation *op = &p->operations[i];
-    if (!good_name(op->name))
+    if (!pb_table_name(op->name))
         return pb_fail(err, PBAY_INVALID_ARGUMENT,
                        "functions.operations[%u].name is \"%.80s\", wanted is [a-z][a-z0-9_]*", i,
                        op->name ? op->name : "");
@@ -138,7 +149,7 @@ static int check_operation(const struct pb_plugin *p, uint32_t i, struct pb_err 
         if (!strcmp(p->operations[j].name, op->name))
             return pb_fail(err, PBAY_INVALID_ARGUMENT,
                            "functions.operations[%u] and [%u] are both named \"%s\"", j, i, op->name);
-    if (!good_text(op->doc))
+    if (!pb_table_text(op->doc))
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "operation \"%s\": doc is empty or not UTF-8", op->name);
     if (op->shape < PBAY_SHAPE_MAP || op->shape > PBAY_SHAPE_TABLE)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "operation \"%s\": shape is %u, known are 1 to 3",
@@ -147,21 +158,21 @@ static int check_operation(const struct pb_plugin *p, uint32_t i, struct pb_err 
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "operation \"%s\": flags are 0x%x, known are 0x%x",
                        op->name, op->flags, PBAY_OPF_PER_USER | PBAY_OPF_EFFECTS);
     if (op->shape == PBAY_SHAPE_MAP)
-        return f->submit ? 0 : missing(err, "functions", "submit", "there are maps");
+        return f->submit ? 0 : pb_table_missing(err, "functions", "submit", "there are maps");
     const char *because = "there are aggregates or tables";
-    if (!f->open) return missing(err, "functions", "open", because);
-    if (!f->push) return missing(err, "functions", "push", because);
-    return f->end ? 0 : missing(err, "functions", "end", because);
+    if (!f->open) return pb_table_missing(err, "functions", "open", because);
+    if (!f->push) return pb_table_missing(err, "functions", "push", because);
+    return f->end ? 0 : pb_table_missing(err, "functions", "end", because);
 }
 
 static int read_functions(struct pb_plugin *p, const void *table, struct pb_err *err)
 {
-    if (copy_table(&p->functions, sizeof p->functions, table, FUNCTIONS_1_0, PBAY_EXT_FUNCTIONS, err))
+    if (pb_table_copy(&p->functions, sizeof p->functions, table, FUNCTIONS_1_0, PBAY_EXT_FUNCTIONS, err))
         return -1;
     pbay_functions_1 *f = &p->functions;
     bool bad;
-    p->operations = copy_array(f->operations, f->n_operations, f->operation_stride, sizeof *p->operations,
-                               OPERATION_1_0, OPERATIONS_MAX, "functions.operations", &bad, err);
+    p->operations = pb_table_array(f->operations, f->n_operations, f->operation_stride, sizeof *p->operations,
+                                   OPERATION_1_0, OPERATIONS_MAX, "functions.operations", &bad, err);
     if (bad) f->n_operations = 0;
     f->operations = p->operations;
     f->operation_stride = sizeof *p->operations;
@@ -229,16 +240,16 @@ static int check_route(const struct pb_plugin *p, uint32_t i, struct pb_err *err
 
 static int read_routes(struct pb_plugin *p, const void *table, struct pb_err *err)
 {
-    if (copy_table(&p->routes, sizeof p->routes, table, ROUTES_1_0, PBAY_EXT_ROUTES, err)) return -1;
+    if (pb_table_copy(&p->routes, sizeof p->routes, table, ROUTES_1_0, PBAY_EXT_ROUTES, err)) return -1;
     pbay_routes_1 *r = &p->routes;
     bool bad;
-    p->route_table = copy_array(r->routes, r->n_routes, r->route_stride, sizeof *p->route_table, ROUTE_1_0,
-                                ROUTES_MAX, "routes.routes", &bad, err);
+    p->route_table = pb_table_array(r->routes, r->n_routes, r->route_stride, sizeof *p->route_table,
+                                    ROUTE_1_0, ROUTES_MAX, "routes.routes", &bad, err);
     r->routes = p->route_table;
     r->route_stride = sizeof *p->route_table;
     if (bad) return -1;
     p->has_routes = true;
-    if (!r->handle) return missing(err, "routes", "handle", "");
+    if (!r->handle) return pb_table_missing(err, "routes", "handle", "");
     for (uint32_t i = 0; i < r->n_routes; i++)
         if (check_route(p, i, err)) return -1;
     return 0;
@@ -246,9 +257,9 @@ static int read_routes(struct pb_plugin *p, const void *table, struct pb_err *er
 
 static int read_health(struct pb_plugin *p, const void *table, struct pb_err *err)
 {
-    if (copy_table(&p->health, sizeof p->health, table, HEALTH_1_0, PBAY_EXT_HEALTH, err)) return -1;
+    if (pb_table_copy(&p->health, sizeof p->health, table, HEALTH_1_0, PBAY_EXT_HEALTH, err)) return -1;
     p->has_health = true;
-    return p->health.state ? 0 : missing(err, "health", "state", "");
+    return p->health.state ? 0 : pb_table_missing(err, "health", "state", "");
 }
 
 /* One to three words of [a-z][a-z0-9-]*, a blank between. */
@@ -282,7 +293,7 @@ static int check_command(const struct pb_plugin *p, uint32_t i, struct pb_err *e
         if (!strcmp(p->command_table[j].verb, c->verb))
             return pb_fail(err, PBAY_INVALID_ARGUMENT, "commands[%u] and [%u] are both \"%s\"", j, i,
                            c->verb);
-    if (!good_text(c->doc))
+    if (!pb_table_text(c->doc))
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "command \"%s\": doc is empty or not UTF-8", c->verb);
     if (c->flags & ~PBAY_COMMAND_STARTED)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "command \"%s\": flags are 0x%x, known are 0x%x", c->verb,
@@ -307,11 +318,12 @@ static int check_command(const struct pb_plugin *p, uint32_t i, struct pb_err *e
 
 static int read_commands(struct pb_plugin *p, const void *table, struct pb_err *err)
 {
-    if (copy_table(&p->commands, sizeof p->commands, table, COMMANDS_1_0, PBAY_EXT_COMMANDS, err)) return -1;
+    if (pb_table_copy(&p->commands, sizeof p->commands, table, COMMANDS_1_0, PBAY_EXT_COMMANDS, err))
+        return -1;
     pbay_commands_1 *c = &p->commands;
     bool bad;
-    p->command_table = copy_array(c->commands, c->n_commands, c->command_stride, sizeof *p->command_table,
-                                  COMMAND_1_0, COMMANDS_MAX, "commands.commands", &bad, err);
+    p->command_table = pb_table_array(c->commands, c->n_commands, c->command_stride, sizeof *p->command_table,
+                                      COMMAND_1_0, COMMANDS_MAX, "commands.commands", &bad, err);
     if (bad) c->n_commands = 0;
     c->commands = p->command_table;
     c->command_stride = sizeof *p->command_table;
@@ -325,7 +337,7 @@ static int read_commands(struct pb_plugin *p, const void *table, struct pb_err *
             rc = pb_fail_in(err, "command %u", i);
         }
     }
-    if (!rc && !c->run) rc = missing(err, "commands", "run", "");
+    if (!rc && !c->run) rc = pb_table_missing(err, "commands", "run", "");
     for (uint32_t i = 0; !rc && i < c->n_commands; i++) rc = check_command(p, i, err);
     return rc;
 }
@@ -352,7 +364,8 @@ static int check_prefix(const pbay_entry *e, struct pb_err *err)
             err, PBAY_INVALID_ARGUMENT,
             "entry.abi_major is %u, this gateway has %u: the plugin must be built with an SDK of ABI %u.x",
             (unsigned)e->abi_major, PBAY_ABI_MAJOR, PBAY_ABI_MAJOR);
-    if (e->struct_size < ENTRY_1_0) return too_short(err, "entry", "struct_size", e->struct_size, ENTRY_1_0);
+    if (e->struct_size < ENTRY_1_0)
+        return pb_table_short(err, "entry", "struct_size", e->struct_size, ENTRY_1_0);
     return 0;
 }
 
@@ -364,9 +377,9 @@ int pb_tables_read(struct pb_plugin *p, const pbay_entry *entry, struct pb_err *
     if (p->entry.flags)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "entry.flags is 0x%x, wanted is 0", p->entry.flags);
     if (read_descriptor(p, err)) return -1;
-    if (!p->entry.create) return missing(err, "entry", "create", "");
-    if (!p->entry.destroy) return missing(err, "entry", "destroy", "");
-    if (!p->entry.extension) return missing(err, "entry", "extension", "");
+    if (!p->entry.create) return pb_table_missing(err, "entry", "create", "");
+    if (!p->entry.destroy) return pb_table_missing(err, "entry", "destroy", "");
+    if (!p->entry.extension) return pb_table_missing(err, "entry", "extension", "");
     if (p->entry.extension("pbay.nothing/0"))
         return pb_fail(err, PBAY_INVALID_ARGUMENT,
                        "extension(\"pbay.nothing/0\") is not NULL: it must answer NULL to "
@@ -374,5 +387,7 @@ int pb_tables_read(struct pb_plugin *p, const pbay_entry *entry, struct pb_err *
     if (read_extension(p, PBAY_EXT_FUNCTIONS, read_functions, err)) return -1;
     if (read_extension(p, PBAY_EXT_ROUTES, read_routes, err)) return -1;
     if (read_extension(p, PBAY_EXT_COMMANDS, read_commands, err)) return -1;
+    if (read_extension(p, PBAY_EXT_ACTIONS, pb_tables_actions, err)) return -1;
+    if (read_extension(p, PBAY_EXT_EVENTS, pb_tables_events, err)) return -1;
     return read_extension(p, PBAY_EXT_HEALTH, read_health, err);
 }

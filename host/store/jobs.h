@@ -84,7 +84,13 @@ struct pb_job_put {
     int32_t version;       /* of args and input, for who wrote them */
     pbay_str owner;        /* with lease_ms > 0: the caller runs it himself, under fence 1 */
     int64_t lease_ms;
+    /*
+     * When it ends without a turn (cancelled while nobody ran it, or its lease ended for the last time), a
+     * job of the queue PB_JOB_TELL_QUEUE tells of it, put in the same transaction: its args are the id.
+     */
+    bool tell;
 };
+#define PB_JOB_TELL_QUEUE "host"
 
 /*
  * Enqueue. With a key that a job has already: that job, whatever its state, and *known. id is the job's

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/retry.h"
 
-enum {
-    FIRST_MS = 1000,
-    SLOW_FIRST_MS = 5000,
-    MOST_MS = 5 * 60 * 1000,
-    RETRY_AFTER_MOST_MS = 24 * 3600 * 1000
-};
+enum { SLOWER = 5, RETRY_AFTER_MOST_MS = 24 * 3600 * 1000 };
+
+static int64_t first = 1000, most = 5 * 60 * 1000;
+
+void pb_job_backoff(int64_t first_ms, int64_t most_ms)
+{
+    first = first_ms < 2 ? 2 : first_ms;
+    most = most_ms < first ? first : most_ms;
+}
 
 bool pb_err_transient(const struct pb_err *err)
 {
@@ -23,9 +26,9 @@ bool pb_err_transient(const struct pb_err *err)
 
 int64_t pb_job_delay_ms(uint32_t n, bool slow, uint64_t random)
 {
-    int64_t ms = slow ? SLOW_FIRST_MS : FIRST_MS;
-    for (uint32_t i = 1; i < n && ms < MOST_MS; i++) ms *= 2;
-    if (ms > MOST_MS) ms = MOST_MS;
+    int64_t ms = slow ? first * SLOWER : first;
+    for (uint32_t i = 1; i < n && ms < most; i++) ms *= 2;
+    if (ms > most) ms = most;
     return ms / 2 + (int64_t)(random % (uint64_t)(ms / 2 + 1));
 }
 

@@ -21,5 +21,8 @@ struct pb_verdict {
 struct pb_verdict pb_job_verdict(const struct pb_job *job, const struct pb_err *why, uint64_t random);
 /* Would the same again, later, possibly succeed? By the error's advice, else by its code. */
 bool pb_err_transient(const struct pb_err *err);
+/* The first and the longest delay, of this process, before its threads; 1 s and 5 min when it is not called.
+ * Who asks to be slowed down gets five times the first. */
+void pb_job_backoff(int64_t first_ms, int64_t most_ms);
 /* The delay after the n-th failure (from 1) in ms, without retry_after. */
 int64_t pb_job_delay_ms(uint32_t n, bool slow, uint64_t random);

@@ -246,6 +246,8 @@ int pb_sq_window_room(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_m
                       int64_t *room, int64_t *free_ms, struct pb_err *err);
 int pb_sq_window_add(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_ms, int64_t now,
                      struct pb_err *err);
+/* A job whose end is to be told has ended without a turn: the job that tells of it. */
+int pb_sq_job_tell(struct pb_sq *s, pbay_str id, struct pb_err *err);
 /* The job in the statement's row. Returned owned. */
 struct pb_job *pb_sq_job_row(sqlite3_stmt *st, pbay_str input);
 /* Create what is missing and check whose it is; the lock file stays open in s->lock_fd. */

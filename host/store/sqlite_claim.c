@@ -163,12 +163,33 @@ static int by_due(const void *a, const void *b)
     return (dx > dy) - (dx < dy);
 }
 
+/* Leases that ended: their jobs wait again, or ended with them. */
+static int end_leases(struct claim *c)
+{
+    struct {
+        char id[PB_ID_SIZE];
+    } told[64];
+    size_t n = 0, n_told = 0;
+    sqlite3_stmt *st;
+    int rc = pb_sq_find(c->s, PB_SQ_JOB_EXPIRED, &st, c->err, "i", c->now);
+    for (; rc == 1; rc = pb_sq_step(c->s, st, "write", c->err), n++) {
+        enum pb_job_state state = (enum pb_job_state)sqlite3_column_int(st, 1);
+        bool over = state == PB_JOB_DEAD || state == PB_JOB_CANCELLED;
+        if (!over || !sqlite3_column_int(st, 2) || n_told == PB_COUNTOF(told)) continue;
+        memcpy(told[n_told].id, pb_sq_col(st, 0).p, PB_ID_LEN);
+        told[n_told++].id[PB_ID_LEN] = 0;
+    }
+    if (st) pb_sq_done(st);
+    for (size_t i = 0; i < n_told && rc == 0; i++) rc = pb_sq_job_tell(c->s, pb_str_c(told[i].id), c->err);
+    if (n) c->s->head.work = c->s->head.ended = true;
+    return rc;
+}
+
 /* First a fair share of each lane, then whatever there is. */
 static int claim(struct claim *c)
 {
     struct lanes lanes = {NULL, 0, 0};
-    if (pb_sq_write(c->s, PB_SQ_JOB_EXPIRED, c->err, "i", c->now) != 0) return -1;
-    if (sqlite3_changes(c->s->db) > 0) c->s->head.work = c->s->head.ended = true;
+    if (end_leases(c) != 0) return -1;
     int rc = read_lanes(c->s, c->in->queues, c->in->n_queues, &lanes, c->err);
     if (rc == 0 && lanes.n) {
         qsort(lanes.items, lanes.n, sizeof *lanes.items, by_due);

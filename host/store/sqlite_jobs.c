@@ -52,10 +52,10 @@ static int put(struct pb_sq *s, const struct pb_job_put *in, char id[PB_ID_SIZE]
     if (lane_of(s, in, &lane, err) != 0) return -1;
     pb_id_make(id);
     int64_t now = pb_now_ms(), held = in->lease_ms > 0;
-    if (pb_sq_write(s, PB_SQ_JOB_PUT, err, "tittTttiiiiiiitzz", pb_str(id, PB_ID_LEN), lane, in->action,
+    if (pb_sq_write(s, PB_SQ_JOB_PUT, err, "tittTttiiiiiiitzzi", pb_str(id, PB_ID_LEN), lane, in->action,
                     in->args, in->key, in->cause, in->run, held, (int64_t)in->repeat,
                     (int64_t)in->max_attempts, in->run_at_ms, (int64_t)in->version, now, in->keep_ms,
-                    in->owner, held ? now : 0, held ? now + in->lease_ms : 0) != 0)
+                    in->owner, held ? now : 0, held ? now + in->lease_ms : 0, (int64_t)in->tell) != 0)
         return -1;
     int64_t seq = sqlite3_last_insert_rowid(s->db);
     if (in->input.n && pb_sq_write(s, PB_SQ_BLOB_PUT, err, "ib", 2 * seq, in->input) != 0) return -1;
@@ -170,16 +170,41 @@ static int job_state(struct pb_sq *s, pbay_str id, int64_t *seq, enum pb_job_sta
     return 0;
 }
 
+int pb_sq_job_tell(struct pb_sq *s, pbay_str id, struct pb_err *err)
+{
+    char told[PB_ID_SIZE];
+    bool known;
+    const struct pb_job_put in = {.queue = PB_STR(PB_JOB_TELL_QUEUE),
+                                  .action = PB_STR("ended"),
+                                  .args = id,
+                                  .run_at_ms = pb_now_ms(),
+                                  .max_attempts = PB_JOB_ATTEMPTS,
+                                  .keep_ms = 1};
+    return put(s, &in, told, &known, err);
+}
+
+static int cancel(struct pb_sq *s, pbay_str id, struct pb_err *err)
+{
+    sqlite3_stmt *st;
+    int64_t seq;
+    enum pb_job_state before, after;
+    if (job_state(s, id, &seq, &before, err) != 0 ||
+        pb_sq_write(s, PB_SQ_JOB_CANCEL, err, "ti", id, pb_now_ms()) != 0)
+        return -1;
+    int rc = pb_sq_find(s, PB_SQ_JOB_STATE, &st, err, "t", id);
+    if (rc != 1) return rc;
+    after = (enum pb_job_state)sqlite3_column_int(st, 1);
+    bool tell = sqlite3_column_int(st, 3) != 0 && after != before && after == PB_JOB_CANCELLED;
+    pb_sq_done(st);
+    s->head.ended = true;
+    return tell ? pb_sq_job_tell(s, id, err) : 0;
+}
+
 int pb_sq_job_cancel(struct pb_store *store, pbay_str id, struct pb_err *err)
 {
     struct pb_sq *s = PB_CONTAINER(store, struct pb_sq, head);
-    int64_t seq;
-    enum pb_job_state state;
     if (pb_sq_begin(s, err) != 0) return -1;
-    int rc = job_state(s, id, &seq, &state, err);
-    s->head.ended = true;
-    if (rc == 0) rc = pb_sq_write(s, PB_SQ_JOB_CANCEL, err, "ti", id, pb_now_ms());
-    return pb_sq_end(s, rc, err);
+    return pb_sq_end(s, cancel(s, id, err), err);
 }
 
 static int retry(struct pb_sq *s, pbay_str id, struct pb_err *err)

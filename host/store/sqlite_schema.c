@@ -231,6 +231,8 @@ static const char *const steps[] = {
     "  fired_ms INTEGER NOT NULL,"
     "  PRIMARY KEY (connector, subject)"
     ") STRICT, WITHOUT ROWID;",
+    /* 7: jobs whose end is told */
+    "ALTER TABLE job ADD COLUMN tell INTEGER NOT NULL DEFAULT 0;",
 };
 
 static int number(struct pb_sq *s, const char *query, int64_t *out, struct pb_err *err)

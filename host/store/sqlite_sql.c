@@ -75,8 +75,8 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
     [PB_SQ_LANE_SET] = "UPDATE lane SET limit_n = ?2, limit_ms = ?3, used_ms = ?4 WHERE id = ?1",
     [PB_SQ_JOB_PUT] =
         ("INSERT INTO job (id, lane, action, args, key, cause, run, state, repeat, max_attempts, "
-         "run_at_ms, version, created_ms, keep_ms, owner, fence, attempt, first_ms, lease_until_ms) "
-         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?8, ?8, ?16, ?17)"),
+         "run_at_ms, version, created_ms, keep_ms, owner, fence, attempt, first_ms, lease_until_ms, tell) "
+         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?8, ?8, ?16, ?17, ?18)"),
     [PB_SQ_BLOB_PUT] = ("INSERT INTO blob (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = "
                         "excluded.data"),
     [PB_SQ_BLOB_DROP] = "DELETE FROM blob WHERE id = ?1",
@@ -90,7 +90,7 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
          "unlimited = phase <> 0 OR repeat = 2, effect = max(effect, 1), run_at_ms = ?1, "
          "lease_until_ms = NULL, code = 14, vendor_status = 0, vendor_code = '', error = 'lease of ' "
          "|| owner || ' ended: its process died or was too slow' WHERE seq IN (SELECT seq FROM job "
-         "WHERE state = 1 AND lease_until_ms <= ?1 LIMIT 64)"),
+         "WHERE state = 1 AND lease_until_ms <= ?1 LIMIT 64) RETURNING id, state, tell"),
     [PB_SQ_JOB_LANES] =
         ("WITH RECURSIVE l (id) AS (SELECT min(lane) FROM job INDEXED BY job_ready WHERE state = 0 "
          "UNION ALL SELECT (SELECT min(lane) FROM job INDEXED BY job_ready WHERE state = 0 AND lane > "
@@ -119,7 +119,7 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
          "code), vendor_status = coalesce(?12, vendor_status), vendor_code = coalesce(?13, "
          "vendor_code), error = coalesce(?14, error), expires_ms = CASE WHEN ?15 THEN ?7 + keep_ms END"
          " WHERE id = ?1 AND state = 1 AND fence = ?2 RETURNING seq, state"),
-    [PB_SQ_JOB_STATE] = "SELECT seq, state, fence FROM job WHERE id = ?1",
+    [PB_SQ_JOB_STATE] = "SELECT seq, state, fence, tell FROM job WHERE id = ?1",
     [PB_SQ_JOB_CANCEL] =
         ("UPDATE job SET state = CASE WHEN state = 1 OR state = 0 AND phase <> 0 THEN state ELSE 4 "
          "END, ended_ms = CASE WHEN state = 1 OR state = 0 AND phase <> 0 THEN NULL ELSE ?2 END, "

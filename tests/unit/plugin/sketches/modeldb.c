@@ -4,11 +4,11 @@
  * as its server wants it; a sync is an action that may be repeated, because it looks for the model before it
  * adds one. A source polls for training jobs, and a verb lists what is there.
  */
-#include <patchbay/draft/actions.h>
+#include <patchbay/actions.h>
 #include <patchbay/commands.h>
-#include <patchbay/draft/events.h>
+#include <patchbay/events.h>
 #include <patchbay/host_chain.h>
-#include <patchbay/draft/host_event.h>
+#include <patchbay/host_event.h>
 #include <patchbay/draft/host_stream.h>
 #include <patchbay/draft/secrets.h>
 
@@ -105,10 +105,10 @@ static void poll(void *self, uint32_t source, pbay_poll id, pbay_str cursor)
     const pbay_event ev = {
         .struct_size = sizeof ev, .n_keys = 1, .keys = &key, .type = STR("training.completed")};
     (void)source;
-    m->event->polled(id, &ok, &ev, cursor.n ? 0 : 1, STR("2026-11-21T00:00:00Z"));
+    m->event->polled(id, &ok, &ev, cursor.n ? 0 : 1, STR("2026-11-21T00:00:00Z"), 0);
 }
 
-static const pbay_source sources[] = {{"jobs", "Training jobs that ended.", 60000, {NULL, 0, 0}}};
+static const pbay_source sources[] = {{"jobs", "Training jobs that ended.", 60000, PBAY_SRCF_ON, 0}};
 static const pbay_events_1 event_table = {
     .struct_size = sizeof event_table,
     .n_sources = 1,

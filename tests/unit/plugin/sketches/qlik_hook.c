@@ -5,9 +5,9 @@
  * event is on disk. A reload may have been started though the answer was lost: repeat = check, and the lookup
  * asks Qlik for one since.
  */
-#include <patchbay/draft/actions.h>
-#include <patchbay/draft/host_event.h>
-#include <patchbay/draft/host_limit.h>
+#include <patchbay/actions.h>
+#include <patchbay/host_event.h>
+#include <patchbay/host_limit.h>
 #include <patchbay/host_crypto.h>
 #include <patchbay/host_http.h>
 #include <patchbay/host_secret.h>
@@ -109,18 +109,31 @@ static int32_t send(struct qlik *q, pbay_action_run run, int lookup, pbay_str me
     return why->code;
 }
 
+static void on_taken(void *user, const pbay_result *result, int64_t after_ms)
+{
+    struct run *r = user;
+    pbay_result why = *result;
+    if (why.code == PBAY_OK && after_ms) {
+        why = failed(PBAY_RESOURCE_EXHAUSTED, STR("reloads are started as fast as Qlik Cloud allows"));
+        why.advice = PBAY_ADVICE_RETRY;
+        why.retry_after_ms = after_ms;
+    }
+    if (why.code != PBAY_OK || send(r->q, r->id, 0, STR("POST"), &why) != PBAY_OK)
+        r->q->action->failed(r->id, &why);
+    free(r);
+}
+
 static int32_t reload(void *self, uint32_t action, pbay_action_run run, const pbay_action_info *info,
                       pbay_result *why)
 {
-    struct qlik *q = self;
+    struct run *r = zalloc(sizeof *r);
     (void)action;
     (void)info;
-    int64_t wait = q->limit->take(q->host, STR("starts"), 1, 100, 60000);
-    if (!wait) return send(q, run, 0, STR("POST"), why);
-    *why = failed(PBAY_RESOURCE_EXHAUSTED, STR("reloads are started as fast as Qlik Cloud allows"));
-    why->advice = PBAY_ADVICE_RETRY;
-    why->retry_after_ms = wait;
-    return why->code;
+    (void)why;
+    r->q = self;
+    r->id = run;
+    r->q->limit->take(r->q->host, STR("starts"), 1, 100, 60000, on_taken, r);
+    return PBAY_OK;
 }
 
 static int32_t poll_reload(void *self, uint32_t action, pbay_action_run run, const pbay_action_info *info,

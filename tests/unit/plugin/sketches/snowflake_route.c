@@ -5,7 +5,7 @@
  * parked: 202, and GET with the same batch id finds it. A batch id that is known already is not run again.
  */
 #include <patchbay/host_invoke.h>
-#include <patchbay/draft/host_job.h>
+#include <patchbay/host_job.h>
 #include <patchbay/host_batch.h>
 #include <patchbay/host_timer.h>
 #include <patchbay/routes.h>
@@ -115,7 +115,7 @@ static void on_done(void *user, pbay_invoke call, const pbay_result *result, pba
 static void on_parked(void *user, const pbay_result *result, const pbay_job_state *job)
 {
     struct query *q = user;
-    if (result->code != PBAY_OK || job->state >= PBAY_JOB_DONE) return; /* goes on as it was */
+    if (result->code != PBAY_OK || job->known) return; /* goes on as it was */
     q->s->request->respond(q->request, 202, NULL, 0, STR("{}"));
     q->request = 0;
     q->job = job->id; /* copied in the real one */
@@ -124,7 +124,7 @@ static void on_parked(void *user, const pbay_result *result, const pbay_job_stat
 static void out_of_patience(void *user)
 {
     struct query *q = user;
-    q->s->job->park(q->s->host, q->call, STR("fn:batch-id:sha256"), q->body, on_parked, q);
+    q->s->job->park(q->s->host, STR("fn:batch-id:sha256"), q->body, 0, on_parked, q);
 }
 
 static void begin(struct snowflake *s, pbay_request request, pbay_str body)
@@ -187,6 +187,8 @@ static void resume(void *user, pbay_str id, pbay_str key, pbay_str input)
     begin(user, 0, input);
 }
 
+static const pbay_job_runner runner = {sizeof runner, 0, resume, NULL};
+
 static const pbay_route routes[] = {
     {"GET|POST", "/*", "External functions.", PBAY_AUTH_HOST, PBAY_BODY_SNIFFED, 64u << 20},
 };
@@ -214,7 +216,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     s->job = host->service(host, PBAY_SVC_JOB);
     s->timer = host->service(host, PBAY_SVC_TIMER);
     s->request = host->service(host, PBAY_SVC_ROUTE_REQUEST);
-    s->job->on_resume(host, resume, s);
+    s->job->on_resume(host, &runner, s);
     *self = s;
     return PBAY_OK;
 }

@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Durable work: actions as jobs, their rules of repetition, events with what they cause, parked batches, sources."""
+import http.client
+import json
+import os
+import sqlite3
+
+from lib.gateway import PLUGINS, WORKERS, Gateway
+from lib.story import contains, equal, eventually, main, story, true
+
+BUILD = os.path.dirname(os.path.abspath(PLUGINS))
+OWN = os.path.join(BUILD, "tests", "scenarios", "plugins")
+CONFIG = """
+[plugins]
+dir = %s
+[listen "http"]
+address = 127.0.0.1:0
+[jobs]
+backoff = 20ms
+attempts = 4
+lease = 2s
+[connector "a"]
+plugin = actor
+log = @DIR@/did
+""" % OWN
+
+
+class Actor(Gateway):
+    def __init__(self, config=CONFIG, **more):
+        super().__init__(config, **more)
+        self.write("patchbay.ini", self._with_plugins(config))
+
+    def ask(self, path, body="", method="POST"):
+        c = http.client.HTTPConnection(self.address("http"), timeout=30)
+        c.request(method, "/a" + path, body=body if method == "POST" else None)
+        r = c.getresponse()
+        text = r.read().decode()
+        c.close()
+        return r.status, text
+
+    def enqueue(self, action, key, args=None, status=202):
+        got, text = self.ask("/enqueue", "%s %s %s" % (action, key, json.dumps(args or {})))
+        equal(got, status, text)
+        return dict(part.split("=", 1) for part in text.split(" ")[1:4]).get("id") if got == 202 else text
+
+    def job(self, key):
+        return self.ask("/job/" + key, method="GET")
+
+    def ended(self, key, state="done"):
+        return eventually(lambda: (lambda r: r[1] if r[1].split(" ")[0] == state else None)(self.job(key)),
+                          "job %s is not %s but %s" % (key, state, self.job(key)))
+
+    def query(self, sql, *args):
+        db = sqlite3.connect("file:%s?mode=ro" % os.path.join(self.state, "state.db"), uri=True, timeout=10)
+        try:
+            return db.execute(sql, args).fetchall()
+        finally:
+            db.close()
+
+    def event(self, kind, subject):
+        """The data of the events of a type about something."""
+        rows = self.query("SELECT data FROM event WHERE type = ? AND subject = ? ORDER BY seq", kind, subject)
+        return [json.loads(r[0]) for r in rows]
+
+    def done(self, what=None, key=None):
+        with open(os.path.join(self.dir, "did")) as f:
+            lines = [line.split() for line in f]
+        return [line for line in lines if (what is None or line[0] == what) and (key is None or line[1].endswith(key))]
+
+
+@story
+def an_action_and_its_end():
+    with Actor() as g:
+        args = {"value": "x", "list": ["a", "b,c"], "Tags": {"k": "v"}}
+        g.enqueue("echo", "k1", args)
+        equal(json.loads(g.ended("k1").split("result=", 1)[1].rsplit(" error=", 1)[0]), args)
+        equal(g.enqueue("echo", "k1", args, status=200).split(" ")[:2], ["done", "known=1"])
+        end, = g.event("echo.done", "k1")
+        true(end["ok"] and end["code"] == "OK", end)
+        equal(end["args"], args)
+        equal(end["result"], args)
+        equal(end["attempt"], 1)
+        for action, text, said in [
+                ("ech", "{}", 'no action "ech"; did you mean "echo"'),
+                ("echo", '{"valu": 1}', 'unknown key "valu"'),
+                ("echo", '{"delay": "long"}', "delay"),
+                ("echo", '{"list": {"a": 1}}', "list: expected an array"),
+                ("echo", "[1]", "arguments of a.echo"),
+                ("fail", "{}", 'lacks "Code"'),
+                ("fail", '{"Code": 99}', "Code")]:
+            got, answer = g.ask("/enqueue", "%s bad %s" % (action, text))
+            equal(got, 400 if action != "ech" else 404, answer)
+            contains(answer, said)
+
+
+@story
+def failures_are_repeated_by_their_kind():
+    with Actor() as g:
+        g.enqueue("fail", "transient", {"Code": 14, "times": 2})
+        contains(g.ended("transient"), 'result="at last"')
+        equal(len(g.done("run", "transient")), 3)
+        g.enqueue("fail", "limit", {"Code": 14})
+        contains(g.ended("limit", "failed"), "as you wanted")
+        equal(len(g.done("run", "limit")), 4)
+        g.enqueue("fail", "final", {"Code": 3, "refuse": True})
+        g.ended("final", "failed")
+        equal(len(g.done("run", "final")), 1)
+        end, = g.event("fail.done", "final")
+        equal([end["ok"], end["state"], end["code"], end["message"], end["vendor_status"], end["result"]],
+              [False, "dead", "INVALID_ARGUMENT", "as you wanted", 418, None])
+        equal(len(g.event("fail.done", "limit")), 1)
+
+
+@story
+def what_must_not_be_done_twice():
+    with Actor() as g:
+        g.enqueue("once", "lost", {"lose": True})
+        contains(g.ended("lost"), '{"looked":true}')
+        equal([len(g.done(w, "lost")) for w in ("run", "did", "lookup")], [1, 1, 1])
+        g.enqueue("once", "never-came", {"lose_before": True})
+        contains(g.ended("never-came"), '{"did":true}')
+        equal([len(g.done(w, "never-came")) for w in ("run", "lookup")], [2, 1])
+        g.enqueue("once", "blind", {"lose": True, "blind": True})
+        g.ended("blind", "unknown")
+        equal(g.event("once.done", "blind"), [])
+
+
+@story
+def what_takes_long():
+    with Actor() as g:
+        g.enqueue("slow", "s", {"polls": 3})
+        contains(g.ended("s"), '{"polled":true}')
+        equal(len(g.done("poll", "s")), 4)
+        equal(len(g.event("slow.done", "s")), 1)
+        job = g.enqueue("never", "n", {"anything": [1]})
+        eventually(lambda: g.job("n")[1].startswith("running"), "it runs")
+        g.ask("/cancel", job)
+        g.ended("n", "cancelled")
+        equal(g.event("never.done", "n")[0]["code"], "CANCELLED")
+
+
+@story
+def cancelled_while_it_waits():
+    with Actor(CONFIG + '[queue "one"]\nactions = a.echo\nstarts = 1\nper = 1h\n') as g:
+        g.enqueue("echo", "first")
+        g.ended("first")
+        job = g.enqueue("echo", "second")
+        g.enqueue("slow", "other")  # not in that queue
+        g.ended("other")
+        true(g.job("second")[1].startswith("waiting"), g.job("second"))
+        g.ask("/cancel", job)
+        g.ended("second", "cancelled")
+        eventually(lambda: len(g.event("echo.done", "second")) == 1, "its end is told")
+        equal(g.event("echo.done", "second")[0]["state"], "cancelled")
+
+
+@story
+def events_once():
+    with Actor() as g:
+        equal(g.ask("/events", 'e1 {"a":1}\ne2 {"a":2}\ne1 {"a":3}\n'), (200, "new=2 "))
+        equal(g.ask("/events", "e2 {}\ne3 null\n"), (200, "new=1 "))
+        equal(g.event("thing", "e1"), [{"a": 1}])
+        status, text = g.ask("/events", "e4 {}\ne5 {not json\n")
+        equal(status, 400)
+        contains(text, "event 2: its data is not JSON")
+        equal(g.event("thing", "e4"), [])
+        equal([g.ask("/limit")[1] for _ in range(2)], ["after=0"] * 2)
+        true(0 < int(g.ask("/limit")[1].split("=")[1]) <= 60000, "the third waits")
+
+
+@story
+def a_source_is_read_to_its_end():
+    with Actor(CONFIG + "poll.ticks = yes\nticks = 5\n") as g:
+        eventually(lambda: g.query("SELECT count(*) FROM event WHERE type = 'tick'") == [(5,)], "five ticks")
+        eventually(lambda: g.query("SELECT value FROM cursor WHERE source = 'ticks'") == [(b"5",)], "the cursor")
+        g.restart()
+        n = len(g.done("ticks"))
+        eventually(lambda: len(g.done("ticks")) > n, "it goes on")
+        equal(g.query("SELECT count(*) FROM event WHERE type = 'tick'"), [(5,)])
+    for line, said in [("poll.tick = yes", 'did you mean "ticks"'), ("poll.ticks = often", "expected yes, no")]:
+        with Actor(CONFIG + "poll.ticks = no\n") as g:
+            equal(g.done("ticks") if os.path.exists(os.path.join(g.dir, "did")) else [], [])
+            g.write("patchbay.ini", g._with_plugins(CONFIG + line + "\n"))
+            contains(g.check(code=1).err, said)
+
+
+@story
+def parked():
+    with Actor(CONFIG + "patience = 300ms\n") as g:
+        equal(g.job("batch")[0], 404)
+        status, text = g.ask("/park", "batch")
+        equal((status, text.split(" ")[:2]), (202, ["running", "known=0"]))
+        equal(g.ask("/park", "batch")[1].split(" ")[:2], ["running", "known=1"])
+        contains(g.ended("batch"), "type=text/plain result=BATCH")
+        equal(g.ask("/park", "batch")[0], 200)
+        equal(len(g.done("parked")), 1)
+
+
+@story
+def parked_and_killed():
+    with Actor(CONFIG + "patience = 500ms\n") as g:
+        equal(g.ask("/park", "batch")[0], 202)
+        g.process.kill()
+        g.process.wait()
+        g.start()
+        contains(g.ended("batch"), "result=BATCH")
+        equal(len(g.done("parked")), 1)
+        # Workers whose supervisor is gone end what they have begun.
+        true(WORKERS != "0" or len(g.done("resume")) == 1, g.done())
+
+
+if __name__ == "__main__":
+    main()
