@@ -198,7 +198,7 @@ struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_
     if (o->flow) make_invokes(g, o->flow);
     bool all = !o->connectors_only;
     if (scan_plugins(g, o->probe, err) || (all && make_vm(g, err)) || make_connectors(g, err) ||
-        check_queues(g, err) || (all && declare_all(g, err))) {
+        check_queues(g, err) || (all && (pb_generation_load_chains(g, err) || declare_all(g, err)))) {
         struct pb_err why = *err; /* closing has failures of its own to tell */
         pb_generation_close(g, NULL, NULL);
         while (g->closing) pb_loop_turn(g->env.loop, true);
@@ -269,6 +269,7 @@ void pb_generation_free(struct pb_generation *g)
         pb_free(d);
     }
     pb_vm_free(g->vm);
+    pb_chains_free(g->chains);
     pb_catalog_free(&g->catalog);
     for (size_t i = 0; i < g->n_qrags; i++) pb_catalog_free(&g->qrags[i].catalog);
     pb_free(g->qrags);

@@ -14,6 +14,7 @@
 #include "endpoints/catalog.h"
 #include "flow/invoke.h"
 #include "plugin/registry.h"
+#include "script/chains.h"
 #include "store/store.h"
 
 /* An old gateway's folder: functions and ids of its own on a listener of its own. */
@@ -34,6 +35,7 @@ struct pb_generation {
     struct pb_registry *registry;
     struct pb_invokes *invokes; /* NULL: plugins cannot invoke */
     struct pb_actions *actions;
+    struct pb_chains *chains; /* until a worker takes them */
     struct pb_vm *vm;
     struct pb_catalog catalog;
     struct pb_qrag *qrags;
@@ -57,6 +59,12 @@ struct pb_generation_options {
     struct pb_plugin_env env;
     struct pb_flow *flow; /* for pbay.host.invoke/1; NULL: plugins cannot invoke */
 };
+
+/* app/chains.c: scripts/chains/ against what the configuration has. */
+int pb_generation_load_chains(struct pb_generation *g, struct pb_err *err);
+struct pb_chain_work_config;
+/* Fill what the configuration says of chains; strings live as long as g, whose chains are taken. */
+void pb_generation_chain_work(struct pb_generation *g, struct pb_chain_work_config *out);
 
 /* Takes site. NULL with err: FILE:LINE, what, what to do. */
 struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_generation_options *o,

@@ -53,6 +53,7 @@ static struct pb_site_parts *parts_of(struct pb_site *site, const char *kind)
     if (!strcmp(kind, "key")) return &site->keys;
     if (!strcmp(kind, "issuer")) return &site->issuers;
     if (!strcmp(kind, "queue")) return &site->queues;
+    if (!strcmp(kind, "notify")) return &site->notifies;
     return NULL;
 }
 
@@ -63,6 +64,7 @@ static struct pbay_config **single_of(struct pb_site *site, const char *kind)
     if (!strcmp(kind, "plugins")) return &site->plugins;
     if (!strcmp(kind, "scripts")) return &site->scripts;
     if (!strcmp(kind, "jobs")) return &site->jobs;
+    if (!strcmp(kind, "chains")) return &site->chains;
     return &site->limits;
 }
 
@@ -236,12 +238,14 @@ void pb_site_free(struct pb_site *site)
     free_parts(&site->keys);
     free_parts(&site->issuers);
     free_parts(&site->queues);
+    free_parts(&site->notifies);
     pb_config_free(site->store);
     pb_config_free(site->log);
     pb_config_free(site->plugins);
     pb_config_free(site->scripts);
     pb_config_free(site->limits);
     pb_config_free(site->jobs);
+    pb_config_free(site->chains);
     pb_ini_free(site->ini);
     pb_free(site->path);
     pb_free(site->dir);

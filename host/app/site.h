@@ -30,10 +30,10 @@ struct pb_site {
     char *path; /* absolute */
     char *dir;  /* where it stands: relative paths start here */
     struct pb_ini *ini;
-    struct pbay_config *store, *log, *plugins, *scripts, *limits,
-        *jobs;        /* with their defaults when not written */
+    struct pbay_config *store, *log, *plugins, *scripts, *limits, *jobs,
+        *chains;      /* with their defaults when not written */
     char *script_dir; /* absolute */
-    struct pb_site_parts listens, connectors, functions, qrags, routes, keys, issuers, queues;
+    struct pb_site_parts listens, connectors, functions, qrags, routes, keys, issuers, queues, notifies;
 };
 
 /* Read the file (trusted: base/trust.h). NULL with err: FILE:LINE:COL, what is wrong, what was expected. */

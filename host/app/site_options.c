@@ -111,6 +111,26 @@ static const pbay_option queue_list[] = {
     {"per", PBAY_OPT_DURATION, 0, "1m", "10ms..24h", "The span that `starts` is counted in."},
     {"attempts", PBAY_OPT_INT, 0, NULL, "1..1000", "In place of that of [jobs]."},
 };
+static const pbay_option chains_list[] = {
+    {"files", PBAY_OPT_LIST, 0, NULL, NULL,
+     "Files with chains, below the script folder; by default every chains/*.lua, in the order of their "
+     "names."},
+    {"connector", PBAY_OPT_STR, 0, NULL, NULL,
+     "The connector of apps that name none; by default the only one that can reload."},
+    {"alert", PBAY_OPT_STR, 0, NULL, NULL,
+     "The [notify] target that hears when a condition fails, fan-in runs out of time or a run is too deep; "
+     "by default "
+     "the log alone."},
+    {"budget", PBAY_OPT_DURATION, 0, "1s", "10ms..60s",
+     "Time that one condition may take; what takes longer fires nothing, and loading all files ten times "
+     "that."},
+};
+static const pbay_option notify_list[] = {
+    {"url", PBAY_OPT_STR, PBAY_OPTF_REQUIRED | PBAY_OPTF_SECRET, NULL, NULL,
+     "Where messages are sent by POST. Incoming webhooks carry their key in it: env:NAME or file:PATH."},
+    {"format", PBAY_OPT_ENUM, 0, "json", "json|slack|teams",
+     "What the other side takes: {\"text\": …}, a Slack incoming webhook, a Teams workflow."},
+};
 static const pbay_option qrag_list[] = {
     {"functions", PBAY_OPT_FILE, PBAY_OPTF_REQUIRED, NULL, NULL,
      "functions.json of the old gateway, as it is."},
@@ -187,6 +207,8 @@ static TABLE(scripts_options, scripts_list);
 static TABLE(limits_options, limits_list);
 static TABLE(jobs_options, jobs_list);
 static TABLE(queue_options, queue_list);
+static TABLE(chains_options, chains_list);
+static TABLE(notify_options, notify_list);
 static TABLE(qrag_options, qrag_list);
 static TABLE(route_options, route_list);
 TABLE(pb_function_options, function_list);
@@ -216,6 +238,9 @@ const struct pb_section_doc pb_section_docs[] = {
     {"jobs", "Durable work: events, actions, what must survive a crash.", false, &jobs_options, NULL},
     {"queue", "A line that durable jobs wait in. Every connector has one of its name; these say more of it.",
      true, &queue_options, NULL},
+    {"chains", "What follows when something ends: scripts/chains/*.lua (docs/chains.md).", false,
+     &chains_options, NULL},
+    {"notify", "Where messages of chains go.", true, &notify_options, NULL},
     {"log", "What is written down.", false, &log_options, NULL},
 };
 const size_t pb_section_docs_n = sizeof pb_section_docs / sizeof *pb_section_docs;

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "endpoints/qlik_script.h"
 #include "endpoints/routes.h"
+#include "flow/chain_work.h"
 #include "plugin/sources.h"
 #include "store/durable.h"
 
@@ -27,6 +28,8 @@ struct pb_worker {
     struct pb_gatekeeper *gatekeeper;
     struct pb_serving *serving;
     struct pb_sources *sources;
+    struct pb_chain_work *chains;
+    struct pb_chain_pictures pictures;
     struct pb_leash *leash; /* NULL: no supervisor */
     struct pb_signal *signals[2];
     struct pb_timer drain_limit;
@@ -269,6 +272,20 @@ static int make_gatekeeper(struct pb_worker *w, const struct pb_worker_options *
     return w->gatekeeper ? 0 : -1;
 }
 
+static void draw(void *user, uint32_t format, pbay_str chain,
+                 void (*got)(void *got_user, const struct pb_err *err, pbay_str text), void *got_user)
+{
+    pb_chain_work_picture(user, format, chain, got, got_user);
+}
+
+static void make_chains(struct pb_worker *w)
+{
+    struct pb_chain_work_config c;
+    pb_generation_chain_work(w->generation, &c);
+    w->chains = pb_chain_work_new(&c);
+    w->pictures = (struct pb_chain_pictures){draw, w->chains};
+}
+
 int pb_worker_run(const struct pb_worker_options *options)
 {
     struct pb_worker worker = {0}, *w = &worker;
@@ -285,6 +302,7 @@ int pb_worker_run(const struct pb_worker_options *options)
         pb_site_free(site);
         goto failed;
     }
+    w->shop.env.chains = &w->pictures;
     const struct pb_generation_options go = {.env = w->shop.env,
                                              .flow = w->shop.flow,
                                              .page = w->leash ? pb_leash_page(w->leash) : NULL,
@@ -293,6 +311,7 @@ int pb_worker_run(const struct pb_worker_options *options)
                                                       pb_config_get_int(site->plugins, "probe")};
     w->generation = pb_generation_build(site, &go, &err);
     if (!w->generation) goto failed;
+    make_chains(w);
     static const int signums[] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < PB_COUNTOF(signums); i++)
         if (!(w->signals[i] = pb_signal_open(w->shop.loop, signums[i], on_signal, w, &err))) goto failed;
@@ -303,6 +322,7 @@ int pb_worker_run(const struct pb_worker_options *options)
     if (!(w->serving = pb_serving_open(&so, &err))) goto failed;
     if (w->leash && pb_leash_start(w->leash, w->shop.loop, &leash_ops, w, &err)) goto failed;
     pb_durable_start(w->shop.durable);
+    pb_chain_work_start(w->chains);
     w->sources = pb_sources_start(w->generation->registry, w->shop.durable);
     say_ready(w);
     pb_loop_run(w->shop.loop);
@@ -311,6 +331,7 @@ int pb_worker_run(const struct pb_worker_options *options)
     pb_generation_free(w->generation);
     pb_log(PB_LOG_INFO, "app", "stopped", PB_I("exit", w->exit_code));
     pb_workshop_close(&w->shop);
+    pb_chain_work_free(w->chains);
     pb_leash_free(w->leash);
     return w->exit_code;
 
@@ -318,6 +339,7 @@ failed:
     close_worker(w);
     pb_workshop_end_generation(&w->shop, w->generation);
     pb_workshop_close(&w->shop);
+    pb_chain_work_free(w->chains);
     if (w->leash)
         pb_leash_failed(w->leash, err.msg);
     else

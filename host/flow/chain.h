@@ -80,7 +80,7 @@ struct pb_asked {
     pbay_str run;      /* empty: none yet */
     pbay_str run_json; /* what conditions see */
     bool raised;
-    struct pb_verdict verdict;
+    struct pb_chain_verdict verdict;
     char why[512];
     pbay_str *args; /* of each step that has a function; p NULL: it has none. In the plan's mem */
 };

@@ -343,6 +343,11 @@ static int end_step(struct pb_world *w, const struct pb_chain_plan *p, int64_t *
     *depth = t->depth;
     if ((1u << t->state) & PB_RUN_STEP_LIVE)
         rc = pb__chain_step_end(w, t, p->o.status, p->o.occurrence, p->o.message, p->o.event, again);
+    else if (t->state == PB_RUN_STEP_ERROR && !t->error.n && p->o.message.n) {
+        /* Another event told of its end first, without why. */
+        t->error = p->o.message;
+        rc = pb_store_step_set(w->s, t, w->err);
+    }
     pb_free(t);
     return rc;
 }

@@ -287,7 +287,7 @@ void pb_chain_ask(struct pb_chain_plan *p)
         const struct pb_chain_link *l = &pb_chains_graph(a->bundle->chains)->links[a->link];
         struct pb_err err;
         bool fits = l->kind == PB_LINK_CRON || (l->statuses & p->o.status);
-        a->verdict = (struct pb_verdict){.yes = true};
+        a->verdict = (struct pb_chain_verdict){.yes = true};
         if (!fits) continue;
         if (l->when &&
             pb_chains_when(a->bundle->chains, l->when, p->o.ev, a->run_json, &a->verdict, &err) != 0)

@@ -4,6 +4,7 @@
 #include <patchbay/actions.h>
 #include <patchbay/host_batch.h>
 #include <patchbay/host_call.h>
+#include <patchbay/host_chain.h>
 #include <patchbay/host_crypto.h>
 #include <patchbay/host_event.h>
 #include <patchbay/host_http.h>
@@ -34,6 +35,7 @@ const void *pb_service(const struct pb_connector *c, const char *id)
         {PBAY_SVC_ACTION, &pb_service_action, true},
         {PBAY_SVC_BATCH, &pb_service_batch, true},
         {PBAY_SVC_CALL, &pb_service_call, true},
+        {PBAY_SVC_CHAIN, &pb_service_chain, env->chains},
         {PBAY_SVC_COMMAND, &pb_service_command, true},
         {PBAY_SVC_CRYPTO, &pb_service_crypto, true},
         {PBAY_SVC_EVENT, &pb_service_event, true},

@@ -14,6 +14,7 @@ const void *pb_service(const struct pb_connector *c, const char *id);
 extern const struct pbay_action_1 pb_service_action;
 extern const struct pbay_batch_1 pb_service_batch;
 extern const struct pbay_call_1 pb_service_call;
+extern const struct pbay_chain_1 pb_service_chain;
 extern const struct pbay_command_1 pb_service_command;
 extern const struct pbay_crypto_1 pb_service_crypto;
 extern const struct pbay_event_1 pb_service_event;

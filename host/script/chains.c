@@ -19,6 +19,7 @@ struct files {
     pbay_str *paths;
     size_t n, cap;
     struct pb_map texts; /* of a bundle: path -> pbay_str */
+    pbay_str connector;  /* of a bundle: of its apps that name none */
 };
 
 static int by_path(const void *a, const void *b)
@@ -44,7 +45,8 @@ static int find_files(const char *dir, struct pb_arena *mem, struct files *f, st
     return 0;
 }
 
-/* "script PATH SIZE\n" text "\n", or "file …" for what scripts look up. */
+/* "script PATH SIZE\n" text "\n"; "file …" for what scripts look up; "connector NAME 0" of apps that name
+ * none. */
 static int open_bundle(pbay_str text, struct pb_arena *mem, struct files *f, struct pb_err *err)
 {
     if (!pb_str_starts(text, PB_STR(BUNDLE_HEAD))) goto bad;
@@ -60,6 +62,7 @@ static int open_bundle(pbay_str text, struct pb_arena *mem, struct files *f, str
         *body = pb_arena_str(mem, pb_str(text.p + line + 1, n));
         path = pb_arena_str(mem, path);
         pb_map_set(&f->texts, path, body);
+        if (pb_str_is(kind, "connector")) f->connector = path;
         if (pb_str_is(kind, "script")) {
             PB_GROW(f->paths, f->cap, f->n + 1);
             f->paths[f->n++] = path;
@@ -87,6 +90,7 @@ void pb_chains_bundle(const struct pb_chains *c, struct pb_buf *out)
     for (size_t i = 0; i < m->n; i++) paths[i] = m->entries[i].key;
     if (m->n) qsort(paths, m->n, sizeof *paths, by_path);
     pb_buf_c(out, BUNDLE_HEAD);
+    if (c->connector_of_apps.n) pb_buf_printf(out, "connector %.*s\t0\n\n", PB_FMT(c->connector_of_apps));
     for (size_t i = 0; i < m->n; i++) {
         const struct pb_vm_file *f = pb_map_get(m, paths[i]);
         bool script = pb_map_get(&c->vm->scripts, paths[i]) != NULL;
@@ -111,6 +115,7 @@ static int load(struct pb_chains *c, const struct files *f, const struct pb_chai
     }
     c->budget_ms = budget_ms;
     c->dsl.mem = &c->mem;
+    c->connector_of_apps = pb_arena_str(&c->mem, o->names ? o->names->connector_of_apps : f->connector);
     c->into = &c->dsl;
     c->vm = pb_vm_new_with(&vo, pb_dsl_open, c, err);
     if (!c->vm) return -1;
@@ -273,7 +278,7 @@ struct ask {
     struct pb_chains *c;
     uint32_t fn;
     pbay_str ev, run, step;
-    struct pb_verdict *verdict;
+    struct pb_chain_verdict *verdict;
     struct pb_buf *out;
     bool text;
 };
@@ -301,7 +306,7 @@ static void push_args(lua_State *L, const struct ask *a)
     pb_sandbox_freeze(L);
 }
 
-static void keep_why(lua_State *L, int idx, struct pb_verdict *v)
+static void keep_why(lua_State *L, int idx, struct pb_chain_verdict *v)
 {
     size_t n;
     if (lua_isnil(L, idx)) return;
@@ -376,10 +381,10 @@ static int call(struct pb_chains *c, lua_CFunction fn, struct ask *a, struct pb_
     return rc;
 }
 
-int pb_chains_when(struct pb_chains *c, uint32_t when, pbay_str ev, pbay_str run, struct pb_verdict *out,
-                   struct pb_err *err)
+int pb_chains_when(struct pb_chains *c, uint32_t when, pbay_str ev, pbay_str run,
+                   struct pb_chain_verdict *out, struct pb_err *err)
 {
-    *out = (struct pb_verdict){0};
+    *out = (struct pb_chain_verdict){0};
     struct ask a = {.c = c, .fn = when, .ev = ev, .run = run, .verdict = out};
     return call(c, ask_when, &a, err);
 }

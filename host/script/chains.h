@@ -192,7 +192,7 @@ const uint32_t *pb_chains_on_chain(const struct pb_chains *c, pbay_str chain, ui
 
 /* ------------------------------------------------------------------------ conditions; the state's thread */
 
-struct pb_verdict {
+struct pb_chain_verdict {
     bool yes;
     int64_t defer_ms; /* > 0: ask again then */
     char why[256];    /* what the condition says; empty: nothing */
@@ -202,8 +202,8 @@ struct pb_verdict {
  * Ask a condition: function(ev, run) -> yes [, why], or "defer", seconds [, why]. ev and run are JSON
  * objects. -1 with err: it raised, or took too long; the caller skips and says so.
  */
-int pb_chains_when(struct pb_chains *c, uint32_t when, pbay_str ev, pbay_str run, struct pb_verdict *out,
-                   struct pb_err *err);
+int pb_chains_when(struct pb_chains *c, uint32_t when, pbay_str ev, pbay_str run,
+                   struct pb_chain_verdict *out, struct pb_err *err);
 /* Call a step's function: a table becomes a JSON object, appended; a string (NOTIFY) is appended as it is. */
 int pb_chains_args(struct pb_chains *c, const struct pb_chain_step *step, pbay_str ev, pbay_str run,
                    struct pb_buf *out, struct pb_err *err);

@@ -104,7 +104,7 @@ static int apps(struct pb_chains *c, const struct pb_chain_names *n, struct pb_e
                            "app \"%.*s\" has the name of a [notify] target; give one of them another",
                            PB_FMT(a->name));
         if (!a->connector.n) {
-            a->connector = n ? n->connector_of_apps : PB_STR("qlik");
+            a->connector = n || c->connector_of_apps.n ? c->connector_of_apps : PB_STR("qlik");
             if (!a->connector.n)
                 return fail_at(
                     err, a->at,

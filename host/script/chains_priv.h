@@ -36,6 +36,7 @@ struct pb_chains {
     size_t n_scripts;
     uint32_t generation; /* of the state that has the functions */
     int64_t budget_ms;
+    pbay_str connector_of_apps;               /* that name none */
     struct pb_map apps, chains, links;        /* name, "chain\0name" -> index + 1 */
     struct pb_map by_id, by_title;            /* "connector\0id" -> app */
     struct pb_map on_app, on_event, on_chain; /* -> struct pb_chain_hits */

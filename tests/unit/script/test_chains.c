@@ -333,7 +333,7 @@ static void test_names(void **state)
 static const char ev[] = "{\"status\":\"ok\",\"duration_ms\":5,\"data\":{\"n\":[1,2]}}";
 static const char run[] = "{\"id\":\"r\",\"depth\":2,\"upstream\":{\"a\":\"ok\"}}";
 
-static int ask(struct pb_chains *c, const char *link, struct pb_verdict *v, struct pb_err *err)
+static int ask(struct pb_chains *c, const char *link, struct pb_chain_verdict *v, struct pb_err *err)
 {
     const struct pb_chain_link *l = link_of(c, "x", link);
     return pb_chains_when(c, l->when, PB_STR(ev), PB_STR(run), v, err);
@@ -368,7 +368,7 @@ static void test_conditions(void **state)
         "  action \"aws.bad\"(function() return 5 end), notify { \"ops\", text = function(ev) return \"it is "
         "\" .. ev.status end } },\n"
         "}\n");
-    struct pb_verdict v;
+    struct pb_chain_verdict v;
     struct pb_err err;
     assert_int_equal(ask(c, "1", &v, &err), 0);
     assert_true(v.yes);
@@ -409,19 +409,19 @@ static void test_conditions(void **state)
 static void test_many(void **state)
 {
     (void)state;
-    /* 5,000 apps, 20,000 links: the figures are in the benchmark; here it must be right. */
+    /* The large one is measured by the benchmark. */
     int64_t from = pb_mono_ns();
-    struct pb_chains *c = load("for i = 1, 5000 do app(\"a\" .. i) { id = \"id\" .. i } end\n"
+    struct pb_chains *c = load("for i = 1, 500 do app(\"a\" .. i) { id = \"id\" .. i } end\n"
                                "local links = {}\n"
-                               "for i = 1, 4990 do for k = 1, 4 do links[#links + 1] = on(\"a\" .. i).ok { "
+                               "for i = 1, 490 do for k = 1, 4 do links[#links + 1] = on(\"a\" .. i).ok { "
                                "\"a\" .. i + k } end end\n"
                                "for i = 1, 40 do links[#links + 1] = all_of(\"a\" .. i, \"a\" .. i + 1, "
-                               "\"a\" .. i + 2).ok { \"a5000\" } end\n"
+                               "\"a\" .. i + 2).ok { \"a500\" } end\n"
                                "chain \"big\" (links)\n");
-    print_message("%.0f ms for 5,000 apps and 20,000 links\n", (double)(pb_mono_ns() - from) / 1e6);
-    assert_int_equal(pb_chains_graph(c)->n_links, 20000);
+    print_message("%.0f ms for 500 apps and 2,000 links\n", (double)(pb_mono_ns() - from) / 1e6);
+    assert_int_equal(pb_chains_graph(c)->n_links, 2000);
     uint32_t n;
-    pb_chains_on_app(c, pb_chains_app(c, PB_STR("a3000")), &n);
+    pb_chains_on_app(c, pb_chains_app(c, PB_STR("a300")), &n);
     assert_int_equal(n, 4);
     pb_chains_free(c);
 }

@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Chains from end to end: a stand-in tenant delivers webhooks, links fire, reloads start in it, messages are sent; runs are
+looked at, resumed, skipped, canceled; scripts are edited while a run is in flight; everything is killed again and again."""
+import http.server
+import json
+import os
+import sqlite3
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.environ["PB_TESTS_DIR"], "peers"))
+from lib.gateway import Folder, Gateway  # noqa: E402
+from lib.story import SOAK, contains, equal, eventually, main, rng, story, true  # noqa: E402
+from qlik_tenant import KEY, Tenant  # noqa: E402
+
+HOOK = "0123456789abcdef0123456789abcdef"
+
+
+class Target(threading.Thread):
+    """Where messages go: keeps the bodies; refuses the first `busy` of them."""
+
+    def __init__(self, busy=0):
+        super().__init__(daemon=True)
+        self.bodies, self.busy = [], busy
+        target = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                status = 200
+                if target.busy:
+                    target.busy -= 1
+                    status = 503
+                else:
+                    target.bodies.append(body)
+                self.send_response(status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = "http://127.0.0.1:%d/" % self.server.server_port
+        self.start()
+
+    def run(self):
+        self.server.serve_forever()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def config(tenant, target=None, more=""):
+    return """
+[listen "http"]
+address = 127.0.0.1:0
+[jobs]
+backoff = 20ms
+backoff_max = 200ms
+lease = 2s
+[connector "prod"]
+plugin = qlik_saas
+tenant_url = %s
+api_key = %s
+webhook_secret = %s
+reload_poll = 500ms
+limit_starts = 100000
+limit_reads = 100000
+[chains]
+alert = ops
+[notify "ops"]
+url = %s
+format = slack
+%s""" % (tenant.url, KEY, HOOK, target.url if target else "http://127.0.0.1:9/", more)
+
+
+def apps(names):
+    return "".join('app "%s" { id = "id-%s" }\n' % (n, n) for n in names)
+
+
+class Site(Gateway):
+    def hooked(self, tenant):
+        """Deliveries go where the gateway listens now."""
+        tenant.webhooks.clear()
+        tenant.hook("http://%s/prod/hook" % self.address("http"), secret=HOOK)
+        return self
+
+    def query(self, sql, *args):
+        db = sqlite3.connect("file:%s?mode=ro" % os.path.join(self.state, "state.db"), uri=True, timeout=10)
+        try:
+            return db.execute(sql, args).fetchall()
+        finally:
+            db.close()
+
+    def runs(self, *args, code=0):
+        return self.run("runs", *args, "--config", self.config, "--state", self.state, code=code)
+
+    def all_runs(self):
+        return json.loads(self.runs("--json", "--limit", "1000").out)["runs"]
+
+    def one(self, run):
+        return json.loads(self.runs("show", run, "--json").out)
+
+    def settled(self, n=1):
+        """n runs, and none that runs."""
+        return eventually(lambda: (lambda r: r if len(r) >= n and all(x["state"] != "running" for x in r) else None)(
+            self.all_runs()), "not %d runs that have ended: %s" % (n, self.query("SELECT id, chain, state, open FROM run")), 60)
+
+
+FINANCE = apps(["extract", "transform", "fx", "report"]) + """
+chain "finance" {
+  on("extract").ok { "transform", reload { "fx", variables = { vDay = "2026-01-01" }, weight = 5 } },
+  on("extract").error { notify "ops" },
+  all_of("transform", "fx") { "report" },
+  on("report").always { notify { "ops", text = function(ev, run) return "report " .. ev.status .. " & <done>" end } },
+}
+"""
+
+
+@story
+def a_chain_runs_through():
+    target = Target(busy=1)
+    with Tenant(apps={"id-" + a: a for a in ("extract", "transform", "fx", "report")}) as tenant:
+        with Site(config(tenant, target), {"scripts/chains/finance.lua": FINANCE}) as g:
+            g.hooked(tenant)
+            contains(g.check().out, "is sound")
+            tenant.run_by_hand("id-extract")
+            run = g.settled()[0]
+            equal((run["state"], run["root"], run["chain"]), ("ok", "extract", "finance"))
+            shown = g.one(run["id"])
+            equal(sorted((s["name"], s["state"]) for s in shown["steps"]),
+                  [("fx", "ok"), ("ops", "ok"), ("report", "ok"), ("transform", "ok")])
+            # Each once, with what the script says, and both families of events told of each.
+            equal(sorted(p["body"]["appId"] for p in tenant.started()), ["id-fx", "id-report", "id-transform"])
+            equal(tenant.started("id-fx")[0]["body"], {"appId": "id-fx", "variables": {"vDay": "2026-01-01"}, "weight": 5})
+            equal(tenant.started("id-transform")[0]["body"], {"appId": "id-transform"})
+            equal(target.bodies, [{"text": "report ok &amp; &lt;done&gt;"}])
+            contains(g.runs("show", run["id"]).out, "1 of 2 have ended", "starts transform", "report", "scripts")
+            contains(g.runs("--chain", "finance", "--app", "fx").out, run["id"])
+            contains(g.runs("--state-of-run", "failed").out, "no runs")
+            # The root fails: only the message.
+            tenant.outcome["id-extract"] = "FAILED"
+            tenant.run_by_hand("id-extract")
+            g.settled(2)
+            equal(len(tenant.started()), 3)
+            eventually(lambda: len(target.bodies) == 2, "no message: %s" % target.bodies)
+            contains(target.bodies[1]["text"], '"extract" ended error')
+    target.close()
+
+
+@story
+def without_webhooks_the_polls_tell():
+    with Tenant(apps={"id-a": "a", "id-b": "b", "id-c": "c"}) as tenant:
+        lua = apps("abc") + 'chain "x" { on("a").ok { "b" }, on("b").ok { "c" } }'
+        with Site(config(tenant), {"scripts/chains/x.lua": lua}) as g:
+            out = g.runs("start", "x", "a")
+            run = json.loads(out.out)["run"]
+            done = g.settled()
+            equal([(r["id"], r["state"], r["by"][:4]) for r in done], [(run, "ok", "cli:")])
+            equal([p["body"]["appId"] for p in tenant.started()], ["id-a", "id-b", "id-c"])
+
+
+@story
+def what_people_do():
+    with Tenant(apps={"id-" + a: a for a in "abcd"}) as tenant:
+        lua = apps("abcd") + 'chain "x" { on("a").ok { "b", "c" }, all_of("b", "c") { "d" } }'
+        with Site(config(tenant), {"scripts/chains/x.lua": lua}) as g:
+            g.hooked(tenant)
+            tenant.outcome["id-c"] = ["FAILED"]
+            tenant.run_by_hand("id-a")
+            run = g.settled()[0]
+            equal(run["state"], "failed")
+            # The first event to arrive may not say why; what asks for the reload does.
+            eventually(lambda: "unexpected EOF" in g.runs("show", run["id"]).out, "why it failed")
+            equal(tenant.started("id-d"), [])
+            equal(json.loads(g.runs("resume", run["id"]).out), {"steps": 1})
+            eventually(lambda: g.all_runs()[0]["state"] == "ok", "resumed")
+            equal([len(tenant.started("id-" + a)) for a in "bcd"], [1, 2, 1])
+            # Skip: what follows starts all the same.
+            tenant.outcome["id-b"] = ["FAILED"]
+            tenant.run_by_hand("id-a")
+            second = g.settled(2)[0]
+            g.runs("skip", second["id"], "b")
+            eventually(lambda: len(tenant.started("id-d")) == 2, "skipped")
+            eventually(lambda: g.all_runs()[0]["state"] == "ok", "ended")
+            equal({s["name"]: s["state"] for s in g.one(second["id"])["steps"]}, {"b": "skipped", "c": "ok", "d": "ok"})
+            # Replay the first event; cancel what it begins.
+            tenant.duration = 3
+            g.runs("replay", run["event"])
+            third = eventually(lambda: next((r for r in g.all_runs() if r["state"] == "running"), None), "replayed")
+            eventually(lambda: len(tenant.started("id-b")) >= 3, "started")
+            g.runs("cancel", third["id"])
+            equal(g.one(third["id"])["state"], "canceled")
+            tenant.duration = 0.05
+            # What cannot be done says why.
+            contains(g.runs("cancel", third["id"], code=1).err, "has ended")
+            contains(g.runs("resume", second["id"], code=1).err, "no step that failed")
+            contains(g.runs("skip", second["id"], "nix", code=1).err, 'no step "nix"')
+            contains(g.runs("start", "x", "nix", code=1).err, 'no app "nix"')
+            contains(g.runs("start", "y", "a", code=1).err, 'no chain "y"')
+            contains(g.runs("show", "nix", code=1).err, 'no run "nix"')
+            contains(g.runs("dance", code=2).err, 'no "dance"')
+            who = [r[0] for r in g.query("SELECT what FROM audit ORDER BY seq")]
+            equal(who, ["resume", "skip", "replay", "cancel"])
+
+
+@story
+def edited_in_flight():
+    old = apps("abcd") + 'chain "x" { on("a").ok { "b" }, on("b").ok { "c" } }'
+    new = apps("abcd") + 'chain "x" { on("a").ok { "b" }, on("b").ok { "d" } }'
+    with Tenant(apps={"id-" + a: a for a in "abcd"}) as tenant:
+        with Site(config(tenant), {"scripts/chains/x.lua": old}) as g:
+            g.hooked(tenant)
+            tenant.duration = 60
+            tenant.run_by_hand("id-a")
+            tenant.duration = 1.5
+            rid = next(iter(tenant.reloads))
+            with tenant.state:
+                tenant._end(tenant.reloads[rid], "SUCCEEDED")
+            eventually(lambda: tenant.started("id-b"), "b started")
+            g.write("scripts/chains/x.lua", new)
+            g.restart().hooked(tenant)
+            g.settled()
+            equal([p["body"]["appId"] for p in tenant.started()], ["id-b", "id-c"])  # as it began
+            tenant.duration = 0.05
+            tenant.run_by_hand("id-a")
+            g.settled(2)
+            equal([p["body"]["appId"] for p in tenant.started()][2:], ["id-b", "id-d"])
+            bundles = {r["bundle"] for r in g.all_runs()}
+            equal(len(bundles), 2)
+
+
+@story
+def mistakes_are_named():
+    with Tenant(apps={"id-a": "a"}) as tenant:
+        cases = [('app "a" { id = "1" } chain "x" { on("a").ok { "b" } }', ["scripts/: chains/x.lua:1", 'no app "b"']),
+                 ('app "a" { id = "1", connector = "prd" }', ['no connector "prd"', 'did you mean "prod"']),
+                 ('app "a" { id = "1" } chain "x" { on("a").ok { notify "op" } }', ['no [notify "op"]', 'did you mean "ops"']),
+                 ('app "a" { id = "1" } chain "x" { on("a").ok { action "prod.relod" {} } }', ['no action "relod"']),
+                 ('app "a" { id = "1" } chain "x" { on("prod.relod.done").ok { "a" } }', ['no event "relod.done"']),
+                 ('app "a" { id = "1" } chain "x" { on("a").ok { "a" } }', ["closes a cycle", "chains/x.lua:1"])]
+        for lua, said in cases:
+            with Folder(config(tenant), {"scripts/chains/x.lua": lua}) as g:
+                contains(g.check(code=1).err.replace(g.dir + "/scripts", "scripts/"), *said)
+
+
+def graph(nodes, random_):
+    """A chain of many apps: each follows one or two of the earlier ones; also as {app: [apps it waits for]}."""
+    after = {}
+    for i in range(1, nodes):
+        k = 2 if random_.random() < 0.3 and i > 2 else 1
+        after[i] = sorted(random_.sample(range(max(0, i - 8), i), min(k, i)))
+    links = "".join('  %s { "n%d" },\n' % ('on("n%d").ok' % a[0] if len(a) == 1 else "all_of(%s)" % ", ".join('"n%d"' % x for x in a), i)
+                    for i, a in after.items())
+    return apps("n%d" % i for i in range(nodes)) + 'chain "many" {\n' + links + "}\n", after
+
+
+@story
+def killed_again_and_again():
+    """The finished graph is the one without kills: each app once, none before what it waits for."""
+    r = rng("kills")
+    nodes, kills = (200, 300) if SOAK else (30, 6)
+    lua, after = graph(nodes, r)
+    faults = ["500", "lose", "throttle", "reset", "stall"] if SOAK else ["500", "lose", "throttle"]
+    with Tenant(apps={"id-n%d" % i: "n%d" % i for i in range(nodes)}, posts=(100000, 300), reads=(10**6, 300)) as tenant:
+        with Site(config(tenant), {"scripts/chains/many.lua": lua}) as g:
+            g.hooked(tenant)
+            for i in range(nodes // 5):
+                tenant.fault("POST /api/v1/reloads", r.choice(faults), after=r.randrange(nodes))
+            tenant.run_by_hand("id-n0")
+            done = 0
+            while done < kills:
+                time.sleep(r.uniform(0.02, 0.6))
+                tenant.release()
+                g.process.kill()
+                g.process.wait()
+                g.process.stdout.close()
+                done += 1
+                g.start()
+                g.hooked(tenant)
+            end = time.monotonic() + 600
+            while not (runs := g.all_runs()) or any(x["state"] == "running" for x in runs):
+                tenant.release()
+                true(time.monotonic() < end, "not done: %s" % g.query("SELECT name, state, job FROM step WHERE state < 2"))
+                time.sleep(0.2)
+            equal(len(runs), 1, "runs")
+            started = [p["body"]["appId"] for p in tenant.started()]
+            equal(sorted(started), sorted("id-n%d" % i for i in range(1, nodes)), "reloads")
+            place = {a: i for i, a in enumerate(started)}
+            for i, before in after.items():
+                for b in before:
+                    true(b == 0 or place["id-n%d" % b] < place["id-n%d" % i], "n%d before n%d" % (i, b))
+            equal(runs[0]["state"], "ok")
+
+
+main()
