@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "flow/coalesce.h"
 #include "flow/result_cache.h"
+#include "plugin/action_function.h"
 
 /* "age:num", "plan" (str), or with bare: "num" alone is a kind. */
 static int parse_field(const struct pbay_config *cfg, const char *key, pbay_str text, bool bare,
@@ -67,17 +68,57 @@ const struct pb_allow *pb_generation_allow(struct pb_generation *g, const struct
     return any ? allow : NULL;
 }
 
+/* The built-in connector whose operation makes actions of rows, made when the first function wants it. */
+static struct pb_connector *action_connector(struct pb_generation *g, uint32_t line, struct pb_err *err)
+{
+    struct pb_connector *c = pb_registry_connector(g->registry, PB_STR(PB_ACTION_CONNECTOR));
+    if (c) return c;
+    if (pb_registry_adopt(g->registry, pb_action_function_entry, err)) return NULL;
+    struct pb_ini_entry keys[] = {
+        {.key = PB_STR("plugin"), .value = PB_STR(PB_ACTION_PLUGIN), .line = line, .quoted = true},
+        /* A batch ends with its actions; the call's own deadline, or the action's, is before that. */
+        {.key = PB_STR("timeout"), .value = PB_STR("1h"), .line = line, .quoted = true}};
+    struct pb_ini_section sec = {.doc = g->site->ini,
+                                 .kind = PB_STR("connector"),
+                                 .name = PB_STR(PB_ACTION_CONNECTOR),
+                                 .line = line,
+                                 .entries = keys,
+                                 .n = PB_COUNTOF(keys)};
+    return pb_generation_connector(g, &sec, sec.name, PB_STR(PB_ACTION_PLUGIN), err);
+}
+
+/* `action =` in place of connector and operation. */
+static int find_action(struct pb_generation *g, const struct pb_ini_section *sec,
+                       const struct pb_ini_entry *action, struct pb_declaration *d,
+                       const pbay_option_table **options, struct pb_err *err)
+{
+    static const char *const others[] = {"connector", "operation", "script"};
+    for (size_t i = 0; i < PB_COUNTOF(others); i++)
+        if (pb_ini_get(sec, others[i]))
+            return pb_ini_fail(
+                err, sec->doc->file, action->line, action->key_col,
+                "[function \"%.*s\"]: `action` is what stands behind it, so `%s` has no place beside it",
+                PB_FMT(sec->name), others[i]);
+    d->connector = action_connector(g, sec->line, err);
+    if (!d->connector) return -1;
+    d->operation = PB_STR(PB_ACTION_OPERATION);
+    d->is_action = true;
+    *options = &pb_connector_plugin(d->connector)->operations[0].options;
+    return 0;
+}
+
 /* Which connector and operation; its options join the host's. */
 static int find_operation(struct pb_generation *g, const struct pb_ini_section *sec, struct pb_declaration *d,
                           const pbay_option_table **options, struct pb_err *err)
 {
     const struct pb_ini_entry *c = pb_ini_get(sec, "connector"), *o = pb_ini_get(sec, "operation");
-    const struct pb_ini_entry *script = pb_ini_get(sec, "script");
+    const struct pb_ini_entry *script = pb_ini_get(sec, "script"), *action = pb_ini_get(sec, "action");
+    if (action) return find_action(g, sec, action, d, options, err);
     if (!c && !script)
-        return pb_ini_fail(
-            err, sec->doc->file, sec->line, sec->col,
-            "[function \"%.*s\"] has nothing behind it: write `connector =` and `operation =`, or `script =`",
-            PB_FMT(sec->name));
+        return pb_ini_fail(err, sec->doc->file, sec->line, sec->col,
+                           "[function \"%.*s\"] has nothing behind it: write `connector =` and `operation "
+                           "=`, `action =`, or `script =`",
+                           PB_FMT(sec->name));
     if (c && script)
         return pb_ini_fail(
             err, sec->doc->file, script->line, script->key_col,
@@ -153,6 +194,14 @@ int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part,
         parse_fields(g, cfg, "returns", true, &d.returns, &d.n_returns, err)) {
         pb_config_free(d.cfg);
         return -1;
+    }
+    if (d.is_action) {
+        static const struct pb_script_field json = {{NULL, 0}, PBAY_JSON, false},
+                                            text = {{NULL, 0}, PBAY_STR, false};
+        if (!d.n_answers) d.answers = &json, d.n_answers = 1;
+        if (!d.n_returns) d.returns = &text, d.n_returns = 1;
+        d.attempts = 1;
+        d.cache = false;
     }
     if (!pb_declare(g, &g->catalog, &d, err)) return 0;
     /* A plugin may have named the line of one of its keys; a script names its own file only. */
@@ -340,6 +389,7 @@ int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_de
     pb_counters_init(&decl->counters, g->env.metrics, d->name);
     if (load_scripts(g, d, fn, err)) return -1;
     if (!d->refusal && d->connector && bind(g, d, fn, err)) return -1;
+    fn->effects = fn->op && (pb_op_flags(fn->op) & PBAY_OPF_EFFECTS) != 0;
     decl->scope = d->scope;
     decl->explicit_id = (int32_t)d->id;
     if (settle(d, fn, err) || share_answers(g, d, fn, err)) return -1;

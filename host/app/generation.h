@@ -115,6 +115,7 @@ struct pb_declaration {
     uint32_t max_waiting;         /* 0: no limit */
     const struct pb_allow *allow; /* NULL: no lists */
     const char *refusal;          /* not NULL: it is listed, and calls are answered UNIMPLEMENTED with this */
+    bool is_action; /* each row is an action: kinds of its own unless written, never kept or repeated */
 };
 
 /* Bind it and put it into the catalog. Strings and arrays of d live in g->mem. */

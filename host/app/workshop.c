@@ -84,6 +84,7 @@ int pb_workshop_durable(struct pb_workshop *w, const struct pb_site *site, struc
     w->durable = pb_durable_open(&c, err);
     if (!w->durable) return -1;
     w->env.durable = w->durable;
+    pb_flow_pauses(w->flow, w->durable);
     w->store = NULL;
     return 0;
 }

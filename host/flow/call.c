@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "data/config.h"
 #include "flow/flow_priv.h"
+#include "plugin/connector.h"
+#include "store/durable.h"
 
 /* What waits for a full batch is cut anyway at this: a caller's window must never fill up with waiting rows.
  */
@@ -450,6 +452,23 @@ bool pb_flow_personal(const struct pb_flow_call *call)
     return call->stats.personal;
 }
 
+void pb_flow_pauses(struct pb_flow *flow, const struct pb_durable *durable)
+{
+    flow->durable = durable;
+}
+
+/* A person said so: the function, or what is behind it. */
+static int check_pauses(const struct pb_flow *flow, const struct pb_function *fn, struct pb_err *err)
+{
+    if (!flow->durable) return 0;
+    const struct pb_pause *p = pb_durable_paused(flow->durable, "function", fn->name);
+    if (!p && fn->op)
+        p = pb_durable_paused(flow->durable, "connector", pb_connector_name(pb_op_connector(fn->op)));
+    if (!p) return 0;
+    return pb_fail(err, PBAY_UNAVAILABLE, "%.*s %.*s is paused by %.*s%s%.*s", PB_FMT(p->kind),
+                   PB_FMT(p->name), PB_FMT(p->by), p->why.n ? ": " : "", PB_FMT(p->why));
+}
+
 struct pb_flow_call *pb_flow_open(struct pb_flow *flow, const struct pb_flow_request *request,
                                   struct pb_err *err)
 {
@@ -457,6 +476,10 @@ struct pb_flow_call *pb_flow_open(struct pb_flow *flow, const struct pb_flow_req
         pb_config_free(request->options);
         pb_fail(err, PBAY_UNIMPLEMENTED, "function %.*s: %s", PB_FMT(request->fn->name),
                 request->fn->refusal);
+        return NULL;
+    }
+    if (check_pauses(flow, request->fn, err)) {
+        pb_config_free(request->options);
         return NULL;
     }
     const struct pb_lane *lane = request->fn->lane;
@@ -493,6 +516,7 @@ struct pb_flow_call *pb_flow_open(struct pb_flow *flow, const struct pb_flow_req
     if (fn->op) {
         struct pb_op_context_info info = {.identity = &call->req.identity,
                                           .traceparent = call->req.traceparent,
+                                          .key = call->req.key,
                                           .deadline_ns = due,
                                           .own_options = request->options,
                                           .depth = request->depth};

@@ -17,6 +17,7 @@
 
 #include "flow/function.h"
 
+struct pb_durable;
 struct pb_flow; /* per worker: pools, counters */
 struct pb_flow_call;
 
@@ -52,6 +53,7 @@ struct pb_flow_request {
     pbay_str traceparent;   /* likewise */
     pbay_str peer;          /* for the log line */
     pbay_str call_id;       /* query id, batch id: for the log line; may be empty */
+    pbay_str key;           /* of a call that must not do anything twice; else empty. Likewise */
     int64_t deadline_ns;    /* monotonic, PB_NO_DEADLINE: none */
     size_t cut_bytes;       /* wire bytes that may wait for a full batch; 0: 256 KiB */
     struct pbay_config
@@ -84,6 +86,8 @@ void pb_flow_cancel(struct pb_flow_call *call, const struct pb_err *why);
 
 struct pb_loop;
 struct pb_flow *pb_flow_new(struct pb_loop *loop);
+/* Calls of what is paused are refused from now on. Borrowed until the flow is freed. */
+void pb_flow_pauses(struct pb_flow *flow, const struct pb_durable *durable);
 /* Calls in flight. */
 uint32_t pb_flow_live(const struct pb_flow *flow);
 /* All calls must be over. */

@@ -108,6 +108,7 @@ struct pb_flow_call {
 
 struct pb_flow {
     struct pb_loop *loop;
+    const struct pb_durable *durable; /* NULL: nothing is ever paused */
     struct pb_flow_call *free_calls;
     struct pb_unit *free_units;
     struct pb_chunk *free_chunks;

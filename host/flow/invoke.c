@@ -285,6 +285,7 @@ static struct pb_invocation *open_flow(struct pb_invokes *v, const struct pb_inv
                                             .identity = copy_identity(&i->mem, &r->identity),
                                             .traceparent = pb_arena_str(&i->mem, r->traceparent),
                                             .call_id = pb_arena_str(&i->mem, r->key),
+                                            .key = pb_arena_str(&i->mem, r->key),
                                             .deadline_ns = r->deadline_ns,
                                             .row_errors = r->row_errors,
                                             .options = options,

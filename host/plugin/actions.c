@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "data/options.h"
 #include "plugin/action.h"
 #include "plugin/connector_priv.h"
 #include "plugin/registry.h"
@@ -67,6 +68,30 @@ int pb_actions_known(struct pb_actions *a, pbay_str target, struct pb_err *err)
     return find(a, target, &c, &action, err);
 }
 
+bool pb_actions_takes(struct pb_actions *a, pbay_str target, pbay_str name, struct pb_err *err)
+{
+    struct pb_connector *c;
+    int action;
+    if (find(a, target, &c, &action, err)) return false;
+    const pbay_action *x = pb_action_at(c, action);
+    const pbay_option_table *t = &x->arguments;
+    if ((x->flags & PBAY_ACTF_MORE) || pb_str_is(name, "key") || pb_str_is(name, "args")) return true;
+    const char **names = pb_array(t->count + 1, sizeof *names);
+    bool there = false;
+    for (uint32_t i = 0; i < t->count; i++) {
+        names[i] = pb_option_at(t, i)->name;
+        there |= pb_str_is(name, names[i]);
+    }
+    const char *near = pb_nearest(name, names, t->count);
+    if (!there)
+        pb_fail(err, PBAY_INVALID_ARGUMENT,
+                "action %.*s has no argument \"%.*s\"%s%s%s; a parameter is an argument, or `args`, or `key`",
+                PB_FMT(target), PB_FMT(name), near ? "; did you mean \"" : "", near ? near : "",
+                near ? "\"?" : "");
+    pb_free(names);
+    return there;
+}
+
 static bool lists(const struct pb_action_queue *q, pbay_str target, pbay_str connector)
 {
     if (!q->n_targets) return pb_str_eq(q->name, connector);
@@ -110,12 +135,16 @@ int pb_actions_job(struct pb_actions *a, pbay_str target, pbay_str args, struct 
 
 /* ------------------------------------------------------------------------ the event of the end */
 
-/* As the connector knows it: pbay.host.job/1 puts its name in front. */
+/* As who asked knows it: services put the connector's name in front, functions theirs. */
 static pbay_str own_key(const struct pb_job *job)
 {
-    size_t n = job->connector.n + 1;
-    bool ours = job->key.n > n && pb_str_starts(job->key, job->connector) && job->key.p[n - 1] == '/';
-    return ours ? pb_str(job->key.p + n, job->key.n - n) : job->key;
+    const pbay_str fronts[] = {job->connector, job->function};
+    for (size_t i = 0; i < PB_COUNTOF(fronts); i++) {
+        size_t n = fronts[i].n + 1;
+        if (n > 1 && job->key.n > n && pb_str_starts(job->key, fronts[i]) && job->key.p[n - 1] == '/')
+            return pb_str(job->key.p + n, job->key.n - n);
+    }
+    return job->key;
 }
 
 void pb_action_end_data(struct pb_buf *out, const struct pb_job *job, enum pb_job_state state,

@@ -53,6 +53,8 @@ void pb_actions_free(struct pb_actions *a);
  */
 int pb_actions_job(struct pb_actions *a, pbay_str target, pbay_str args, struct pb_job_put *out,
                    struct pb_err *err);
+/* Has the action an argument of that name, or takes any? Errors: INVALID_ARGUMENT. */
+bool pb_actions_takes(struct pb_actions *a, pbay_str target, pbay_str name, struct pb_err *err);
 /* Is there such a target? For checking at load. Errors: as above. */
 int pb_actions_known(struct pb_actions *a, pbay_str target, struct pb_err *err);
 

@@ -144,7 +144,7 @@ struct pb_op_context *pb_op_context_new(const struct pb_op_context_info *info)
 {
     static const pbay_identity nobody = {sizeof nobody, 0, {0, 0}, {0, 0}, {0, 0}, {0, 0}};
     const pbay_identity *id = info->identity ? info->identity : &nobody;
-    const pbay_str from[] = {id->user, id->app, id->principal, id->source, info->traceparent};
+    const pbay_str from[] = {id->user, id->app, id->principal, id->source, info->traceparent, info->key};
     size_t n = 0;
     for (size_t i = 0; i < PB_COUNTOF(from); i++) n += from[i].n;
     struct pb_op_context *ctx;
@@ -161,9 +161,10 @@ struct pb_op_context *pb_op_context_new(const struct pb_op_context_info *info)
     ctx->options = info->own_options ? info->own_options : info->options;
     ctx->own_options = info->own_options;
     ctx->depth = info->depth;
+    ctx->next_row = 0;
     ctx->identity = nobody;
-    pbay_str *to[] = {&ctx->identity.user, &ctx->identity.app, &ctx->identity.principal,
-                      &ctx->identity.source, &ctx->traceparent};
+    pbay_str *to[] = {&ctx->identity.user,   &ctx->identity.app, &ctx->identity.principal,
+                      &ctx->identity.source, &ctx->traceparent,  &ctx->key};
     char *at = ctx->text;
     for (size_t i = 0; i < PB_COUNTOF(from); i++) {
         if (from[i].n) memcpy(at, from[i].p, from[i].n);

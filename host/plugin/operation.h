@@ -59,6 +59,7 @@ uint32_t pb_op_late(const struct pb_op *op);
 struct pb_op_context_info {
     const pbay_identity *identity; /* NULL: nobody, or several callers */
     pbay_str traceparent;
+    pbay_str key;        /* idempotency key of the call; empty: none */
     int64_t deadline_ns; /* of the whole call, monotonic; PB_NO_DEADLINE. A call's own is the earlier of this
                             and timeout */
     const struct pbay_config

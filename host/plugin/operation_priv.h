@@ -41,7 +41,9 @@ struct pb_op_context {
     uint32_t depth;
     pbay_identity identity;
     pbay_str traceparent;
-    char text[]; /* what the strings point into */
+    pbay_str key;      /* of the whole call, or empty */
+    uint64_t next_row; /* of the call, for who numbers rows (action_function.c) */
+    char text[];       /* what the strings point into */
 };
 
 struct pb_emitted {

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 
-from lib.gateway import PLUGINS, WORKERS, Gateway
+from lib.gateway import PLUGINS, WORKERS, Folder, Gateway
 from lib.story import contains, equal, eventually, main, story, true
 
 BUILD = os.path.dirname(os.path.abspath(PLUGINS))
@@ -208,6 +208,70 @@ def parked_and_killed():
         equal(len(g.done("parked")), 1)
         # Workers whose supervisor is gone end what they have begun.
         true(WORKERS != "0" or len(g.done("resume")) == 1, g.done())
+
+
+FUNCTIONS = """
+[function "do_once"]
+action = a.once
+params = key:str, lose:str
+[function "echo_args"]
+action = a.echo
+params = value:str, args:json
+returns = json
+[function "fail_some"]
+action = a.fail
+params = Code:int
+[function "begin"]
+action = a.slow
+params = key:str
+wait = stored
+[function "late"]
+action = a.echo
+params = delay:str
+call_timeout = 200ms
+[connector "b"]
+plugin = actor
+"""
+
+
+@story
+def functions_whose_rows_are_actions():
+    with Folder("") as f:
+        made = f.run("new-key", "etl")
+        key, section = made.out.strip(), made.err[made.err.index("["):]
+    with Actor(CONFIG + FUNCTIONS + section) as g:
+        def call(name, rows, status=200):
+            c = http.client.HTTPConnection(g.address("http"), timeout=30)
+            c.request("POST", "/functions/" + name, body=json.dumps({"rows": rows}),
+                      headers={"content-type": "application/json", "x-api-key": key})
+            r = c.getresponse()
+            text = r.read().decode()
+            c.close()
+            equal(r.status, status, text)
+            return json.loads(text)
+        rows = call("do_once", [["x1", "yes"], ["x2", "no"], [None, None], ["x1", "yes"]])["rows"]
+        equal(rows, [['{"looked":true}'], ['{"did":true}'], [None], ['{"looked":true}']])
+        equal([len(g.done("did", k)) for k in ("x1", "x2")], [1, 1])
+        equal(call("do_once", [["x2", "no"]])["rows"], [['{"did":true}']])
+        equal(len(g.done("run", "x2")), 1)
+        equal(call("echo_args", [["v", {"list": ["a"]}]])["rows"], [[{"value": "v", "list": ["a"]}]])
+        equal(len(g.query("SELECT 1 FROM job j JOIN lane l ON l.id = j.lane WHERE l.function = 'echo_args'")), 1)
+        contains(json.dumps(call("fail_some", [[3]])), "as you wanted")
+        contains(json.dumps(call("fail_some", [[77]])), "Code")
+        job = json.loads(call("begin", [["z"]])["rows"][0][0])
+        equal(job["known"], False)
+        call("late", [["2s"]], status=504)
+        eventually(lambda: any(e["ok"] for e in [json.loads(r[0]) for r in g.query(
+            "SELECT data FROM event WHERE type = 'echo.done'")] if e["args"] == {"delay": "2s"}), "it goes on")
+    for lines, said in [
+            ("action = a.ech\nparams = value:str", 'did you mean "echo"'),
+            ("action = a.echo\nparams = valu:str", 'did you mean "value"'),
+            ("action = c.echo", 'there is no [connector "c"]'),
+            ("action = a.echo\nconnector = a", "has no place beside it"),
+            ("action = a.echo\nparams = value:str\nresult_cache = 1m", "changes the world")]:
+        g = Actor(CONFIG + '[function "f"]\n' + lines + "\n")
+        contains(g.check(code=1).err, said)
+        g.remove()
 
 
 if __name__ == "__main__":
