@@ -7,35 +7,18 @@
  *     endpoints = churn-v1
  *
  * answers POST /runtime/endpoints/churn-v1/invocations as AWS would: it verifies the request's signature,
- * knows its endpoints, answers with AWS's errors, and scores CSV rows (score.h). Point a sagemaker
- * connector's endpoint_url to http://ADDRESS/runtime. It shows routes that verify callers themselves, timers,
- * and the kit's SigV4.
+ * knows its endpoints, answers with AWS's errors, and scores CSV rows (score.h), or has a container do that
+ * (container.NAME = http://127.0.0.1:8080). Point a sagemaker connector's endpoint_url to
+ * http://ADDRESS/runtime. It shows routes that verify callers themselves, timers, the HTTP client and the
+ * kit's SigV4.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <patchbay/host_crypto.h>
-#include <patchbay/host_timer.h>
-#include <patchbay/plugin.h>
-#include <patchbay/routes.h>
-
-#include "kit/sigv4.h"
-#include "score.h"
-
-#define STR(lit) ((pbay_str){(lit), sizeof(lit) - 1})
+#include "container.h"
+#include "replies.h"
 
 enum { SKEW_MS = 5 * 60 * 1000 };
-
-struct endpoint {
-    const pbay_host *host;
-    const pbay_config *config;
-    const pbay_request_1 *request;
-    const pbay_timer_1 *timer;
-    pbay_sigv4 *signer;
-    pbay_str key_id, secret;
-    int64_t latency_ms;
-};
 
 static const pbay_option OPTIONS[] = {
     {"access_key_id", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL,
@@ -43,57 +26,10 @@ static const pbay_option OPTIONS[] = {
     {"secret_access_key", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL,
      "goes with it; else AWS_SECRET_ACCESS_KEY"},
     {"endpoints", PBAY_OPT_LIST, 0, "churn-v1", NULL, "names of the endpoints that exist"},
+    {"container", PBAY_OPT_FAMILY, 0, NULL, NULL,
+     "container.NAME = URL: this endpoint is a container that serves /invocations there"},
     {"latency", PBAY_OPT_DURATION, 0, "0ms", "0ms..10m", "how long an answer takes"},
 };
-
-/* ------------------------------------------------------------------------------------------------ replies */
-
-/* A reply on its way: at once, or after the latency. */
-struct reply {
-    const struct endpoint *e;
-    pbay_request request;
-    int32_t status;
-    const char *type, *error;
-    struct out body;
-};
-
-static void send_reply(void *user)
-{
-    struct reply *r = user;
-    pbay_header headers[4];
-    uint32_t n = 0;
-    headers[n++] = (pbay_header){STR("content-type"), {r->type, strlen(r->type)}};
-    headers[n++] = (pbay_header){STR("x-amzn-requestid"), STR("00000000-0000-4000-8000-000000000000")};
-    if (r->error)
-        headers[n++] = (pbay_header){STR("x-amzn-errortype"), {r->error, strlen(r->error)}};
-    else
-        headers[n++] = (pbay_header){STR("x-amzn-invoked-production-variant"), STR("AllTraffic")};
-    r->e->request->respond(r->request, r->status, headers, n, (pbay_str){r->body.p, r->body.n});
-    free(r->body.p);
-    free(r);
-}
-
-static void reply(const struct endpoint *e, pbay_request request, int32_t status, const char *type,
-                  const char *error, struct out body)
-{
-    struct reply *r = malloc(sizeof *r);
-    if (!r) abort();
-    *r = (struct reply){e, request, status, type, error, body};
-    if (e->latency_ms && !error)
-        e->timer->start(e->host, e->latency_ms, 0, send_reply, r);
-    else
-        send_reply(r);
-}
-
-/* Messages here hold nothing that JSON would want escaped. */
-static void refuse(const struct endpoint *e, pbay_request request, int32_t status, const char *error,
-                   const char *message)
-{
-    struct out body = {malloc(512), 0, 512};
-    if (!body.p) abort();
-    body.n = (size_t)snprintf(body.p, body.cap, "{\"message\":\"%s\"}", message);
-    reply(e, request, status, "application/json", error, body);
-}
 
 /* ------------------------------------------------------------------------------------------------ requests
  */
@@ -149,43 +85,80 @@ static int verified(const struct endpoint *e, pbay_request request, const pbay_r
     return 0;
 }
 
-/* "churn-v1/invocations" to the endpoint's name; 0: no such thing. */
-static int known(const struct endpoint *e, pbay_str suffix, pbay_str *name)
+/* "churn-v1/invocations" to the endpoint's name, and its container when it has one; 0: no such thing. */
+static int known(const struct endpoint *e, pbay_str suffix, pbay_str *container)
 {
     static const char tail[] = "/invocations";
     if (suffix.n && suffix.p[0] == '/') suffix.p++, suffix.n--;
     if (suffix.n <= sizeof tail - 1 ||
         memcmp(suffix.p + suffix.n - (sizeof tail - 1), tail, sizeof tail - 1) != 0)
         return 0;
-    *name = (pbay_str){suffix.p, suffix.n - (sizeof tail - 1)};
-    for (uint32_t i = 0; i < e->host->count(e->config, "endpoints"); i++) {
-        pbay_str key;
-        if (same(*name, e->host->item(e->config, "endpoints", i, &key))) return 1;
+    const pbay_str name = {suffix.p, suffix.n - (sizeof tail - 1)};
+    pbay_str key;
+    for (uint32_t i = 0; i < e->host->count(e->config, "container"); i++) {
+        *container = e->host->item(e->config, "container", i, &key);
+        if (same(name, key)) return 1;
     }
+    *container = (pbay_str){NULL, 0};
+    for (uint32_t i = 0; i < e->host->count(e->config, "endpoints"); i++)
+        if (same(name, e->host->item(e->config, "endpoints", i, &key))) return 1;
     return 0;
+}
+
+/* One request that a container has. */
+struct asked {
+    const struct endpoint *e;
+    pbay_request request;
+};
+
+static void answered(void *user, int32_t status, pbay_str type, pbay_str text)
+{
+    struct asked *a = user;
+    struct out body = {malloc(text.n + 1), text.n, text.n + 1};
+    if (!body.p) abort();
+    if (status == 200) {
+        if (text.n) memcpy(body.p, text.p, text.n);
+        reply(a->e, a->request, 200,
+              type.n >= 8 && !memcmp(type.p, "text/csv", 8) ? "text/csv" : "application/json", NULL, body);
+    } else {
+        free(body.p);
+        if (status)
+            model_error(a->e, a->request, status, "the container refused it");
+        else
+            refuse(a->e, a->request, 500, "InternalFailure", "the container does not answer");
+    }
+    free(a);
+}
+
+static void pass_on(const struct endpoint *e, pbay_request request, pbay_str url, pbay_str type,
+                    pbay_str body)
+{
+    struct asked *a = malloc(sizeof *a);
+    pbay_result why = PBAY_RESULT_OK;
+    if (!a) abort();
+    *a = (struct asked){e, request};
+    if (e->http && container_ask(e->host, e->http, url, type, body, answered, a, &why)) return;
+    free(a);
+    refuse(e, request, 500, "InternalFailure", "the container cannot be asked");
 }
 
 static void handle(void *self, uint32_t route, pbay_request request, const pbay_request_info *info)
 {
     struct endpoint *e = self;
-    pbay_str name = {NULL, 0}, type = header(info, "content-type"), accept = header(info, "accept");
+    pbay_str container, type = header(info, "content-type"), accept = header(info, "accept");
     (void)route;
     if (!verified(e, request, info)) return;
-    if (!known(e, info->suffix, &name)) {
+    if (!known(e, info->suffix, &container)) {
         refuse(e, request, 400, "ValidationError", "Endpoint of account 000000000000 not found.");
+        return;
+    }
+    if (container.n) {
+        pass_on(e, request, container, type, info->body);
         return;
     }
     struct out body = {NULL, 0, 0};
     if (type.n < 8 || memcmp(type.p, "text/csv", 8) != 0) {
-        static const char text[] =
-            "{\"ErrorCode\":\"CLIENT_ERROR_FROM_MODEL\",\"Message\":\"Received client error (415) from "
-            "primary\","
-            "\"OriginalMessage\":\"This predictor only supports CSV data\",\"OriginalStatusCode\":415}";
-        body.p = malloc(sizeof text);
-        if (!body.p) abort();
-        memcpy(body.p, text, sizeof text);
-        body.n = sizeof text - 1;
-        reply(e, request, 424, "application/json", "ModelError", body);
+        model_error(e, request, 415, "This predictor only supports CSV data");
         return;
     }
     int json = accept.n >= 16 && memcmp(accept.p, "application/json", 16) == 0;
@@ -214,6 +187,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     const pbay_crypto_1 *crypto = host->service(host, PBAY_SVC_CRYPTO);
     e.request = host->service(host, PBAY_SVC_ROUTE_REQUEST);
     e.timer = host->service(host, PBAY_SVC_TIMER);
+    e.http = host->service(host, PBAY_SVC_HTTP);
     e.key_id = key_of(host, config, "access_key_id", "AWS_ACCESS_KEY_ID");
     e.secret = key_of(host, config, "secret_access_key", "AWS_SECRET_ACCESS_KEY");
     e.latency_ms = host->get_int(config, "latency");

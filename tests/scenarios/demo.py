@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""What `make run` shows: every scene plays, twice the same but for times and ports, and nothing is left behind."""
+import glob
+import os
+import re
+import subprocess
+import tempfile
+
+from lib.story import contains, equal, main, story, true
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+BUILD = os.path.dirname(os.environ.get("PATCHBAY", "build/patchbay"))
+SAYS = {
+    "main": ["5,000 customers: 1,016 (20 %) are likely to leave; 10 have no known plan", "function=predict_churn status=OK rows=5000"],
+    "recommender": ["RMSE (testset)", "user 1, film ", " stars\n"],
+}
+
+
+def play(scenes=""):
+    with tempfile.TemporaryDirectory() as tmp:
+        p = subprocess.run([os.path.join(ROOT, "scripts/demo/run")], capture_output=True, text=True, timeout=300,
+                           stdin=subprocess.DEVNULL,
+                           env=dict(os.environ, RUN_ONCE="1", PATCHBAY_BUILD=BUILD, TMPDIR=tmp, DEMO_SCENES=scenes))
+        equal(p.returncode, 0, p.stdout + p.stderr)
+        for sign in ("AddressSanitizer", "runtime error:", "not found", "No such file"):
+            true(sign not in p.stdout + p.stderr, p.stdout + p.stderr)
+        equal(os.listdir(tmp), [], "left behind")
+        return p.stdout
+
+
+@story
+def every_scene_plays():
+    text = play()
+    names = [re.match(r"\d-(.*)\.sh", os.path.basename(f)).group(1) for f in glob.glob(os.path.join(ROOT, "scripts/demo/scenes/*.sh"))]
+    equal(sorted(names), sorted(SAYS), "this test and the scenes")
+    for name in names:
+        contains(text, *SAYS[name])
+
+
+@story
+def a_scene_plays_alone():
+    text = play("main")
+    contains(text, *SAYS["main"])
+    true("RMSE" not in text, text)
+
+
+if __name__ == "__main__":
+    main()
