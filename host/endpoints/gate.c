@@ -95,7 +95,8 @@ static int within_limits(struct pb_gate *gate, struct pb_pass *pass, struct pb_e
     return -1;
 }
 
-int pb_gate_http(struct pb_gate *gate, struct pb_http_request *req, struct pb_pass *pass, struct pb_err *err)
+int pb_gate_http(struct pb_gate *gate, struct pb_http_request *req, bool own, struct pb_pass *pass,
+                 struct pb_err *err)
 {
     *pass = (struct pb_pass){.gate = gate};
     pass->id.peer = pb_http_peer(req);
@@ -110,7 +111,7 @@ int pb_gate_http(struct pb_gate *gate, struct pb_http_request *req, struct pb_pa
         status = 421;
     else if (pb_origin_check(&gate->o.vhost, &from, err))
         status = 403;
-    else if (identify(gate, headers, n, pb_http_tls_subject(req), pb_http_peer(req), pass, err))
+    else if (identify(gate, headers, own ? 0 : n, pb_http_tls_subject(req), pb_http_peer(req), pass, err))
         status = err->code == PBAY_UNAUTHENTICATED ? 401 : 403;
     else if (within_limits(gate, pass, err))
         status = 429;

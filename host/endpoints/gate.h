@@ -38,8 +38,13 @@ struct pb_pass {
     struct pb_quota_call call;
 };
 
-/* The head of an HTTP request. 0, or the status of the answer with err; pass is zero then. */
-int pb_gate_http(struct pb_gate *gate, struct pb_http_request *req, struct pb_pass *pass, struct pb_err *err);
+/*
+ * The head of an HTTP request. 0, or the status of the answer with err; pass is zero then. own: keys and
+ * tokens in it are for somebody else to judge (a route with PBAY_AUTH_OWN) and not looked at; certificates
+ * are.
+ */
+int pb_gate_http(struct pb_gate *gate, struct pb_http_request *req, bool own, struct pb_pass *pass,
+                 struct pb_err *err);
 /* A gRPC call; user and app are what the Qlik engine says, or empty. -1 with err; pass is zero then. */
 int pb_gate_grpc(struct pb_gate *gate, struct pb_grpc_call *call, pbay_str user, pbay_str app,
                  struct pb_pass *pass, struct pb_err *err);

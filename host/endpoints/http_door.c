@@ -109,12 +109,12 @@ static void guest_gone(struct pb_http_job *job)
     pb_http_guest_free((struct pb_http_guest *)(void *)job);
 }
 
-struct pb_http_guest *pb_http_guest_new(struct pb_gate *gate, struct pb_http_request *req)
+struct pb_http_guest *pb_http_guest_new(struct pb_gate *gate, struct pb_http_request *req, bool own)
 {
     struct pb_http_guest *guest = pb_zalloc(sizeof *guest);
     struct pb_err err;
     guest->job.gone = guest_gone;
-    int status = gate ? pb_gate_http(gate, req, &guest->pass, &err) : 0;
+    int status = gate ? pb_gate_http(gate, req, own, &guest->pass, &err) : 0;
     if (status) {
         pb_free(guest);
         pb_http_error(req, status, &err);
@@ -147,10 +147,9 @@ static void head(void *user, struct pb_http_request *req)
 {
     struct pb_http_door *door = user;
     /* Who is not let in is told before a body is read. */
-    struct pb_http_guest *guest = pb_http_guest_new(door->gate, req);
-    if (!guest) return;
-    pb_http_set_user(req, &guest->job);
-    if (door->routes && !is_functions(pb_http_path(req))) pb_routes_head(door->routes, req);
+    bool own = door->routes && !is_functions(pb_http_path(req)) && pb_routes_head(door->routes, req);
+    struct pb_http_guest *guest = pb_http_guest_new(door->gate, req, own);
+    if (guest) pb_http_set_user(req, &guest->job);
 }
 
 static void request(void *user, struct pb_http_request *req)

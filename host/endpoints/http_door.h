@@ -34,7 +34,7 @@ struct pb_http_guest {
 };
 void pb_http_guest_free(struct pb_http_guest *guest); /* NULL is fine */
 /* Ask the gate. NULL: it refused, and the request is answered. */
-struct pb_http_guest *pb_http_guest_new(struct pb_gate *gate, struct pb_http_request *req);
+struct pb_http_guest *pb_http_guest_new(struct pb_gate *gate, struct pb_http_request *req, bool own);
 
 /*
  * Everything is borrowed; routes may be NULL. gate NULL: everybody is let in, as who his certificate says he

@@ -378,16 +378,18 @@ static void dispatch(struct pb_routes *r, struct pb_http_request *req, const str
     pb_connector_request(p->connector, p->index, j->handle, &j->info, p->route->auth == PBAY_AUTH_OWN);
 }
 
-void pb_routes_head(struct pb_routes *r, struct pb_http_request *req)
+bool pb_routes_head(struct pb_routes *r, struct pb_http_request *req)
 {
     struct pb_buf path = {0};
     struct pb_err err;
-    bool other;
+    bool other, own = false;
     if (!decode_path(pb_http_path(req), &path, &err)) {
         const struct place *p = find(r, pb_buf_view(&path), pb_http_method(req), &other);
         if (p) pb_http_limit_body(req, max_body(p->route));
+        own = p && p->route->auth == PBAY_AUTH_OWN;
     }
     pb_buf_free(&path);
+    return own;
 }
 
 bool pb_routes_request(struct pb_routes *r, struct pb_http_request *req, struct pb_http_guest **guest)

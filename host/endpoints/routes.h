@@ -48,7 +48,7 @@ int pb_routes_add(struct pb_routes *r, pbay_str path, struct pb_connector *c, pb
 /* Every request was answered or is gone; connectors are closed. */
 void pb_routes_free(struct pb_routes *r); /* NULL is fine */
 
-/* Headers are there: sets the body's limit. */
-void pb_routes_head(struct pb_routes *r, struct pb_http_request *req);
+/* Headers are there: sets the body's limit. True: the route's plugin says who asks, by itself. */
+bool pb_routes_head(struct pb_routes *r, struct pb_http_request *req);
 /* A whole request. False: no route stands at this path, nothing was done. */
 bool pb_routes_request(struct pb_routes *r, struct pb_http_request *req, struct pb_http_guest **guest);
