@@ -304,6 +304,7 @@ static int run_on(struct job *j, struct pb_connector *c, struct pbay_config *arg
     j->terminal = isatty(STDOUT_FILENO);
     pb_progress_start(&j->progress, j->plugin->command_table[j->command].verb, true);
     j->run = pb_command_start(c, j->command, arguments, &sink, j);
+    pb_loop_drain(j->shop.loop); /* what the plugin deferred outside of any turn */
     while (!j->done) pb_loop_turn(j->shop.loop, true);
     j->run = NULL;
     pb_progress_end(&j->progress, false, 0);
