@@ -71,9 +71,11 @@ class Window:
 
 class Tenant(Service):
     def __init__(self, port=0, apps=None, spaces=None, tenant_id=events.TENANT, keys=(KEY,), duration=0.05,
-                 posts=(250, 300), reads=(5000, 300), writes=(500, 300), form="cloudevents", both=True, chaos=None):
+                 posts=(250, 300), reads=(5000, 300), writes=(500, 300), form="cloudevents", both=True, chaos=None,
+                 prefixes=PREFIXES):
         super().__init__(port)
         self.tenant_id, self.keys, self.duration, self.form, self.both = tenant_id, list(keys), duration, form, both
+        self.prefixes = prefixes
         self.windows = {"posts": Window(*posts), "reads": Window(*reads), "writes": Window(*writes)}
         self.spaces = dict(spaces or {})     # id -> {"name", "type"}
         self.apps = {}                       # id -> {"name", "spaceId"}
@@ -432,7 +434,7 @@ class Tenant(Service):
             self.throttle(wait)
         if start:
             self.post_reload(body, who)
-        for prefix in PREFIXES:
+        for prefix in self.prefixes:
             if path == prefix or path.startswith(prefix + "/"):
                 return self.webhook_call(entry.method, prefix, [p for p in path[len(prefix):].split("/") if p], query,
                                          body)
