@@ -74,8 +74,10 @@ static int run(int argc, char **argv)
     struct pb_site *site = pb_args_site(a);
     if (!site) return PB_EXIT_FAILED;
     char *state = pb_args_state(a);
-    const struct pb_worker_options o = {.site = site, .state_dir = state};
+    char *runtime = pb_path_runtime(pb_args_get(a, "state"), state);
+    const struct pb_worker_options o = {.site = site, .state_dir = state, .runtime_dir = runtime};
     rc = pb_worker_run(&o);
+    pb_free(runtime);
     pb_free(state);
     return rc;
 }

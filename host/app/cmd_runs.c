@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/generation.h"
+#include "app/store_args.h"
 #include "app/verbs.h"
 #include "app/worker.h"
 #include "base/clock.h"
@@ -259,7 +260,10 @@ static int run_deed(struct runs *r, size_t which, struct pb_err *err)
     d.wish.object = pb_str_c(r->a->args[1]);
     d.wish.name = pb_str_c(deeds[which].args > 1 ? r->a->args[2] : "");
     int rc = pb_store_atomic(r->shop.store, do_it, &d, err);
-    if (rc == 0) printf("%.*s\n", PB_FMT(pb_buf_view(&d.out)));
+    if (rc == 0) {
+        pb_args_wake(r->a);
+        printf("%.*s\n", PB_FMT(pb_buf_view(&d.out)));
+    }
     pb_buf_free(&d.out);
     pb_free(by);
     return rc;

@@ -10,6 +10,7 @@
 #include "app/notify.h"
 #include "app/worker.h"
 #include "base/log.h"
+#include "loop/bell.h"
 #include "base/mem.h"
 
 enum {
@@ -371,10 +372,15 @@ static void on_command(void *user, struct pb_control_call *call, const char *lin
     }
     if (strcmp(line, "status") == 0)
         status(s, &out);
-    else if (strcmp(line, "reload") == 0)
+    else if (strcmp(line, "wake") == 0) {
+        /* Jobs or pauses were changed from outside. */
+        atomic_fetch_add(&s->page->pauses, 1);
+        pb_bell_ring_word(&s->page->work);
+        pb_buf_c(&out, "ok\n");
+    } else if (strcmp(line, "reload") == 0)
         pb_buf_c(&out, "error: a start, a reload or a stop is under way; try again\n");
     else
-        pb_buf_c(&out, "error: there are commands reload and status\n");
+        pb_buf_c(&out, "error: there are commands reload, status and wake\n");
     pb_buf_ch(&out, 0);
     pb_control_answer(call, out.p);
     pb_buf_free(&out);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "app/gatekeeper.h"
+#include "app/control.h"
 #include "app/leash.h"
 #include "app/notify.h"
 #include "app/paths.h"
@@ -30,7 +31,8 @@ struct pb_worker {
     struct pb_sources *sources;
     struct pb_chain_work *chains;
     struct pb_chain_pictures pictures;
-    struct pb_leash *leash; /* NULL: no supervisor */
+    struct pb_control *control; /* NULL: the supervisor has it */
+    struct pb_leash *leash;     /* NULL: no supervisor */
     struct pb_signal *signals[2];
     struct pb_timer drain_limit;
     bool stopping, served /* no calls any more */, closing;
@@ -169,6 +171,7 @@ static const struct pb_leash_ops leash_ops = {leash_conn, leash_outs, leash_drai
 
 static void close_worker(struct pb_worker *w)
 {
+    pb_control_close(w->control);
     if (w->leash) pb_leash_stop(w->leash);
     pb_serving_free(w->serving);
     pb_gatekeeper_free(w->gatekeeper);
@@ -176,6 +179,27 @@ static void close_worker(struct pb_worker *w)
     for (size_t i = 0; i < PB_COUNTOF(w->signals); i++) pb_signal_close(w->signals[i]);
     pb_evaluator_free(w->evaluator);
     pb_timer_cancel(&w->drain_limit);
+}
+
+/* What a supervisor answers where there is one. */
+static void on_command(void *user, struct pb_control_call *call, const char *line)
+{
+    struct pb_worker *w = user;
+    if (strcmp(line, "wake") == 0) {
+        pb_durable_look(w->shop.durable);
+        pb_control_answer(call, "ok\n");
+    } else
+        pb_control_answer(call, "error: this gateway has no workers (--workers 0), so there is only wake\n");
+}
+
+static void open_control(struct pb_worker *w, const char *dir)
+{
+    struct pb_err err;
+    if (w->leash || !dir) return;
+    w->control = pb_control_open(w->shop.loop, dir, on_command, w, &err);
+    if (!w->control)
+        pb_log(PB_LOG_INFO, "app", "no control socket; commands take some seconds to be noticed",
+               PB_S("why", err.msg));
 }
 
 /* [route "/path"]: other paths for the routes that connectors have. */
@@ -324,6 +348,7 @@ int pb_worker_run(const struct pb_worker_options *options)
     pb_durable_start(w->shop.durable);
     pb_chain_work_start(w->chains);
     w->sources = pb_sources_start(w->generation->registry, w->shop.durable);
+    open_control(w, options->runtime_dir);
     say_ready(w);
     pb_loop_run(w->shop.loop);
     close_worker(w);

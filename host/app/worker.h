@@ -10,10 +10,11 @@
 struct pb_leash;
 
 struct pb_worker_options {
-    struct pb_site *site;   /* taken */
-    const char *state_dir;  /* for the store, unless [store] says otherwise */
-    struct pb_leash *leash; /* NULL: no supervisor, sockets of its own. Taken */
-    bool no_probe;          /* plugins have been tried */
+    struct pb_site *site;    /* taken */
+    const char *state_dir;   /* for the store, unless [store] says otherwise */
+    const char *runtime_dir; /* without a supervisor: where the control socket stands; NULL: none */
+    struct pb_leash *leash;  /* NULL: no supervisor, sockets of its own. Taken */
+    bool no_probe;           /* plugins have been tried */
 };
 
 /*

@@ -124,6 +124,9 @@ void pb_durable_unwatch(struct pb_durable *d, struct pb_job_watch *w);
 
 /* ------------------------------------------------------------------------ pauses */
 
+/* Somebody changed the store from outside, or paused something: all workers look at once. */
+void pb_durable_look(struct pb_durable *d);
+
 /*
  * Has somebody paused it? As of the last change that this worker heard of, which is milliseconds ago. Kinds
  * are those of pb_store_pause. Borrowed until the loop's next turn; NULL: not paused.

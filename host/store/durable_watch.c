@@ -150,6 +150,12 @@ static void pause_timer(void *user)
     pb_durable_pauses_look(user, true);
 }
 
+void pb_durable_look(struct pb_durable *d)
+{
+    atomic_fetch_add(d->pause_word, 1);
+    pb_bell_ring(d->bell);
+}
+
 const struct pb_pause *pb_durable_paused(const struct pb_durable *d, const char *kind, pbay_str name)
 {
     for (size_t i = 0; i < d->pauses.n; i++)

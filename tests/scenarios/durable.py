@@ -210,6 +210,59 @@ def parked_and_killed():
         true(WORKERS != "0" or len(g.done("resume")) == 1, g.done())
 
 
+@story
+def what_operators_see_and_do():
+    config = CONFIG + '[function "f"]\naction = a.echo\nparams = value:str\nallow_keys = *\n[function "up"]\nscript = up.lua\n'
+    config += "params = s:str\nreturns = str\n"
+    with Actor(config, files={"scripts/up.lua": "return function(s) return s:upper() end\n"}) as g:
+        def jobs(*args, code=0):
+            return g.run("jobs", *args, "--config", g.config, "--state", g.state, code=code)
+
+        def pause(verb, *args, code=0):
+            return g.run(verb, *args, "--config", g.config, "--state", g.state, code=code)
+        g.enqueue("fail", "dead-one", {"Code": 3})
+        g.ended("dead-one", "failed")
+        lines = jobs("--states", "dead").out.splitlines()
+        contains(lines[0], "dead", "a.fail", "1/4", "key=a/dead-one", 'error="as you wanted"')
+        contains("\n".join(lines), "by queue:", "a dead 1")
+        job = lines[0].split(" ")[0]
+        contains(jobs("show", job).out, "a.fail", "INVALID_ARGUMENT (418): ", '{\\"Code\\": 3}', "next: run")
+        equal(jobs("show", "a/dead-one").out, jobs("show", job).out)
+        contains(jobs("retry", job).out, "is waiting")
+        eventually(lambda: len(g.event("fail.done", "dead-one")) == 2, "it ended once more")
+        contains(jobs("cancel", job, code=1).err, "is dead already")
+        contains(jobs("retry", "nothing", code=1).err, 'no job has the id or the key "nothing"')
+        contains(jobs("shows", job, code=2).err, "list, show, retry or cancel")
+        contains(jobs("--states", "sleeping", code=2).err, "waiting, running, done")
+        contains(pause("pause").out, "nothing is paused")
+        contains(pause("pause", "queue", "a", "--why", "costs \x1b[31m").out, "queue a is paused")
+        job = g.enqueue("echo", "held")
+        contains(pause("pause").out, "queue     a  since 20", "by cli:", 'why "costs \\u001b[31m"')
+        contains(jobs("--states", "waiting").out, "a/held")
+        contains(pause("unpause", "queue", "a").out, "queue a goes on")
+        g.ended("held")
+        contains(pause("unpause", "queue", "a", code=1).err, "is not paused")
+        contains(pause("pause", "server", "a", code=2).err, "queue, connector, function, chain or app")
+
+        def call(name):
+            c = http.client.HTTPConnection(g.address("http"), timeout=30)
+            c.request("POST", "/functions/" + name, body='{"rows": [["x"]]}', headers={"content-type": "application/json"})
+            r = c.getresponse()
+            text = r.read().decode()
+            c.close()
+            return r.status, text
+        equal(call("up")[0], 200)
+        pause("pause", "function", "up", "--why", "wrong answers")
+        contains(eventually(lambda: (lambda r: r[0] == 503 and r[1])(call("up")), "calls are refused"),
+                 "function up is paused by cli:", "wrong answers")
+        pause("unpause", "function", "up")
+        eventually(lambda: call("up")[0] == 200, "calls are served")
+        equal([r[0] for r in g.query("SELECT what FROM audit ORDER BY seq")],
+              ["retry", "pause", "unpause", "pause", "unpause"])
+    with Folder("") as f:
+        contains(f.run("jobs", "--state", f.state, code=1).err, "there is no store")
+
+
 FUNCTIONS = """
 [function "do_once"]
 action = a.once

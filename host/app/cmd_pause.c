@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* `patchbay pause` and `unpause`: what is not to be started, until somebody takes it back. */
+#include <stdio.h>
+#include <string.h>
+
+#include "app/store_args.h"
+#include "base/mem.h"
+#include "store/control.h"
+
+static const char *const kinds[] = {"queue", "connector", "function", "chain", "app"};
+
+static int check_kind(const struct pb_args *a)
+{
+    for (size_t i = 0; i < PB_COUNTOF(kinds); i++)
+        if (strcmp(a->args[0], kinds[i]) == 0) return -1;
+    return pb_cli_usage(a->verb, "%s: queue, connector, function, chain or app", a->args[0]);
+}
+
+static int list(const struct pb_args *a, struct pb_store *s)
+{
+    struct pb_pauses pauses;
+    struct pb_err err;
+    int rc = pb_store_pause_list(s, &pauses, &err);
+    if (rc) rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
+    for (size_t i = 0; rc == 0 && i < pauses.n; i++) {
+        const struct pb_pause *p = pauses.items[i];
+        printf("%-9.*s ", PB_FMT(p->kind));
+        pb_print_text(p->name, 100);
+        printf("  since ");
+        pb_print_time(p->at_ms);
+        printf("  by ");
+        pb_print_text(p->by, 100);
+        if (p->why.n) {
+            printf("  why ");
+            pb_print_text(p->why, 500);
+        }
+        printf("\n");
+    }
+    if (rc == 0 && !pauses.n) printf("nothing is paused\n");
+    pb_pauses_free(&pauses);
+    return rc;
+}
+
+static int pause_it(int argc, char **argv)
+{
+    struct pb_args args, *a = &args;
+    int rc = pb_args_parse(a, &pb_verb_pause, argc, argv);
+    if (rc >= 0) return rc;
+    if (a->n == 1) return pb_cli_usage(a->verb, "%s what? Its name is missing", a->args[0]);
+    if (a->n && (rc = check_kind(a)) >= 0) return rc;
+    struct pb_store *s = pb_args_store(a);
+    struct pb_err err;
+    if (!s) return PB_EXIT_FAILED;
+    if (!a->n)
+        rc = list(a, s);
+    else if (pb_store_pause(s, pb_str_c(a->args[0]), pb_str_c(a->args[1]), pb_args_who(),
+                            pb_str_c(pb_args_get(a, "why")), &err))
+        rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
+    else {
+        pb_args_wake(a);
+        printf("%s %s is paused\n", a->args[0], a->args[1]);
+        rc = PB_EXIT_OK;
+    }
+    pb_store_close(s);
+    return rc;
+}
+
+static int is_paused(struct pb_store *s, const struct pb_args *a, bool *there, struct pb_err *err)
+{
+    struct pb_pauses pauses;
+    int rc = pb_store_pause_list(s, &pauses, err);
+    *there = false;
+    for (size_t i = 0; rc == 0 && i < pauses.n; i++)
+        *there |=
+            pb_str_is(pauses.items[i]->kind, a->args[0]) && pb_str_is(pauses.items[i]->name, a->args[1]);
+    pb_pauses_free(&pauses);
+    return rc;
+}
+
+static int unpause_it(int argc, char **argv)
+{
+    struct pb_args args, *a = &args;
+    int rc = pb_args_parse(a, &pb_verb_unpause, argc, argv);
+    if (rc >= 0) return rc;
+    if ((rc = check_kind(a)) >= 0) return rc;
+    struct pb_store *s = pb_args_store(a);
+    struct pb_err err;
+    bool there;
+    if (!s) return PB_EXIT_FAILED;
+    if (is_paused(s, a, &there, &err) ||
+        pb_store_unpause(s, pb_str_c(a->args[0]), pb_str_c(a->args[1]), pb_args_who(), &err))
+        rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
+    else if (!there)
+        rc = pb_args_error(a, PB_EXIT_FAILED, "%s %s is not paused; `patchbay pause` lists what is",
+                           a->args[0], a->args[1]);
+    else {
+        pb_args_wake(a);
+        printf("%s %s goes on\n", a->args[0], a->args[1]);
+        rc = PB_EXIT_OK;
+    }
+    pb_store_close(s);
+    return rc;
+}
+
+static const struct pb_cli_option pause_options[] = {
+    PB_OPTION_CONFIG, PB_OPTION_STATE, {"why", 0, "TEXT", "the reason, for whoever wonders"}};
+const struct pb_cli_verb pb_verb_pause = {
+    .name = "pause",
+    .args = "[queue|connector|function|chain|app NAME]",
+    .summary = "Have something not started until it is unpaused; without arguments: what is paused.",
+    .text = "Jobs of a paused queue, connector or function wait; calls of a paused function, and of "
+            "functions of a\n"
+            "paused connector, are refused. What runs already ends. It is kept across restarts, with who and "
+            "why.",
+    .options = pause_options,
+    .n_options = PB_COUNTOF(pause_options),
+    .max_args = 2,
+    .run = pause_it};
+
+static const struct pb_cli_option unpause_options[] = {PB_OPTION_CONFIG, PB_OPTION_STATE};
+const struct pb_cli_verb pb_verb_unpause = {.name = "unpause",
+                                            .args = "queue|connector|function|chain|app NAME",
+                                            .summary = "Let it be started again.",
+                                            .options = unpause_options,
+                                            .n_options = PB_COUNTOF(unpause_options),
+                                            .min_args = 2,
+                                            .max_args = 2,
+                                            .run = unpause_it};
