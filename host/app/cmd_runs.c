@@ -216,7 +216,8 @@ static const struct {
              {"resume", PB_DEED_RESUME, 1, "resume RUN"},
              {"skip", PB_DEED_SKIP, 2, "skip RUN APP"},
              {"cancel", PB_DEED_CANCEL, 1, "cancel RUN"},
-             {"replay", PB_DEED_REPLAY, 1, "replay EVENT"}};
+             {"replay", PB_DEED_REPLAY, 1, "replay EVENT"},
+             {"release", PB_DEED_RELEASE, 3, "release chain|app NAME none|once|all"}};
 
 struct deed {
     struct runs *r;
@@ -259,6 +260,10 @@ static int run_deed(struct runs *r, size_t which, struct pb_err *err)
     struct deed d = {r, {.deed = deeds[which].deed, .who = pb_str_c(by)}, {0}};
     d.wish.object = pb_str_c(r->a->args[1]);
     d.wish.name = pb_str_c(deeds[which].args > 1 ? r->a->args[2] : "");
+    const char *held = deeds[which].args > 2 ? r->a->args[3] : "none";
+    d.wish.held = strcmp(held, "all") == 0    ? PB_HELD_ALL
+                  : strcmp(held, "once") == 0 ? PB_HELD_ONCE
+                                              : PB_HELD_NONE;
     int rc = pb_store_atomic(r->shop.store, do_it, &d, err);
     if (rc == 0) {
         pb_args_wake(r->a);
@@ -318,12 +323,15 @@ static const struct pb_cli_option options[] = {
     {"limit", 0, "N", "list: so many; 20 unless given"}};
 const struct pb_cli_verb pb_verb_runs = {
     .name = "runs",
-    .args = "[list | show RUN | start CHAIN APP | resume RUN | skip RUN APP | cancel RUN | replay EVENT]",
+    .args = "[list | show RUN | start CHAIN APP | resume RUN | skip RUN APP | cancel RUN | replay EVENT | "
+            "release chain|app NAME none|once|all]",
     .summary = "Runs of chains: what happened and why; begin, resume, skip, cancel, replay.",
     .text = "start begins a run at an app of a chain. resume starts what failed again. skip: the app counts "
             "as reloaded well,\n"
-            "and what follows it starts. replay: an event happens once more.",
+            "and what follows it starts. replay: an event happens once more. release: what was held while a "
+            "chain or an app was paused\n"
+            "is dropped, fires once for each link, or all of it.",
     .options = options,
     .n_options = PB_COUNTOF(options),
-    .max_args = 3,
+    .max_args = 4,
     .run = runs};

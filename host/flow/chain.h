@@ -59,6 +59,7 @@ struct pb_occurred {
     pbay_str connector, type; /* "prod", "reload" */
     pbay_str subject;         /* an app's id, a chain's name */
     pbay_str title;           /* of the app, when it is told */
+    pbay_str space, found;    /* an app was found by title and space: its id */
     pbay_str occurrence;      /* the reload's id; else the event's */
     pbay_str step;            /* of a run, when the event is the end of our own job; else empty */
     pbay_str message;         /* of a failure */
@@ -118,8 +119,13 @@ bool pb_chain_listens(const struct pb_bundle *now, const struct pb_event_put *ev
 
 /* ------------------------------------------------------------------------ timers */
 
-/* Put the next time of each cron and deadline, those that are there already stay; inside a transaction. */
-int pb_chain_clocks(const struct pb_bundle *now, struct pb_store *s, struct pb_err *err);
+/*
+ * Put the next time of each cron and deadline, those that are there already stay; inside a transaction. h,
+ * unless NULL: apps that are known by name alone are looked for (the action find_app of their connector), so
+ * that events which tell an id alone are known to be theirs.
+ */
+int pb_chain_clocks(const struct pb_bundle *now, struct pb_store *s, const struct pb_chain_host *h,
+                    struct pb_err *err);
 /*
  * A job of PB_CHAIN_QUEUE with action "timer". Some want a condition asked anew: 1, and the plan is as that
  * of an event; 0: it is for pb_chain_timer. Reads the store.

@@ -331,6 +331,24 @@ static int note_node(struct pb_world *w, const struct pb_occurred *o)
     return rc;
 }
 
+/* An app that is known by name has this id: kept both ways. */
+static int note_found(struct pb_world *w, const struct pb_occurred *o)
+{
+    const struct pb_chain_graph *g = w->now ? pb_chains_graph(w->now->chains) : NULL;
+    for (uint32_t i = 0; g && o->found.n && i < g->n_apps; i++) {
+        const struct pb_chain_app *a = &g->apps[i];
+        if (a->id.n || !pb_str_eq(a->connector, o->connector) || !pb_str_ieq(a->title, o->title) ||
+            !pb_str_ieq(a->space, o->space))
+            continue;
+        const char *id = pb_arena_printf(&w->mem, "id/%.*s/%.*s", PB_FMT(a->connector), PB_FMT(a->name));
+        const char *app = pb_arena_printf(&w->mem, "app/%.*s/%.*s", PB_FMT(a->connector), PB_FMT(o->found));
+        if (pb_store_kv_put(w->s, PB_STR("@chains"), pb_str_c(id), o->found, NULL, 0, w->err) != 0 ||
+            pb_store_kv_put(w->s, PB_STR("@chains"), pb_str_c(app), a->name, NULL, 0, w->err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int end_step(struct pb_world *w, const struct pb_chain_plan *p, int64_t *depth, bool *again)
 {
     struct pb_run_step *t = NULL;
@@ -360,6 +378,7 @@ int pb_chain_decide(const struct pb_chain_plan *p, struct pb_store *s, const str
     bool again;
     pb_err_clear(err);
     int rc = p->timer ? 0 : note_node(&w, &p->o);
+    if (rc == 0) rc = note_found(&w, &p->o);
     if (rc == 0) rc = end_step(&w, p, &depth, &again);
     for (size_t i = 0; rc == 0 && i < p->n; i++) {
         /* Its own chain waits for the next attempt. */

@@ -47,15 +47,22 @@ static void read_own_end(struct pb_occurred *o, const struct pb_json_object *dat
     uint32_t said = has ? pb_ended_parse(text_of(o, &result, "status")) : 0;
     if (ok && said) o->status = said;
     if (said && !o->message.n) o->message = text_of(o, &result, "errorMessage");
+    if (pb_str_is(o->type, "find_app.done") && ok) {
+        o->title = text_of(o, &args, "name");
+        o->space = text_of(o, &args, "space");
+        o->found = text_of(o, &result, "appId");
+    }
     if (!pb_str_is(o->type, "reload.done")) {
         o->occurrence = key;
         replayed(o, data);
         return;
     }
+    o->title = text_of(o, &args, "name");
+    o->space = text_of(o, &args, "space");
+    if (o->title.n && ok) o->found = text_of(o, &result, "appId");
     o->app = true;
     o->subject = text_of(o, &args, "appId");
     if (!o->subject.n) o->subject = text_of(o, &result, "appId");
-    o->title = text_of(o, &args, "name");
     o->occurrence = text_of(o, &result, "id");
     if (!o->occurrence.n) o->occurrence = key;
     replayed(o, data);
@@ -124,7 +131,7 @@ void pb_occurred_read(struct pb_occurred *o, const struct pb_event *e)
     o->type = pb_arena_str(&o->mem, e->type);
     o->subject = pb_arena_str(&o->mem, e->subject);
     o->occurrence = o->event;
-    o->title = o->step = o->message = pb_str("", 0);
+    o->title = o->step = o->message = o->space = o->found = pb_str("", 0);
     read_object(o, pb_arena_str(&o->mem, e->data), &data);
     if (pb_str_ends(o->type, PB_STR(".done")) && pb_json_get(&data, "ok").p)
         read_own_end(o, &data);

@@ -21,6 +21,27 @@ static void belongs(struct pb_chain_plan *p, const struct pb_run_step *t)
     snprintf(p->run, sizeof p->run, "%.*s", PB_FMT(t->run));
 }
 
+static const struct pb_chain_app *app_in(struct planning *g, const struct pb_bundle *b, pbay_str name)
+{
+    const struct pb_chain_app *a = NULL;
+    struct pb_chain_plan *p = g->p;
+    if (!p->o.app) return NULL;
+    if (name.n) a = pb_chains_app(b->chains, name);
+    if (!a && p->o.subject.n) a = pb_chains_app_of(b->chains, p->o.connector, p->o.subject);
+    if (!a && p->o.title.n) a = pb_chains_app_titled(b->chains, p->o.connector, p->o.title);
+    if (!a && p->o.subject.n) {
+        /* Found by name once: the id was kept then. */
+        struct pb_buf title = {0};
+        struct pb_err err;
+        pbay_str key =
+            pb_str_c(pb_arena_printf(&p->mem, "app/%.*s/%.*s", PB_FMT(p->o.connector), PB_FMT(p->o.subject)));
+        if (pb_store_kv_get(g->s, PB_STR("@chains"), key, &title, &err) == 0)
+            a = pb_chains_app(b->chains, pb_buf_view(&title));
+        pb_buf_free(&title);
+    }
+    return a;
+}
+
 /*
  * A reload ended that may be a step's. Known by the reload's id, which the step or its job has; while a job
  * is at it and has not said, nobody knows: then it waits.
@@ -29,8 +50,14 @@ static int match_live(struct planning *g, const struct pb_event *e)
 {
     struct pb_chain_plan *p = g->p;
     struct pb_steps live;
+    const struct pb_chain_app *app = app_in(g, p->now, pb_str("", 0));
+    bool by_name = app && !app->id.n; /* then a step may not know its id yet */
     struct pb_step_filter f = {
         .connector = p->o.connector, .subject = p->o.subject, .states = 1 << PB_RUN_STEP_ACTIVE, .limit = 16};
+    if (by_name) {
+        f.subject = pb_str("", 0);
+        f.name = app->name;
+    }
     if (pb_store_step_list(g->s, &f, &live, g->err) != 0) {
         pb_steps_free(&live);
         return -1;
@@ -118,27 +145,6 @@ static void listeners(struct pb_chain_plan *p, const struct pb_bundle *b, const 
                 continue;
             add(p, b, lists[k].links[i], lists[k].source, run, run_json);
         }
-}
-
-static const struct pb_chain_app *app_in(struct planning *g, const struct pb_bundle *b, pbay_str name)
-{
-    const struct pb_chain_app *a = NULL;
-    struct pb_chain_plan *p = g->p;
-    if (!p->o.app) return NULL;
-    if (name.n) a = pb_chains_app(b->chains, name);
-    if (!a && p->o.subject.n) a = pb_chains_app_of(b->chains, p->o.connector, p->o.subject);
-    if (!a && p->o.title.n) a = pb_chains_app_titled(b->chains, p->o.connector, p->o.title);
-    if (!a && p->o.subject.n) {
-        /* Found by name once: the id was kept then. */
-        struct pb_buf title = {0};
-        struct pb_err err;
-        pbay_str key =
-            pb_str_c(pb_arena_printf(&p->mem, "app/%.*s/%.*s", PB_FMT(p->o.connector), PB_FMT(p->o.subject)));
-        if (pb_store_kv_get(g->s, PB_STR("@chains"), key, &title, &err) == 0)
-            a = pb_chains_app(b->chains, pb_buf_view(&title));
-        pb_buf_free(&title);
-    }
-    return a;
 }
 
 static void put(struct pb_buf *b, const char *name, pbay_str value)

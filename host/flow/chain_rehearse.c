@@ -616,7 +616,7 @@ const struct pb_bundle *pb_rehearsal_bundle(struct pb_rehearsal *r)
 
 static int clocks(struct pb_store *s, void *user, struct pb_err *err)
 {
-    return pb_chain_clocks(&((struct pb_rehearsal *)user)->bundle, s, err);
+    return pb_chain_clocks(&((struct pb_rehearsal *)user)->bundle, s, NULL, err);
 }
 
 int pb_rehearsal_open(const struct pb_rehearsal_options *o, const pbay_str *files, size_t n_files,

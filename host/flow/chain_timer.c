@@ -140,7 +140,39 @@ static int put_clock(const struct pb_bundle *now, struct pb_store *s, const stru
     return rc;
 }
 
-int pb_chain_clocks(const struct pb_bundle *now, struct pb_store *s, struct pb_err *err)
+/* Once a day, for the whole machine. */
+static int look_for(const struct pb_chain_app *a, struct pb_store *s, const struct pb_chain_host *h,
+                    struct pb_err *err)
+{
+    struct pb_buf args = {0}, target = {0};
+    uint8_t sum[PB_SHA256_SIZE];
+    char key[KEY_TEXT], id[PB_ID_SIZE];
+    pb_buf_c(&args, "{\"name\":");
+    pb_buf_json(&args, a->title);
+    if (a->space.n) {
+        pb_buf_c(&args, ",\"space\":");
+        pb_buf_json(&args, a->space);
+    }
+    pb_buf_ch(&args, '}');
+    pb_buf_printf(&target, "%.*s.find_app\n%.*s", PB_FMT(a->connector), PB_FMT(pb_buf_view(&args)));
+    pb_sha256(pb_buf_view(&target), sum);
+    int n = snprintf(key, sizeof key, "find-%lld-", (long long)(pb_now_ms() / PB_DAY_MS));
+    for (int i = 0; i < 12; i++) n += snprintf(key + n, sizeof key - (size_t)n, "%02x", sum[i]);
+    struct pb_job_put job = {.queue = a->connector,
+                             .connector = a->connector,
+                             .action = pb_str(target.p, pb_str_chr(pb_buf_view(&target), '\n')),
+                             .args = pb_buf_view(&args),
+                             .key = pb_str_c(key)};
+    int rc = h->put_action(h->user, s, &job, id, err);
+    /* A connector that cannot look leaves it to the first reload. */
+    if (rc != 0 && (err->code == PBAY_NOT_FOUND || err->code == PBAY_INVALID_ARGUMENT)) rc = 0;
+    pb_buf_free(&args);
+    pb_buf_free(&target);
+    return rc;
+}
+
+int pb_chain_clocks(const struct pb_bundle *now, struct pb_store *s, const struct pb_chain_host *h,
+                    struct pb_err *err)
 {
     const struct pb_chain_graph *g = pb_chains_graph(now->chains);
     if (pb_store_bundle_put(s, pb_str_c(now->hash), pb_buf_view(&now->text), err) != 0) return -1;
@@ -150,6 +182,8 @@ int pb_chain_clocks(const struct pb_bundle *now, struct pb_store *s, struct pb_e
         int64_t at = pb_cron_next(&l->cron, pb_now_ms());
         if (at != PB_NEVER && put_clock(now, s, l, at, err) != 0) return -1;
     }
+    for (uint32_t i = 0; h && i < g->n_apps; i++)
+        if (!g->apps[i].id.n && look_for(&g->apps[i], s, h, err) != 0) return -1;
     return 0;
 }
 

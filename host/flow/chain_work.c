@@ -362,8 +362,10 @@ struct pb_chain_work *pb_chain_work_new(const struct pb_chain_work_config *c)
 
 static int put_clocks(struct pb_store *s, void *user, struct pb_err *err)
 {
-    struct pb_chain_work *w = user;
-    return pb_chain_clocks(&w->now, s, err);
+    struct task t = {.w = user};
+    struct pb_chain_host host = t.w->host;
+    host.user = &t;
+    return pb_chain_clocks(&t.w->now, s, &host, err);
 }
 
 static void clocks_put(void *user, const struct pb_err *err)
