@@ -99,15 +99,16 @@ class Folder:
 class Gateway(Folder):
     """with Gateway(config, files) as g: ... g.address("sse") ... ; leaving stops it and checks how it ended."""
 
-    def __init__(self, config, files=None, env=None):
+    def __init__(self, config, files=None, env=None, workers=None):
         super().__init__(config, files)
         self.env = env or {}
+        self.workers_wanted = WORKERS if workers is None else str(workers)
         self.process = None
         self._log = []
         self._lock = threading.Lock()
 
     def start(self):
-        self.process = subprocess.Popen([PROGRAM, "run", "--config", self.config, "--state", self.state, "--workers", WORKERS],
+        self.process = subprocess.Popen([PROGRAM, "run", "--config", self.config, "--state", self.state, "--workers", self.workers_wanted],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         env=environment(**self.env), cwd=self.dir)
         self._reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)

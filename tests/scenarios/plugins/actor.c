@@ -149,8 +149,9 @@ static int32_t run(void *self, uint32_t action, pbay_action_run run, const pbay_
     }
     case ONCE: {
         pbay_result r = failure(PBAY_UNAVAILABLE, PBAY_EFFECT_MAYBE, "the answer was lost");
-        if (!h->get_int(args, "lose_before")) note(a, "did", info->key);
-        if (h->get_int(args, "lose") || (h->get_int(args, "lose_before") && info->attempt == 1))
+        int lost = h->get_int(args, "lose_before") && info->attempt == 1;
+        if (!lost) note(a, "did", info->key);
+        if (h->get_int(args, "lose") || lost)
             a->action->failed(run, &r);
         else
             a->action->done(run, STR("{\"did\":true}"));

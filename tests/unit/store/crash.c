@@ -117,6 +117,7 @@ void crash_check(const char *url, const struct crash_told *told, size_t n)
 
 int crash_rounds(int few, int many)
 {
-    const char *soak = getenv("SOAK");
+    const char *soak = getenv("PATCHBAY_SOAK");
+    if (!soak) soak = getenv("SOAK");
     return soak && strcmp(soak, "1") == 0 ? many : few;
 }
