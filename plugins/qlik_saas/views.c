@@ -90,12 +90,14 @@ static json_t *children(json_t *below, const char *chain, const char *parent, in
 
 static void climb(struct org *g, const char *chain, const char *parent, const char *path, unsigned depth)
 {
-    const json_t *row;
+    json_t *row, *seen = json_object();
     size_t i;
     json_array_foreach(children(g->below, chain, parent, 0), i, row)
     {
         const char *id = member(row, "node_id");
-        if (g->n >= ORG_ROWS_MAX) return;
+        if (g->n >= ORG_ROWS_MAX) break;
+        if (json_object_get(seen, id)) continue; /* by another condition: the same place */
+        json_object_set(seen, id, row);
         pbay_text mine = {NULL, 0, 0};
         pbay_text_printf(&mine, "%s/%s", path, id);
         pbay_text_add(&mine, (pbay_str){"", 1});
@@ -111,6 +113,7 @@ static void climb(struct org *g, const char *chain, const char *parent, const ch
         if (depth < ORG_DEPTH_MAX && *id) climb(g, chain, id, mine.p, depth + 1);
         pbay_text_free(&mine);
     }
+    json_decref(seen);
 }
 
 /* Rows of the service to rows of the chart; appended. */
