@@ -163,7 +163,8 @@ int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part,
     struct pb_declaration d = {.scope = PB_STR("patchbay"), .name = part->name};
     const pbay_option_table *tables[] = {&pb_function_options, &pb_allow_options, NULL};
     if (find_operation(g, sec, &d, &tables[2], err)) return -1;
-    struct pb_config_env env = pb_site_env(g->site);
+    struct pb_resolving asks = {.generation = g};
+    struct pb_config_env env = pb_generation_env(&asks);
     if (pb_config_make(sec, tables, PB_COUNTOF(tables), &env, &d.cfg, err)) return -1;
     const struct pbay_config *cfg = d.cfg;
     d.where = pb_str_c(pb_arena_printf(&g->mem, "%s:%u", sec->doc->file, sec->line));

@@ -7,6 +7,7 @@
 #include "flow/coalesce.h"
 #include "flow/result_cache.h"
 #include "plugin/actions.h"
+#include "plugin/secrets.h"
 
 /* How long a connector may take to hand back what it still has when the gateway stops. */
 enum { CLOSE_GRACE_MS = 5000 };
@@ -31,6 +32,94 @@ static int scan_plugins(struct pb_generation *g, bool probe, struct pb_err *err)
     return rc;
 }
 
+/* ------------------------------------------------------------------------------------------------ references
+ */
+
+enum { NOT_MADE, BEING_MADE, MADE };
+
+static int make_connector(struct pb_generation *g, size_t i, struct pb_err *err);
+
+static const struct pb_site_part *part_of(const struct pb_generation *g, const struct pb_ini_section *sec)
+{
+    const struct pb_site_parts *parts = &g->site->connectors;
+    for (size_t i = 0; i < parts->n; i++)
+        if (parts->list[i].section == sec) return &parts->list[i];
+    return NULL;
+}
+
+struct asked {
+    bool done;
+    struct pb_err err;
+};
+
+static void got(void *user, const struct pb_err *err)
+{
+    struct asked *a = user;
+    a->done = true;
+    a->err = *err;
+}
+
+/* Nothing serves yet, so the loop is turned here until the value is there. */
+static int ask(struct pb_generation *g, struct pb_connector *c, uint32_t scheme, pbay_str name, pbay_str rest,
+               struct pb_buf *out, struct pb_err *err)
+{
+    struct asked a = {0};
+    pbay_str value;
+    if (!pb_secrets_known(g->registry, name, rest, &value)) {
+        pb_secrets_ask(c, scheme, rest, got, &a);
+        while (!a.done) pb_loop_turn(g->env.loop, true);
+        if (a.err.code != PBAY_OK) {
+            *err = a.err;
+            return -1;
+        }
+        if (!pb_secrets_known(g->registry, name, rest, &value))
+            return pb_fail(err, PBAY_INTERNAL, "no value came");
+    }
+    pb_buf_str(out, value);
+    return 0;
+}
+
+static int resolve(void *user, pbay_str scheme, pbay_str rest, struct pb_buf *out, struct pb_err *err)
+{
+    const struct pb_resolving *asks = user;
+    struct pb_generation *g = asks->generation;
+    const struct pb_site_parts *parts = &g->site->connectors;
+    const struct pb_site_part *circle = NULL;
+    for (size_t i = 0; i < parts->n; i++) {
+        const struct pb_ini_entry *name = pb_ini_get(parts->list[i].section, "plugin");
+        const struct pb_plugin *p = name ? pb_registry_find(g->registry, name->value, NULL) : NULL;
+        int index = p ? pb_secrets_scheme(p, scheme) : -1;
+        if (index < 0) continue;
+        if (g->made[i] == BEING_MADE) { /* another may do it as well */
+            circle = &parts->list[i];
+            continue;
+        }
+        if (make_connector(g, i, err)) return -1;
+        /* Checked and shown configurations ask nobody. */
+        if (g->check_only || g->env.explain) {
+            pb_buf_str(out, PB_STR("not-resolved"));
+            return 0;
+        }
+        struct pb_connector *c = pb_registry_connector(g->registry, parts->list[i].name);
+        if (!pb_connector_started(c) && pb_connector_start(c, err)) return -1;
+        return ask(g, c, (uint32_t)index, scheme, rest, out, err);
+    }
+    if (circle)
+        return pb_fail(err, PBAY_FAILED_PRECONDITION,
+                       "%.*s: is resolved by connector \"%.*s\", which %s: a circle", PB_FMT(scheme),
+                       PB_FMT(circle->name),
+                       asks->part == circle ? "this is" : "cannot be made without this one");
+    return pb_site_unresolved(scheme, err);
+}
+
+struct pb_config_env pb_generation_env(struct pb_resolving *asks)
+{
+    struct pb_config_env env = pb_site_env(asks->generation->site);
+    env.resolve = resolve;
+    env.user = asks;
+    return env;
+}
+
 struct pb_connector *pb_generation_connector(struct pb_generation *g, const struct pb_ini_section *sec,
                                              pbay_str name, pbay_str plugin, struct pb_err *err)
 {
@@ -40,7 +129,8 @@ struct pb_connector *pb_generation_connector(struct pb_generation *g, const stru
         return NULL;
     }
     const pbay_option_table *tables[] = {&pb_connector_options, &p->descriptor.options};
-    struct pb_config_env env = pb_site_env(g->site);
+    struct pb_resolving asks = {.generation = g, .part = part_of(g, sec)};
+    struct pb_config_env env = pb_generation_env(&asks);
     struct pb_connector_spec spec = {.name = name, .plugin = p, .check_only = g->check_only};
     if (pb_config_make(sec, tables, PB_COUNTOF(tables), &env, &spec.config, err)) return NULL;
     return pb_connector_new(g->registry, &spec, err);
@@ -101,19 +191,27 @@ static int check_queues(struct pb_generation *g, struct pb_err *err)
     return 0;
 }
 
+/* One connector, unless it was made before because another needed it. */
+static int make_connector(struct pb_generation *g, size_t i, struct pb_err *err)
+{
+    const struct pb_ini_section *sec = g->site->connectors.list[i].section;
+    const struct pb_ini_entry *plugin = pb_ini_get(sec, "plugin");
+    if (g->made[i] != NOT_MADE) return 0;
+    if (!plugin)
+        return pb_ini_fail(err, sec->doc->file, sec->line, sec->col,
+                           "[connector \"%.*s\"] does not say which plugin it is: `plugin = NAME`",
+                           PB_FMT(sec->name));
+    g->made[i] = BEING_MADE;
+    if (!pb_generation_connector(g, sec, g->site->connectors.list[i].name, plugin->value, err)) return -1;
+    g->made[i] = MADE;
+    return 0;
+}
+
 static int make_connectors(struct pb_generation *g, struct pb_err *err)
 {
-    const struct pb_site_parts *parts = &g->site->connectors;
     make_actions(g);
-    for (size_t i = 0; i < parts->n; i++) {
-        const struct pb_ini_section *sec = parts->list[i].section;
-        const struct pb_ini_entry *plugin = pb_ini_get(sec, "plugin");
-        if (!plugin)
-            return pb_ini_fail(err, sec->doc->file, sec->line, sec->col,
-                               "[connector \"%.*s\"] does not say which plugin it is: `plugin = NAME`",
-                               PB_FMT(sec->name));
-        if (!pb_generation_connector(g, sec, parts->list[i].name, plugin->value, err)) return -1;
-    }
+    for (size_t i = 0; i < g->site->connectors.n; i++)
+        if (make_connector(g, i, err)) return -1;
     return 0;
 }
 
@@ -195,6 +293,7 @@ struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_
     g->page = o->page;
     g->row = o->row;
     g->declared_end = &g->declared;
+    g->made = pb_zalloc(site->connectors.n + 1);
     if (o->flow) make_invokes(g, o->flow);
     bool all = !o->connectors_only;
     if (scan_plugins(g, o->probe, err) || (all && make_vm(g, err)) || make_connectors(g, err) ||
@@ -225,6 +324,7 @@ void pb_generation_start(struct pb_generation *g, const struct pb_page *page)
         struct pb_connector *c = pb_registry_connector_at(g->registry, i);
         struct pb_err err;
         if (page && pb_page_out_reason(page, pb_connector_name(c))) continue;
+        if (pb_connector_started(c)) continue; /* others needed it */
         if (pb_connector_start(c, &err))
             pb_log(PB_LOG_ERROR, "app", "a connector did not start; its functions answer UNAVAILABLE",
                    PB_V("connector", pb_connector_name(c)), PB_S("error", err.msg));
@@ -273,6 +373,7 @@ void pb_generation_free(struct pb_generation *g)
     pb_catalog_free(&g->catalog);
     for (size_t i = 0; i < g->n_qrags; i++) pb_catalog_free(&g->qrags[i].catalog);
     pb_free(g->qrags);
+    pb_free(g->made);
     pb_invokes_free(g->invokes);
     pb_map_free(&g->lanes); /* the lanes themselves are in the arena */
     pb_actions_free(g->actions);

@@ -45,6 +45,7 @@ struct pb_generation {
     struct pb_arena mem;
     bool check_only;
     bool has_scripts; /* functions with Lua */
+    uint8_t *made;    /* of site->connectors: how far each is */
     unsigned closing;
     void (*closed)(void *user);
     void *closed_user;
@@ -136,6 +137,15 @@ int pb_assign_ids(struct pb_generation *g, struct pb_err *err);
 /* One [qrag "NAME"]: its functions into q->catalog. */
 int pb_qrag_build(struct pb_generation *g, const struct pb_site_part *part, struct pb_qrag *q,
                   struct pb_err *err);
+/*
+ * For making a configuration of a section of this generation: references that connectors resolve are asked
+ * for, after those connectors were made and started. asks is borrowed as long as the environment.
+ */
+struct pb_resolving {
+    struct pb_generation *generation;
+    const struct pb_site_part *part; /* the connector whose configuration it is; NULL: a function's */
+};
+struct pb_config_env pb_generation_env(struct pb_resolving *asks);
 /* A connector made of a section's own keys (q: none written, all defaults). */
 struct pb_connector *pb_generation_connector(struct pb_generation *g, const struct pb_ini_section *sec,
                                              pbay_str name, pbay_str plugin, struct pb_err *err);

@@ -30,9 +30,27 @@ static int unknown_kind(const struct pb_ini_section *sec, struct pb_err *err)
                        near ? "]?" : "; `patchbay help config` lists them");
 }
 
+/* A reference must not become a password by being misunderstood. */
+int pb_site_unresolved(pbay_str scheme, struct pb_err *err)
+{
+    if (!pb_str_is(scheme, "ssm") && !pb_str_is(scheme, "secretsmanager")) return 1;
+    return pb_fail(err, PBAY_FAILED_PRECONDITION,
+                   "%.*s: is resolved by a connector of the plugin sagemaker, for [connector] and [function] "
+                   "sections; %s",
+                   PB_FMT(scheme), "plain text stands in double quotes");
+}
+
+static int resolve_none(void *user, pbay_str scheme, pbay_str rest, struct pb_buf *out, struct pb_err *err)
+{
+    (void)user;
+    (void)rest;
+    (void)out;
+    return pb_site_unresolved(scheme, err);
+}
+
 struct pb_config_env pb_site_env(const struct pb_site *site)
 {
-    return (struct pb_config_env){.dir = site->dir};
+    return (struct pb_config_env){.dir = site->dir, .resolve = resolve_none};
 }
 
 static int check(const struct pb_site *site, const struct pb_ini_section *sec,

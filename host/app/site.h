@@ -49,6 +49,8 @@ void pb_site_free(struct pb_site *site);
 /* For [connector] and [function] sections later: references resolved, relative paths from the file's
  * directory. */
 struct pb_config_env pb_site_env(const struct pb_site *site);
+/* What a reference gets that no connector resolves: 1, plain text; -1 with err: it looks like one. */
+int pb_site_unresolved(pbay_str scheme, struct pb_err *err);
 
 /* The host's own keys of each section; for checking, `patchbay help` and the reference. */
 struct pb_section_doc {

@@ -29,6 +29,7 @@ struct slot {
     bool set, given; /* given: not by default */
     pbay_str where;  /* p NULL: not written; the section's then */
     pbay_str text;
+    pbay_str reference; /* p NULL: it was written as it is */
     struct pb_option_value value;
     struct item *items;
     uint32_t n_items, cap_items;
@@ -38,6 +39,7 @@ struct pbay_config {
     uint32_t magic;
     const struct pbay_config *base; /* of an overlay: what it was made from */
     char *file, *header;            /* for messages; the base's in an overlay */
+    char *dir;                      /* what file: starts from; the base's in an overlay */
     uint32_t line;
     pbay_str where;
     struct slot *slots; /* in table order */
@@ -93,6 +95,7 @@ void pb_config_free(struct pbay_config *cfg)
     wipe(cfg->texts);
     pb_map_free(&cfg->index);
     pb_free(cfg->file);
+    pb_free(cfg->dir);
     pb_free(cfg->header);
     cfg->magic = 0;
     pb_free(cfg);
@@ -211,6 +214,7 @@ static int take_entry(struct pbay_config *cfg, const struct pb_ini_entry *e, con
     if (!s) return unknown_key(cfg, e, err);
     struct pb_buf b = {0};
     int rc = e->quoted ? 1 : resolve(env, e->value, &b, err);
+    if (rc == 0) s->reference = keep(&cfg->texts, e->value);
     if (rc >= 0) rc = put(cfg, s, family_key(s, e->key), rc ? e->value : pb_buf_view(&b), env->dir, err);
     if (rc != 0) place(err, cfg, e, e->col);
     s->given = true;
@@ -258,6 +262,7 @@ int pb_config_make(const struct pb_ini_section *sec, const pbay_option_table *co
     pb_buf_ch(&header, '\0');
     cfg->header = header.p;
     cfg->file = pb_strdup(sec->doc->file);
+    cfg->dir = pb_strdup(env->dir);
     cfg->line = sec->line;
     cfg->where = keep_where(cfg, sec->line);
     add_slots(cfg, tables, n);
@@ -363,6 +368,14 @@ pbay_str pb_config_item(const struct pbay_config *cfg, const char *name, uint32_
     const struct item *it = i < s->n_items ? &s->items[i] : &none;
     if (key) *key = it->key.p ? it->key : PB_STR("");
     return it->value;
+}
+
+bool pb_config_reference(const struct pbay_config *cfg, const char *name, pbay_str *scheme, pbay_str *rest,
+                         const char **dir)
+{
+    pbay_str ref = slot_of(cfg, name)->reference;
+    if (dir) *dir = cfg->base ? cfg->base->dir : cfg->dir;
+    return ref.p && pb_resolve_split(ref, scheme, rest);
 }
 
 pbay_str pb_config_where(const struct pbay_config *cfg, const char *name)

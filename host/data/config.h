@@ -85,6 +85,12 @@ double pb_config_get_num(const struct pbay_config *cfg, const char *name);
 pbay_str pb_config_get_str(const struct pbay_config *cfg, const char *name);
 uint32_t pb_config_count(const struct pbay_config *cfg, const char *name);
 pbay_str pb_config_item(const struct pbay_config *cfg, const char *name, uint32_t i, pbay_str *key);
+/*
+ * Was the option written as a reference that was resolved? Its halves, and the directory that file: starts
+ * from (dir may be NULL), borrowed as long as cfg.
+ */
+bool pb_config_reference(const struct pbay_config *cfg, const char *name, pbay_str *scheme, pbay_str *rest,
+                         const char **dir);
 pbay_str pb_config_where(const struct pbay_config *cfg, const char *name);
 
 /* Did the operator (or the caller) write it? False for a default. */

@@ -176,6 +176,11 @@ struct pb_connector *pb_connector_new(struct pb_registry *r, const struct pb_con
     return c;
 }
 
+bool pb_connector_started(const struct pb_connector *c)
+{
+    return c->started;
+}
+
 int pb_connector_start(struct pb_connector *c, struct pb_err *err)
 {
     PB_REQUIRE(!c->check_only && !c->started);

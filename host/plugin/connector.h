@@ -52,6 +52,7 @@ struct pb_connector *pb_connector_new(struct pb_registry *r, const struct pb_con
                                       struct pb_err *err);
 /* 0, or -1 with err: the instance stays, in state OUT, until it is closed. */
 int pb_connector_start(struct pb_connector *c, struct pb_err *err);
+bool pb_connector_started(const struct pb_connector *c);
 /*
  * No new work; the plugin is told, and destroyed when its calls have completed, at the latest when grace_ms
  * are over (then calls that it still owes are forgotten and the instance is leaked, not freed under it).

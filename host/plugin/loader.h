@@ -21,6 +21,7 @@
 #include <patchbay/health.h>
 #include <patchbay/plugin.h>
 #include <patchbay/routes.h>
+#include <patchbay/secrets.h>
 
 #include "base/err.h"
 
@@ -29,12 +30,13 @@ struct pb_plugin {
     const char *name; /* descriptor.name */
     pbay_entry entry;
     pbay_descriptor descriptor; /* its option table has this host's stride */
-    bool has_functions, has_routes, has_health, has_commands, has_actions, has_events;
+    bool has_functions, has_routes, has_health, has_commands, has_actions, has_events, has_secrets;
     pbay_functions_1 functions; /* operations points to `operations` */
     pbay_operation *operations; /* functions.n_operations, this host's stride, option tables too */
     pbay_routes_1 routes;       /* routes points to `route_table` */
     pbay_route *route_table;
     pbay_health_1 health;
+    pbay_secrets_1 secrets; /* schemes are the plugin's own array */
     pbay_commands_1
         commands; /* commands points to `command_table`; its option tables have this host's stride */
     pbay_command *command_table;

@@ -16,6 +16,7 @@
 #include "base/trust.h"
 #include "plugin/connector_priv.h"
 #include "plugin/probe.h"
+#include "plugin/secrets.h"
 
 struct pb_registry {
     const struct pb_plugin_env *env;
@@ -23,6 +24,7 @@ struct pb_registry {
     struct pb_found *found;
     size_t n, cap;
     struct pb_map connectors; /* name -> struct pb_connector */
+    struct pb_map secrets;    /* secrets.h */
 };
 
 struct pb_registry *pb_registry_new(const struct pb_plugin_env *env, bool probe)
@@ -45,7 +47,13 @@ void pb_registry_free(struct pb_registry *r)
     }
     pb_free(r->found);
     pb_map_free(&r->connectors);
+    pb_secrets_free(&r->secrets);
     pb_free(r);
+}
+
+struct pb_map *pb_registry_secrets(struct pb_registry *r)
+{
+    return &r->secrets;
 }
 
 static struct pb_found *by_name(const struct pb_registry *r, pbay_str name)

@@ -18,6 +18,7 @@
 #include <patchbay/host_timer.h>
 #include <patchbay/host_work.h>
 #include <patchbay/host_ws.h>
+#include <patchbay/secrets.h>
 
 #include <string.h>
 
@@ -48,6 +49,7 @@ const void *pb_service(const struct pb_connector *c, const char *id)
         {PBAY_SVC_METRIC, &pb_service_metric, env->metrics},
         {PBAY_SVC_ROUTE_REQUEST, env->requests, env->requests},
         {PBAY_SVC_SECRET, &pb_service_secret, true},
+        {PBAY_SVC_SECRETS, &pb_service_resolve, true},
         {PBAY_SVC_TIMER, &pb_service_timer, true},
         {PBAY_SVC_WORK, &pb_service_work, true},
         {PBAY_SVC_WS, &pb_service_ws, env->outgoing || env->explain},

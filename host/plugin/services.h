@@ -26,6 +26,7 @@ extern const struct pbay_limit_1 pb_service_limit;
 extern const struct pbay_log_1 pb_service_log;
 extern const struct pbay_metric_1 pb_service_metric;
 extern const struct pbay_secret_1 pb_service_secret;
+extern const struct pbay_resolve_1 pb_service_resolve;
 extern const struct pbay_timer_1 pb_service_timer;
 extern const struct pbay_work_1 pb_service_work;
 extern const struct pbay_ws_1 pb_service_ws;

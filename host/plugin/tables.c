@@ -24,6 +24,7 @@ enum {
     ROUTE_1_0 = sizeof(pbay_route),
     HEALTH_1_0 = sizeof(pbay_health_1),
     COMMANDS_1_0 = sizeof(pbay_commands_1),
+    SECRETS_1_0 = sizeof(pbay_secrets_1),
     COMMAND_1_0 = sizeof(pbay_command),
 };
 
@@ -262,6 +263,29 @@ static int read_health(struct pb_plugin *p, const void *table, struct pb_err *er
     return p->health.state ? 0 : pb_table_missing(err, "health", "state", "");
 }
 
+static int read_secrets(struct pb_plugin *p, const void *table, struct pb_err *err)
+{
+    static const char *const OURS[] = {"env", "file", "http", "https", "s3", "sqlite"};
+    if (pb_table_copy(&p->secrets, sizeof p->secrets, table, SECRETS_1_0, PBAY_EXT_SECRETS, err)) return -1;
+    const pbay_secrets_1 *s = &p->secrets;
+    p->has_secrets = true;
+    if (!s->resolve) return pb_table_missing(err, "secrets", "resolve", "");
+    if (!s->n_schemes || s->n_schemes > 64 || !s->schemes)
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "secrets.n_schemes is %u, wanted are 1 to 64",
+                       s->n_schemes);
+    for (uint32_t i = 0; i < s->n_schemes; i++) {
+        const char *name = s->schemes[i];
+        if (!pb_table_name(name) || strchr(name, '_'))
+            return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                           "secrets.schemes[%u] is \"%.80s\", wanted is [a-z][a-z0-9]*", i, name ? name : "");
+        for (size_t k = 0; k < PB_COUNTOF(OURS); k++)
+            if (!strcmp(name, OURS[k]))
+                return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                               "secrets.schemes[%u] is \"%s\", which means something else", i, name);
+    }
+    return 0;
+}
+
 /* One to three words of [a-z][a-z0-9-]*, a blank between. */
 static bool good_verb(const char *s)
 {
@@ -389,5 +413,6 @@ int pb_tables_read(struct pb_plugin *p, const pbay_entry *entry, struct pb_err *
     if (read_extension(p, PBAY_EXT_COMMANDS, read_commands, err)) return -1;
     if (read_extension(p, PBAY_EXT_ACTIONS, pb_tables_actions, err)) return -1;
     if (read_extension(p, PBAY_EXT_EVENTS, pb_tables_events, err)) return -1;
+    if (read_extension(p, PBAY_EXT_SECRETS, read_secrets, err)) return -1;
     return read_extension(p, PBAY_EXT_HEALTH, read_health, err);
 }

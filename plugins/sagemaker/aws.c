@@ -11,6 +11,7 @@
 enum {
     EARLY_MS = 5 * 60 * 1000,  /* before they expire, keys are renewed */
     HOLD_NS = 2000000000,      /* refused keys are fetched anew at most this often */
+    RECHECK_MS = 1000,         /* refused secrets are had again within so long, or not at all */
     AGAIN_MS = 60 * 1000,      /* after a renewal that failed */
     LONGER_MS = 5 * 60 * 1000, /* expired keys are used on for so long, and up to as much more */
     SKEW_MIN_MS = 60000,
@@ -56,7 +57,7 @@ static void set_timer(struct aws *a, int64_t ms)
 static void tell(struct aws *a)
 {
     struct aws_waiter *w;
-    while (!a->chain && (w = a->waiters)) {
+    while (!a->chain && !a->recheck && (w = a->waiters)) {
         a->waiters = w->next;
         w->waiting = 0;
         w->ready(w->user);
@@ -140,6 +141,26 @@ static void begin(struct aws *a)
     a->chain = aws_chain_run(&a->t, s, a->skew_ms, on_chain, a);
 }
 
+/* Secrets of the options are asked for again in the background; look whether there are newer ones now. */
+static void on_recheck(void *user)
+{
+    struct aws *a = user;
+    a->recheck = 0;
+    if (a->s && (a->s->recipe.base != AWS_STATIC || a->s->recipe.n_hops)) { /* refused again so soon */
+        begin(a);
+        if (!a->chain) tell(a);
+        return;
+    }
+    struct aws_settings *s = aws_settings_read(a->t.host, a->config, a->secret);
+    if (s->state == PBAY_OK && s->recipe.base == AWS_STATIC && !s->recipe.n_hops)
+        take(a, s, &s->recipe.keys, s->region);
+    else {
+        aws_settings_free(s);
+        a->have = a->keys.id[0] != 0;
+    }
+    tell(a);
+}
+
 void aws_init(struct aws *a, const struct aws_tools *tools, const pbay_config *config,
               const pbay_secret_1 *secret, const pbay_log_1 *log)
 {
@@ -159,13 +180,20 @@ void aws_stop(struct aws *a)
     a->stopped = 1;
     if (a->timer) a->t.timer->cancel(a->timer);
     a->timer = 0;
+    if (a->recheck) {
+        a->t.timer->cancel(a->recheck);
+        on_recheck(a);
+    }
     if (a->chain) aws_chain_cancel(a->chain);
 }
 
 void aws_free(struct aws *a)
 {
+    aws_chain_free(a->chain);
+    aws_settings_free(a->next);
     aws_settings_free(a->s);
-    a->s = NULL;
+    a->chain = NULL;
+    a->s = a->next = NULL;
 }
 
 int32_t aws_ready(struct aws *a, struct aws_waiter *w)
@@ -173,11 +201,11 @@ int32_t aws_ready(struct aws *a, struct aws_waiter *w)
     int64_t at = a->t.timer->monotonic_ns();
     int expired = a->have && a->keys.expires_ms && a->keys.expires_ms <= now(a);
     if (a->have && !expired) return PBAY_OK;
-    if (!a->chain && (!a->fetched_ns || at - a->fetched_ns >= HOLD_NS)) {
+    if (!a->chain && !a->recheck && (!a->fetched_ns || at - a->fetched_ns >= HOLD_NS)) {
         begin(a);
         if (a->have && (!a->keys.expires_ms || a->keys.expires_ms > now(a))) return PBAY_OK;
     }
-    if (a->chain) {
+    if (a->chain || a->recheck) {
         if (!w->waiting) {
             w->waiting = 1;
             w->next = a->waiters;
@@ -200,6 +228,17 @@ void aws_forget(struct aws *a, struct aws_waiter *w)
         }
 }
 
+/* AccessDenied is about what one may do, not about who one is. */
+static int denied(const pbay_http_reply *reply)
+{
+    static const char CODE[] = "AccessDenied";
+    pbay_str where[] = {http_header(reply, "x-amzn-errortype"), reply->body};
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i + sizeof CODE - 1 <= where[k].n && i < 512; i++)
+            if (memcmp(where[k].p + i, CODE, sizeof CODE - 1) == 0) return 1;
+    return 0;
+}
+
 int aws_refused(struct aws *a, uint32_t generation, const pbay_http_reply *reply)
 {
     int better = 0;
@@ -211,12 +250,22 @@ int aws_refused(struct aws *a, uint32_t generation, const pbay_http_reply *reply
             a->log->write(a->t.host, PBAY_LOG_WARN, str("this machine's clock differs from AWS's"), NULL, 0);
         better = 1;
     }
-    if (generation != a->generation || a->chain) return 1;
-    if (a->t.timer->monotonic_ns() - a->fetched_ns < HOLD_NS) return better;
-    begin(a);
-    /* A chain that runs will tell; keys that are the same again would be refused again. */
-    if (a->chain) a->have = 0;
-    return better || a->chain || generation != a->generation;
+    if (generation != a->generation || a->chain || a->recheck) return 1;
+    if (denied(reply) || a->stopped) return better; /* good keys of somebody who may not */
+    int64_t since = a->t.timer->monotonic_ns() - a->fetched_ns;
+    int fetched = a->s && (a->s->recipe.base != AWS_STATIC || a->s->recipe.n_hops);
+    int64_t later = since >= HOLD_NS ? 0 : (HOLD_NS - since) / 1000000 + 1;
+    if (later && !fetched) return better;
+    if (!later) {
+        begin(a);
+        if (a->chain) a->have = 0;
+        if (better || a->chain || generation != a->generation) return 1;
+        if (!a->t.host->is_set(a->config, "access_key_id")) return 0;
+        later = RECHECK_MS;
+    }
+    a->have = 0;
+    a->recheck = a->t.timer->start(a->t.host, later, 0, on_recheck, a);
+    return 1;
 }
 
 /* ------------------------------------------------------------------------------------------------ sending */

@@ -11,6 +11,7 @@
 #include <patchbay/host_log.h>
 
 #include "aws_chain.h"
+#include "kit/retry.h"
 
 enum { AWS_HEADERS = 40 };
 
@@ -31,7 +32,9 @@ struct aws {
     int64_t fetched_ns; /* when it began */
     int64_t skew_ms;    /* AWS's clock minus ours */
     pbay_timer timer;
+    pbay_timer recheck; /* keys of the options were refused: newer ones may be on their way */
     struct aws_waiter *waiters;
+    pbay_retry_bucket bucket; /* of aws_call.h */
     char why[AWS_WHY];
 };
 

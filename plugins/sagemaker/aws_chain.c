@@ -73,6 +73,12 @@ static void finish(void *user)
     struct aws_chain *c = user;
     if (c->cancelled) c->code = PBAY_CANCELLED;
     c->done(c->user, c->code, &c->keys, c->region, c->why);
+    aws_chain_free(c);
+}
+
+void aws_chain_free(struct aws_chain *c)
+{
+    if (!c) return;
     clear(&c->token);
     clear(&c->body);
     free(c->token.p);

@@ -48,6 +48,8 @@ struct aws_chain *aws_chain_run(const struct aws_tools *tools, const struct aws_
                                 int64_t skew_ms, aws_chain_done *done, void *user);
 /* done comes soon, with PBAY_CANCELLED. */
 void aws_chain_cancel(struct aws_chain *c);
+/* Before done, when nothing will run any more: no exchange and no command is under way. NULL is fine. */
+void aws_chain_free(struct aws_chain *c);
 
 /* {"AccessKeyId", "SecretAccessKey", "SessionToken" or "Token", "Expiration"} of a JSON text. 0, or -1 with
  * *why. */

@@ -7,6 +7,8 @@
 
 #include <patchbay/health.h>
 
+#include "actions.h"
+#include "parameters.h"
 #include "sagemaker.h"
 
 static const pbay_option OPTIONS[] = {
@@ -29,6 +31,11 @@ static const pbay_option OPTIONS[] = {
      "keys of one's own, instead of the environment's"},
     {"secret_access_key", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "goes with access_key_id"},
     {"session_token", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "goes with temporary keys"},
+    {"poll_interval", PBAY_OPT_DURATION, 0, "30s", "100ms..1h",
+     "between looks at jobs and endpoints that are not ready yet"},
+    {"secret_ttl", PBAY_OPT_DURATION, 0, "1h", "0s..7d",
+     "values behind ssm: and secretsmanager: are asked for again after so long; 0s: only when they were "
+     "refused"},
     {"role_arn", PBAY_OPT_STR, 0, NULL, NULL,
      "a role to take with those keys (AssumeRole), renewed before it expires"},
     {"external_id", PBAY_OPT_STR, 0, NULL, NULL,
@@ -79,6 +86,10 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     sm->secret = host->service(host, PBAY_SVC_SECRET);
     sm->timer = host->service(host, PBAY_SVC_TIMER);
     sm->work = host->service(host, PBAY_SVC_WORK);
+    sm->action = host->service(host, PBAY_SVC_ACTION);
+    sm->resolve = host->service(host, PBAY_SVC_SECRETS);
+    sm->secret_ttl_ms = host->get_int(config, "secret_ttl");
+    sm->poll_ms = host->get_int(config, "poll_interval");
     const char *missing = !sm->batch    ? PBAY_SVC_BATCH
                           : !sm->call   ? PBAY_SVC_CALL
                           : !sm->crypto ? PBAY_SVC_CRYPTO
@@ -125,6 +136,7 @@ static int32_t start(void *self, pbay_result *why)
 static void stop(void *self)
 {
     struct sagemaker *sm = self;
+    parameters_stop(sm);
     aws_stop(&sm->aws);
 }
 
@@ -197,6 +209,8 @@ static const void *extension(const char *id)
     };
     static const pbay_health_1 healths = {sizeof healths, 0, health};
     if (strcmp(id, PBAY_EXT_HEALTH) == 0) return &healths;
+    if (strcmp(id, PBAY_EXT_SECRETS) == 0) return &sagemaker_secrets;
+    if (strcmp(id, PBAY_EXT_ACTIONS) == 0) return sagemaker_actions();
     if (strcmp(id, PBAY_EXT_FUNCTIONS) != 0) return NULL;
     /* The option tables live in the operations' own files. */
     const pbay_option_table invoke = {invoke_options, invoke_n_options, sizeof(pbay_option)};

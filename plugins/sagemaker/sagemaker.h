@@ -2,6 +2,7 @@
 /* One connector: the host's services, the keys, and the operations. */
 #pragma once
 
+#include <patchbay/actions.h>
 #include <patchbay/functions.h>
 #include <patchbay/host_batch.h>
 #include <patchbay/host_call.h>
@@ -11,6 +12,9 @@
 #include <patchbay/host_secret.h>
 #include <patchbay/host_timer.h>
 #include <patchbay/plugin.h>
+#include <patchbay/secrets.h>
+
+#include <jansson.h>
 
 #include "aws.h"
 #include "kit/sigv4.h"
@@ -27,7 +31,13 @@ struct sagemaker {
     const pbay_log_1 *log;       /* may be NULL */
     const pbay_secret_1 *secret; /* may be NULL */
     const pbay_timer_1 *timer;
-    const pbay_work_1 *work; /* may be NULL */
+    const pbay_work_1 *work;       /* may be NULL */
+    const pbay_action_1 *action;   /* NULL: no actions are run */
+    struct running *running;       /* actions.h */
+    int64_t poll_ms;               /* between looks at what takes long */
+    const pbay_resolve_1 *resolve; /* NULL: no secrets are asked for */
+    struct parameter *parameters;  /* under way */
+    int64_t secret_ttl_ms;
     struct aws aws;
     char why[1024]; /* for results that must outlive a call */
 };

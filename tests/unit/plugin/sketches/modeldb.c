@@ -10,7 +10,7 @@
 #include <patchbay/host_chain.h>
 #include <patchbay/host_event.h>
 #include <patchbay/draft/host_stream.h>
-#include <patchbay/draft/secrets.h>
+#include <patchbay/secrets.h>
 
 #include "sketch.h"
 
