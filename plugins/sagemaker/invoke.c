@@ -401,4 +401,5 @@ static void cancel(struct sagemaker *sm, void *bound, pbay_call call)
         }
 }
 
-const struct operation invoke_operation = {bind, unbind, lane, submit, cancel};
+const struct operation invoke_operation = {
+    .bind = bind, .unbind = unbind, .lane = lane, .submit = submit, .cancel = cancel};

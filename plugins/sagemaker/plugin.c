@@ -8,6 +8,7 @@
 #include <patchbay/health.h>
 
 #include "actions.h"
+#include "events.h"
 #include "parameters.h"
 #include "sagemaker.h"
 
@@ -33,6 +34,7 @@ static const pbay_option OPTIONS[] = {
     {"session_token", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "goes with temporary keys"},
     {"poll_interval", PBAY_OPT_DURATION, 0, "30s", "100ms..1h",
      "between looks at jobs and endpoints that are not ready yet"},
+    {"queue_url", PBAY_OPT_STR, 0, NULL, NULL, "of the SQS queue that the source `queue` reads"},
     {"secret_ttl", PBAY_OPT_DURATION, 0, "1h", "0s..7d",
      "values behind ssm: and secretsmanager: are asked for again after so long; 0s: only when they were "
      "refused"},
@@ -44,10 +46,7 @@ static const pbay_option OPTIONS[] = {
 };
 
 static const struct operation *const OPERATIONS[] = {
-    &invoke_operation,
-    &rest_single_operation,
-    &rest_30_operation,
-    &echo_table_operation,
+    &invoke_operation, &rest_single_operation, &rest_30_operation, &echo_table_operation, &train_operation,
 };
 
 int32_t sagemaker_refuse(struct sagemaker *sm, pbay_result *why, int32_t code, const char *fmt, ...)
@@ -87,6 +86,8 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     sm->timer = host->service(host, PBAY_SVC_TIMER);
     sm->work = host->service(host, PBAY_SVC_WORK);
     sm->action = host->service(host, PBAY_SVC_ACTION);
+    sm->event = host->service(host, PBAY_SVC_EVENT);
+    sm->request = host->service(host, PBAY_SVC_ROUTE_REQUEST);
     sm->resolve = host->service(host, PBAY_SVC_SECRETS);
     sm->secret_ttl_ms = host->get_int(config, "secret_ttl");
     sm->poll_ms = host->get_int(config, "poll_interval");
@@ -179,6 +180,26 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
     return of(bound)->submit(self, bound, call, in, why);
 }
 
+static int32_t open(void *self, void *bound, pbay_call call, pbay_result *why)
+{
+    return of(bound)->open(self, bound, call, why);
+}
+
+static int32_t push(void *self, void *bound, pbay_call call, const pbay_batch *in, pbay_result *why)
+{
+    return of(bound)->push(self, bound, call, in, why);
+}
+
+static void end(void *self, void *bound, pbay_call call)
+{
+    of(bound)->end(self, bound, call);
+}
+
+static void writable(void *self, void *bound, pbay_call call)
+{
+    of(bound)->writable(self, bound, call);
+}
+
 static void cancel(void *self, void *bound, pbay_call call)
 {
     of(bound)->cancel(self, bound, call);
@@ -205,10 +226,16 @@ static const void *extension(const char *id)
         .unbind = unbind,
         .lane = lane,
         .submit = submit,
+        .open = open,
+        .push = push,
+        .end = end,
+        .writable = writable,
         .cancel = cancel,
     };
     static const pbay_health_1 healths = {sizeof healths, 0, health};
     if (strcmp(id, PBAY_EXT_HEALTH) == 0) return &healths;
+    if (strcmp(id, PBAY_EXT_ROUTES) == 0) return &sagemaker_routes;
+    if (strcmp(id, PBAY_EXT_EVENTS) == 0) return &sagemaker_events;
     if (strcmp(id, PBAY_EXT_SECRETS) == 0) return &sagemaker_secrets;
     if (strcmp(id, PBAY_EXT_ACTIONS) == 0) return sagemaker_actions();
     if (strcmp(id, PBAY_EXT_FUNCTIONS) != 0) return NULL;
@@ -226,6 +253,12 @@ static const void *extension(const char *id)
         (pbay_operation){"rest_30", "POST {\"data\": all columns joined by commas}, one request per row.",
                          PBAY_SHAPE_MAP, 0, rest};
     operations[3] = (pbay_operation){"echo_table", "Answer the rows as they came.", PBAY_SHAPE_MAP, 0, none};
+    operations[4] = (pbay_operation){
+        "train",
+        "Rows to S3 and an AutoML job; the answer says how the job of these rows (or this key) is.",
+        PBAY_SHAPE_TABLE,
+        PBAY_OPF_EFFECTS,
+        {train_options, train_n_options, sizeof(pbay_option)}};
     return &functions;
 }
 

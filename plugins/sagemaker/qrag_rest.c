@@ -328,6 +328,9 @@ static void cancel_echo(struct sagemaker *sm, void *bound, pbay_call call)
     (void)sm, (void)bound, (void)call; /* it is complete already */
 }
 
-const struct operation rest_single_operation = {bind_single, unbind, lane, submit, cancel};
-const struct operation rest_30_operation = {bind_30, unbind, lane, submit, cancel};
-const struct operation echo_table_operation = {bind_echo, unbind, lane, submit_echo, cancel_echo};
+const struct operation rest_single_operation = {
+    .bind = bind_single, .unbind = unbind, .lane = lane, .submit = submit, .cancel = cancel};
+const struct operation rest_30_operation = {
+    .bind = bind_30, .unbind = unbind, .lane = lane, .submit = submit, .cancel = cancel};
+const struct operation echo_table_operation = {
+    .bind = bind_echo, .unbind = unbind, .lane = lane, .submit = submit_echo, .cancel = cancel_echo};

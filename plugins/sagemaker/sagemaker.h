@@ -7,11 +7,13 @@
 #include <patchbay/host_batch.h>
 #include <patchbay/host_call.h>
 #include <patchbay/host_crypto.h>
+#include <patchbay/host_event.h>
 #include <patchbay/host_http.h>
 #include <patchbay/host_log.h>
 #include <patchbay/host_secret.h>
 #include <patchbay/host_timer.h>
 #include <patchbay/plugin.h>
+#include <patchbay/routes.h>
 #include <patchbay/secrets.h>
 
 #include <jansson.h>
@@ -35,6 +37,9 @@ struct sagemaker {
     const pbay_action_1 *action;   /* NULL: no actions are run */
     struct running *running;       /* actions.h */
     int64_t poll_ms;               /* between looks at what takes long */
+    const pbay_event_1 *event;     /* NULL: no events are stored */
+    const pbay_request_1 *request; /* NULL: no routes */
+    struct polling *polling;       /* under way */
     const pbay_resolve_1 *resolve; /* NULL: no secrets are asked for */
     struct parameter *parameters;  /* under way */
     int64_t secret_ttl_ms;
@@ -56,9 +61,15 @@ struct operation {
     int32_t (*submit)(struct sagemaker *sm, void *bound, pbay_call call, const pbay_batch *in,
                       pbay_result *why);
     void (*cancel)(struct sagemaker *sm, void *bound, pbay_call call);
+    /* Tables: instead of submit. */
+    int32_t (*open)(struct sagemaker *sm, void *bound, pbay_call call, pbay_result *why);
+    int32_t (*push)(struct sagemaker *sm, void *bound, pbay_call call, const pbay_batch *in,
+                    pbay_result *why);
+    void (*end)(struct sagemaker *sm, void *bound, pbay_call call);
+    void (*writable)(struct sagemaker *sm, void *bound, pbay_call call);
 };
 
 extern const struct operation invoke_operation, rest_single_operation, rest_30_operation,
-    echo_table_operation;
-extern const pbay_option invoke_options[], rest_options[];
-extern const uint32_t invoke_n_options, rest_n_options;
+    echo_table_operation, train_operation;
+extern const pbay_option invoke_options[], rest_options[], train_options[];
+extern const uint32_t invoke_n_options, rest_n_options, train_n_options;

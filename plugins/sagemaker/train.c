@@ -1,0 +1,710 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `train`: the rows of a call become CSV on S3 and an AutoML job; the answer is one row that says how the job
+ * is.
+ *
+ *     LOAD * EXTENSION Patchbay.train_churn(Customers{Key, Age, Income, Plan, Churned});
+ *
+ * The job's name comes from the first row's `key_column`, or else from the rows themselves, so that the same
+ * LOAD finds the job that it started: it starts it once, and tells its status and metrics from then on.
+ * Nothing is left on S3 by a call that finds its job: parts are taken back.
+ *
+ * https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateAutoMLJobV2.html
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actions.h"
+#include "http_error.h"
+#include "s3.h"
+#include "text.h"
+
+enum {
+    JOB_NAME = 32,
+    PREFIX_MAX = 20,
+    PIECE = 64 << 10,
+    WHO = 96,
+    COLUMNS = 9,
+    REPLY_MAX = 4 << 20,
+    KEY_MAX = 512
+};
+
+const pbay_option train_options[] = {
+    {"s3_uri", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL,
+     "s3://BUCKET/PREFIX: training data and results are put below it"},
+    {"execution_role", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL,
+     "ARN of the role that SageMaker trains with"},
+    {"target", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL, "the parameter that the model is to predict"},
+    {"key_column", PBAY_OPT_STR, 0, NULL, NULL,
+     "a parameter whose first value names the job and that is not trained on; else the rows name it"},
+    {"job_prefix", PBAY_OPT_STR, 0, NULL, NULL,
+     "how jobs' names begin, up to 15 letters, digits and hyphens; else the function's name"},
+    {"problem_type", PBAY_OPT_ENUM, 0, "auto", "auto|regression|binary|multiclass", "what is predicted"},
+    {"objective", PBAY_OPT_STR, 0, NULL, NULL,
+     "metric to optimise, such as F1 or MSE; goes with problem_type"},
+    {"mode", PBAY_OPT_ENUM, 0, "auto", "auto|ensembling|tuning", "how AutoML searches"},
+    {"max_candidates", PBAY_OPT_INT, 0, NULL, "1..750", "models to try at most"},
+    {"max_runtime", PBAY_OPT_DURATION, 0, NULL, "1m..28d", "of the whole job"},
+    {"deploy_endpoint", PBAY_OPT_STR, 0, NULL, NULL,
+     "name of an endpoint that the best model is deployed to"},
+    {"kms_key", PBAY_OPT_STR, 0, NULL, NULL, "key that results are encrypted with"},
+    {"tag", PBAY_OPT_FAMILY, 0, NULL, NULL, "tag.NAME = value: tags of the job"},
+};
+const uint32_t train_n_options = sizeof train_options / sizeof *train_options;
+
+static const struct {
+    const char *name;
+    uint32_t kind;
+} ANSWER[COLUMNS] = {
+    {"job", PBAY_STR},    {"arn", PBAY_STR},   {"status", PBAY_STR}, {"secondary_status", PBAY_STR},
+    {"metric", PBAY_STR}, {"value", PBAY_NUM}, {"best", PBAY_STR},   {"reason", PBAY_STR},
+    {"rows", PBAY_NUM},
+};
+
+struct training;
+
+struct trainer {
+    const struct operation *op;
+    struct sagemaker *sm;
+    const pbay_config *config;
+    char who[WHO];
+    char prefix[PREFIX_MAX];
+    pbay_str bucket, folder; /* the configuration's */
+    char **names;            /* of the columns that are trained on */
+    uint32_t n_sends, n_trained;
+    int32_t key; /* column, or -1 */
+    struct training *calls;
+};
+
+enum step { READING, NAMING, FOUND, UPLOADING, CREATING };
+
+/* One call. */
+struct training {
+    struct trainer *t;
+    struct training *next;
+    pbay_call call;
+    enum step step;
+    int ended, blocked, full, over;
+    uint64_t rows;
+    char name[JOB_NAME + 1];
+    char folder[64]; /* below the prefix; where the data go */
+    uint8_t digest[32];
+    struct text piece; /* of what is hashed */
+    pbay_writer *writer;
+    struct s3_upload *upload;
+    struct aws_call *ask;
+    char *body;
+    int64_t deadline;
+    char why[1024];
+};
+
+static void advance(struct training *c);
+
+static pbay_str str(const char *s)
+{
+    return (pbay_str){s, s ? strlen(s) : 0};
+}
+
+/* ------------------------------------------------------------------------------------------------ ends */
+
+static void release(struct training *c)
+{
+    struct trainer *t = c->t;
+    for (struct training **at = &t->calls; *at; at = &(*at)->next)
+        if (*at == c) {
+            *at = c->next;
+            break;
+        }
+    t->sm->batch->writer_free(c->writer);
+    free(c->piece.p);
+    free(c->body);
+    free(c);
+}
+
+/* The call is over as soon as nothing is under way any more. */
+static void fail(struct training *c, const pbay_result *result)
+{
+    if (!c->over) {
+        pbay_result r = *result;
+        pbay_str m = result->message;
+        snprintf(c->why, sizeof c->why, "%s: %.*s", c->t->who, (int)(m.n < 900 ? m.n : 900), m.n ? m.p : "");
+        r.message = str(c->why);
+        r.advice = PBAY_ADVICE_NONE;
+        c->over = 1;
+        c->t->sm->call->complete(c->call, &r, NULL);
+    }
+    if (c->upload) {
+        s3_upload_cancel(c->upload);
+        return;
+    }
+    if (!c->ask) release(c);
+}
+
+static void fail_code(struct training *c, int32_t code, const char *text)
+{
+    pbay_result r = PBAY_RESULT_OK;
+    r.code = code;
+    r.message = str(text);
+    fail(c, &r);
+}
+
+/* What a description says, as the one row of the answer. */
+static void answer(struct training *c, const json_t *d)
+{
+    struct sagemaker *sm = c->t->sm;
+    const pbay_batch_1 *b = sm->batch;
+    const json_t *best = json_object_get(d, "BestCandidate");
+    const json_t *metric = json_object_get(best, "FinalAutoMLJobObjectiveMetric");
+    const json_t *value = json_object_get(metric, "Value");
+    const char *texts[COLUMNS] = {c->name,
+                                  json_string_value(json_object_get(d, "AutoMLJobArn")),
+                                  json_string_value(json_object_get(d, "AutoMLJobStatus")),
+                                  json_string_value(json_object_get(d, "AutoMLJobSecondaryStatus")),
+                                  json_string_value(json_object_get(metric, "MetricName")),
+                                  NULL,
+                                  json_string_value(json_object_get(best, "CandidateName")),
+                                  json_string_value(json_object_get(d, "FailureReason"))};
+    pbay_field fields[COLUMNS];
+    pbay_builder *out = b->create(sm->host);
+    const pbay_result ok = PBAY_RESULT_OK;
+    for (uint32_t i = 0; i < COLUMNS; i++) {
+        fields[i] = (pbay_field){str(ANSWER[i].name), ANSWER[i].kind, 0};
+        b->add_column(out, fields[i].name, fields[i].kind);
+    }
+    for (uint32_t i = 0; i < COLUMNS; i++) {
+        if (i == 5 && json_is_number(value))
+            b->num(out, i, json_number_value(value));
+        else if (i == 8)
+            b->num(out, i, (double)c->rows);
+        else if (texts[i])
+            b->text(out, i, str(texts[i]));
+        else
+            b->null(out, i);
+    }
+    sm->call->no_store(c->call);
+    sm->call->describe(c->call, str("job"), fields, COLUMNS);
+    sm->call->emit(c->call, out);
+    c->over = 1;
+    sm->call->complete(c->call, &ok, NULL);
+    if (c->upload)
+        s3_upload_cancel(c->upload); /* it was there already */
+    else
+        release(c);
+}
+
+/* ------------------------------------------------------------------------------------------------ asking */
+
+static void ask(struct training *c, const char *target, json_t *args, uint32_t flags, aws_call_done *done)
+{
+    char full[80], who[96];
+    free(c->body);
+    c->body = json_dumps(args, JSON_COMPACT);
+    json_decref(args);
+    if (!c->body) abort();
+    snprintf(full, sizeof full, "SageMaker.%s", target);
+    snprintf(who, sizeof who, "%s of %s", target, c->name);
+    pbay_header headers[] = {{STR("Content-Type"), STR("application/x-amz-json-1.1")},
+                             {STR("X-Amz-Target"), str(full)}};
+    struct aws_request r = {.service = AWS_CONTROL,
+                            .method = STR("POST"),
+                            .path = STR("/"),
+                            .headers = headers,
+                            .n_headers = 2,
+                            .body = str(c->body),
+                            .max_reply = REPLY_MAX};
+    c->ask = aws_call_start(&c->t->sm->aws, &r, flags, c->deadline, who, done, c);
+}
+
+static int said(pbay_str s, const char *part)
+{
+    size_t n = strlen(part);
+    for (size_t i = 0; i + n <= s.n; i++)
+        if (memcmp(s.p + i, part, n) == 0) return 1;
+    return 0;
+}
+
+static void described(void *user, const pbay_result *result, const pbay_http_reply *reply)
+{
+    struct training *c = user;
+    c->ask = NULL;
+    if (c->over) {
+        fail(c, result);
+        return;
+    }
+    if (result->code != PBAY_OK) {
+        if (!said(result->vendor_code, "NotFound") && !said(result->message, "not found")) {
+            fail(c, result);
+            return;
+        }
+        c->step = READING; /* there is no such job: it will be made */
+        if (c->t->key < 0) c->step = UPLOADING;
+        advance(c);
+        return;
+    }
+    json_t *d = json_loadb(reply->body.n ? reply->body.p : "", reply->body.n, 0, NULL);
+    if (!json_is_object(d))
+        fail_code(c, PBAY_DATA_LOSS, "DescribeAutoMLJobV2 answered something else than an object");
+    else if (c->step == CREATING || c->ended)
+        answer(c, d);
+    else { /* the rest of the rows is of no interest; the answer comes when they have ended */
+        c->step = FOUND;
+        free(c->body);
+        c->body = json_dumps(d, JSON_COMPACT);
+        advance(c);
+    }
+    json_decref(d);
+}
+
+static void describe(struct training *c)
+{
+    json_t *args = json_object();
+    json_object_set_new(args, "AutoMLJobName", json_string(c->name));
+    ask(c, "DescribeAutoMLJobV2", args, 0, described);
+}
+
+static void created(void *user, const pbay_result *result, const pbay_http_reply *reply)
+{
+    struct training *c = user;
+    (void)reply;
+    c->ask = NULL;
+    /* Two loads at once, or an answer that was lost: what counts is what is there. */
+    if (c->over || (result->code != PBAY_OK && result->effect == PBAY_EFFECT_NONE &&
+                    !said(result->vendor_code, "ResourceInUse")))
+        fail(c, result);
+    else
+        describe(c);
+}
+
+/* ------------------------------------------------------------------------------------------------ the job */
+
+static void set_text(json_t *o, const char *name, pbay_str v)
+{
+    if (v.n) json_object_set_new(o, name, json_stringn(v.p, v.n));
+}
+
+static json_t *criteria(const struct trainer *t)
+{
+    const pbay_host *host = t->sm->host;
+    json_t *v = json_object();
+    if (host->is_set(t->config, "max_candidates"))
+        json_object_set_new(v, "MaxCandidates", json_integer(host->get_int(t->config, "max_candidates")));
+    if (host->is_set(t->config, "max_runtime"))
+        json_object_set_new(v, "MaxAutoMLJobRuntimeInSeconds",
+                            json_integer(host->get_int(t->config, "max_runtime") / 1000));
+    return v;
+}
+
+static json_t *job(const struct training *c)
+{
+    static const char *const TYPES[] = {NULL, "Regression", "BinaryClassification",
+                                        "MulticlassClassification"};
+    static const char *const MODES[] = {"AUTO", "ENSEMBLING", "HYPERPARAMETER_TUNING"};
+    const struct trainer *t = c->t;
+    const pbay_host *host = t->sm->host;
+    const char *type = TYPES[host->get_int(t->config, "problem_type")];
+    pbay_str target = host->get_str(t->config, "target"), uri = host->get_str(t->config, "s3_uri");
+    pbay_str endpoint = host->get_str(t->config, "deploy_endpoint"),
+             objective = host->get_str(t->config, "objective");
+    while (uri.n && uri.p[uri.n - 1] == '/') uri.n--;
+    json_t *tabular = json_object(), *limits = criteria(t), *tags = json_array();
+    set_text(tabular, "TargetAttributeName", target);
+    if (type) json_object_set_new(tabular, "ProblemType", json_string(type));
+    if (host->get_int(t->config, "mode"))
+        json_object_set_new(tabular, "Mode", json_string(MODES[host->get_int(t->config, "mode")]));
+    if (json_object_size(limits)) json_object_set(tabular, "CompletionCriteria", limits);
+    json_decref(limits);
+    for (uint32_t i = 0; i < host->count(t->config, "tag"); i++) {
+        pbay_str key, value = host->item(t->config, "tag", i, &key);
+        json_t *tag = json_object();
+        set_text(tag, "Key", key);
+        json_object_set_new(tag, "Value", json_stringn(value.n ? value.p : "", value.n));
+        json_array_append_new(tags, tag);
+    }
+    json_t *output =
+        json_pack("{s:o}", "S3OutputPath", json_sprintf("%.*s/%s/output", (int)uri.n, uri.p, c->folder));
+    set_text(output, "KmsKeyId", host->get_str(t->config, "kms_key"));
+    json_t *v =
+        json_pack("{s:s, s:[{s:s, s:s, s:{s:{s:s, s:o}}}], s:o, s:{s:o}, s:o}", "AutoMLJobName", c->name,
+                  "AutoMLJobInputDataConfig", "ChannelType", "training", "ContentType",
+                  "text/csv;header=present", "DataSource", "S3DataSource", "S3DataType", "S3Prefix", "S3Uri",
+                  json_sprintf("%.*s/%s/train.csv", (int)uri.n, uri.p, c->folder), "OutputDataConfig", output,
+                  "AutoMLProblemTypeConfig", "TabularJobConfig", tabular, "Tags", tags);
+    if (!v) abort();
+    set_text(v, "RoleArn", host->get_str(t->config, "execution_role"));
+    if (objective.n) {
+        json_t *o = json_object();
+        set_text(o, "MetricName", objective);
+        json_object_set_new(v, "AutoMLJobObjective", o);
+    }
+    if (endpoint.n) {
+        json_t *o = json_object();
+        set_text(o, "EndpointName", endpoint);
+        json_object_set_new(v, "ModelDeployConfig", o);
+    }
+    return v;
+}
+
+static void uploaded(void *user, const pbay_result *result, pbay_str etag)
+{
+    struct training *c = user;
+    (void)etag;
+    c->upload = NULL;
+    if (c->over || result->code != PBAY_OK) {
+        fail(c, result);
+        return;
+    }
+    c->step = CREATING;
+    ask(c, "CreateAutoMLJobV2", job(c), AWS_CALL_ONCE, created);
+}
+
+/* ------------------------------------------------------------------------------------------------ names */
+
+static void hash_piece(struct training *c)
+{
+    pbay_str parts[] = {{(const char *)c->digest, sizeof c->digest}, {c->piece.p, c->piece.n}};
+    uint8_t out[32];
+    c->t->sm->crypto->hash(PBAY_HASH_SHA256, parts, 2, out);
+    memcpy(c->digest, out, sizeof out);
+    c->piece.n = 0;
+}
+
+/* In pieces of one size, so that how rows arrived makes no difference. */
+static void hash(struct training *c, pbay_str s)
+{
+    while (s.n) {
+        size_t n = PIECE - c->piece.n < s.n ? PIECE - c->piece.n : s.n;
+        text_add(&c->piece, s.p, n);
+        s.p += n;
+        s.n -= n;
+        if (c->piece.n == PIECE) hash_piece(c);
+    }
+}
+
+static void name_by_hash(struct training *c)
+{
+    int n = snprintf(c->name, sizeof c->name, "%s-", c->t->prefix);
+    for (int i = 0; i < 8; i++) n += snprintf(c->name + n, sizeof c->name - (size_t)n, "%02x", c->digest[i]);
+}
+
+static void name_by_key(struct training *c, pbay_str key)
+{
+    int fits = key.n > 0 && strlen(c->t->prefix) + 1 + key.n <= JOB_NAME && key.p[key.n - 1] != '-';
+    for (size_t i = 0; i < key.n; i++) {
+        char ch = key.p[i];
+        fits &= (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
+                (ch == '-' && i);
+    }
+    if (fits) {
+        snprintf(c->name, sizeof c->name, "%s-%.*s", c->t->prefix, (int)key.n, key.p);
+        return;
+    }
+    hash(c, key);
+    hash_piece(c);
+    name_by_hash(c);
+}
+
+/* ------------------------------------------------------------------------------------------------ rows */
+
+static void wake(struct training *c)
+{
+    if (!c->blocked || c->over) return;
+    c->blocked = 0;
+    c->t->sm->call->ready(c->call);
+}
+
+static void room(void *user)
+{
+    struct training *c = user;
+    c->full = 0;
+    if (!c->ask) wake(c);
+}
+
+/* Rows have ended, or a name has been looked up. */
+static void advance(struct training *c)
+{
+    struct sagemaker *sm = c->t->sm;
+    if (c->over || c->ask) return;
+    if (!c->ended) {
+        if (!c->full) wake(c);
+        return;
+    }
+    if (c->step == FOUND) {
+        json_t *d = json_loads(c->body, 0, NULL);
+        answer(c, d);
+        json_decref(d);
+        return;
+    }
+    if (!c->rows) {
+        fail_code(c, PBAY_INVALID_ARGUMENT, "there are no rows to train with");
+        return;
+    }
+    if (c->t->key < 0 && c->step == READING) {
+        hash_piece(c);
+        name_by_hash(c);
+        c->step = NAMING;
+        describe(c);
+        return;
+    }
+    if (c->step == READING || c->step == UPLOADING) {
+        c->step = CREATING;
+        sm->batch->writer_reset(c->writer);
+        s3_upload_finish(c->upload);
+    }
+}
+
+/* The columns that are trained on, as a batch that borrows. */
+static void trained(const struct trainer *t, const pbay_batch *in, pbay_batch *out, pbay_column *cols)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < in->n_cols; i++)
+        if ((int32_t)i != t->key) cols[n++] = *pbay_batch_col(in, i);
+    *out = *in;
+    out->n_cols = n;
+    out->cols = cols;
+    out->col_stride = sizeof *cols;
+    out->n_row_errors = 0;
+}
+
+static int32_t key_of(struct training *c, const pbay_batch *in, pbay_result *why)
+{
+    const struct trainer *t = c->t;
+    const pbay_column *col = pbay_batch_col(in, (uint32_t)t->key);
+    char number[40];
+    pbay_str key = {NULL, 0};
+    if (!pbay_cell_null(col, 0)) {
+        if (col->off)
+            key = pbay_cell_text(col, 0);
+        else
+            key = (pbay_str){number, (size_t)snprintf(number, sizeof number, "%.15g", col->num[0])};
+    }
+    if (!key.n || key.n > KEY_MAX)
+        return sagemaker_refuse(t->sm, why, PBAY_INVALID_ARGUMENT, "%s: the first row's key is %s", t->who,
+                                key.n ? "longer than 512 bytes" : "empty");
+    name_by_key(c, key);
+    return PBAY_OK;
+}
+
+static int32_t push(struct sagemaker *sm, void *bound, pbay_call call, const pbay_batch *in, pbay_result *why)
+{
+    struct trainer *t = bound;
+    struct training *c = t->calls;
+    while (c && c->call != call) c = c->next;
+    if (!c) return PBAY_CANCELLED;
+    int32_t rc = PBAY_OK;
+    if (in->n_cols != t->n_sends)
+        rc = sagemaker_refuse(sm, why, PBAY_INVALID_ARGUMENT, "%s: there are %u columns, and %u are declared",
+                              t->who, (unsigned)in->n_cols, (unsigned)t->n_sends);
+    else if (t->key >= 0 && !c->name[0]) {
+        rc = key_of(c, in, why);
+        if (rc == PBAY_OK) {
+            c->step = NAMING;
+            describe(c);
+        }
+    }
+    if (rc != PBAY_OK) { /* that was the end of the call */
+        c->over = 1;
+        s3_upload_cancel(c->upload);
+        return rc;
+    }
+    if (c->ask || c->full) {
+        c->blocked = 1;
+        return PBAY_LATER;
+    }
+    c->rows += in->n_rows;
+    if (c->step == FOUND) return PBAY_OK;
+    pbay_batch some;
+    pbay_column *cols = malloc(in->n_cols * sizeof *cols + 1);
+    if (!cols) abort();
+    trained(t, in, &some, cols);
+    sm->batch->write(c->writer, &some, NULL);
+    free(cols);
+    pbay_str text = sm->batch->text_of(c->writer);
+    if (t->key < 0) hash(c, text);
+    if (s3_upload_write(c->upload, text) == PBAY_LATER) c->full = 1; /* failed: `uploaded` says why */
+    sm->batch->writer_reset(c->writer);
+    return PBAY_OK;
+}
+
+static void end(struct sagemaker *sm, void *bound, pbay_call call)
+{
+    struct trainer *t = bound;
+    struct training *c = t->calls;
+    (void)sm;
+    while (c && c->call != call) c = c->next;
+    if (!c) return;
+    c->ended = 1;
+    advance(c);
+}
+
+static void writable(struct sagemaker *sm, void *bound, pbay_call call)
+{
+    (void)sm;
+    (void)bound;
+    (void)call; /* one row is emitted, whether it fits or not */
+}
+
+static void cancel(struct sagemaker *sm, void *bound, pbay_call call)
+{
+    struct trainer *t = bound;
+    struct training *c = t->calls;
+    (void)sm;
+    while (c && c->call != call) c = c->next;
+    if (!c || c->over) return;
+    struct aws_call *asked = c->ask;
+    fail_code(c, PBAY_CANCELLED, "cancelled");
+    if (asked) aws_call_cancel(asked);
+}
+
+static int32_t open(struct sagemaker *sm, void *bound, pbay_call call, pbay_result *why)
+{
+    struct trainer *t = bound;
+    uint8_t random[8];
+    char key[S3_KEY];
+    (void)why;
+    struct training *c = calloc(1, sizeof *c);
+    if (!c) return PBAY_RESOURCE_EXHAUSTED;
+    c->t = t;
+    c->call = call;
+    c->deadline = INT64_MAX; /* the host cancels */
+    sm->crypto->random(random, sizeof random);
+    int n = snprintf(c->folder, sizeof c->folder, "%s-", t->prefix);
+    for (size_t i = 0; i < sizeof random; i++)
+        n += snprintf(c->folder + n, sizeof c->folder - (size_t)n, "%02x", random[i]);
+    snprintf(key, sizeof key, "%.*s%s%s/train.csv", (int)t->folder.n, t->folder.n ? t->folder.p : "",
+             t->folder.n ? "/" : "", c->folder);
+    pbay_codec codec = {.struct_size = sizeof codec, .format = PBAY_FORMAT_CSV, .trailing_newline = 1};
+    c->writer = sm->batch->writer(sm->host, &codec);
+    pbay_header type = {STR("Content-Type"), STR("text/csv")};
+    c->upload = s3_upload_open(&sm->aws, t->bucket, str(key), &type, 1, INT64_MAX, uploaded, room, c);
+    /* The header line, once. */
+    struct text line = {0};
+    for (uint32_t i = 0; i < t->n_trained; i++) {
+        int quoted = strpbrk(t->names[i], ",\"\r\n") != NULL;
+        if (i) text_add(&line, ",", 1);
+        if (quoted) text_add(&line, "\"", 1);
+        for (const char *p = t->names[i]; *p; p++) text_add(&line, *p == '"' ? "\"\"" : p, *p == '"' ? 2 : 1);
+        if (quoted) text_add(&line, "\"", 1);
+    }
+    text_add(&line, "\n", 1);
+    hash(c, (pbay_str){line.p, line.n});
+    s3_upload_write(c->upload, (pbay_str){line.p, line.n});
+    free(line.p);
+    c->next = t->calls;
+    t->calls = c;
+    return PBAY_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ bind */
+
+static void unbind(struct sagemaker *sm, void *bound)
+{
+    struct trainer *t = bound;
+    (void)sm;
+    for (uint32_t i = 0; t->names && i < t->n_trained; i++) free(t->names[i]);
+    free(t->names);
+    free(t);
+}
+
+static int32_t wrong(struct trainer *t, const char *option, pbay_result *why, const char *text)
+{
+    pbay_str where = t->sm->host->where(t->config, option);
+    return sagemaker_refuse(t->sm, why, PBAY_INVALID_ARGUMENT, "%.*s: %s %s", (int)where.n,
+                            where.n ? where.p : "", option, text);
+}
+
+static int plain(pbay_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char ch = s.p[i];
+        if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
+              (ch == '-' && i)))
+            return 0;
+    }
+    return s.n && s.n <= JOB_NAME - 17;
+}
+
+static int32_t columns(struct trainer *t, const pbay_function_info *info, pbay_result *why)
+{
+    pbay_str target = t->sm->host->get_str(t->config, "target"),
+             key = t->sm->host->get_str(t->config, "key_column");
+    int found = 0;
+    t->key = -1;
+    t->n_sends = info->n_sends;
+    t->names = calloc(info->n_sends + 1, sizeof *t->names);
+    if (!t->names) abort();
+    for (uint32_t i = 0; i < info->n_sends; i++) {
+        pbay_str name = info->sends[i].name;
+        if (key.n && key.n == name.n && memcmp(key.p, name.p, key.n) == 0) {
+            t->key = (int32_t)i;
+            continue;
+        }
+        found |= target.n == name.n && memcmp(target.p, name.p, name.n) == 0;
+        t->names[t->n_trained++] = strndup(name.n ? name.p : "", name.n);
+    }
+    if (!found) return wrong(t, "target", why, "is not one of the function's parameters (or is the key)");
+    if (key.n && t->key < 0) return wrong(t, "key_column", why, "is not one of the function's parameters");
+    if (t->n_trained < 2)
+        return wrong(t, "target", why, "is the only parameter: there is nothing to predict it from");
+    return PBAY_OK;
+}
+
+static int32_t configure(struct trainer *t, const pbay_function_info *info, pbay_result *why)
+{
+    const pbay_host *host = t->sm->host;
+    pbay_str prefix = host->get_str(t->config, "job_prefix"),
+             role = host->get_str(t->config, "execution_role");
+    snprintf(t->who, sizeof t->who, "training of %.*s", (int)(info->name.n < 60 ? info->name.n : 60),
+             info->name.p);
+    if (s3_uri(host->get_str(t->config, "s3_uri"), &t->bucket, &t->folder))
+        return wrong(t, "s3_uri", why, "is not an address as s3://bucket/prefix");
+    while (t->folder.n && t->folder.p[t->folder.n - 1] == '/') t->folder.n--;
+    if (t->folder.n > S3_KEY - 128) return wrong(t, "s3_uri", why, "is too long");
+    if (role.n < 4 || memcmp(role.p, "arn:", 4) != 0)
+        return wrong(t, "execution_role", why, "is not an ARN (arn:aws:iam::ACCOUNT:role/NAME)");
+    if (prefix.n && !plain(prefix))
+        return wrong(t, "job_prefix", why, "has 1 to 15 letters, digits and inner hyphens");
+    if (host->get_str(t->config, "objective").n && !host->get_int(t->config, "problem_type"))
+        return wrong(t, "objective", why, "goes with a problem_type");
+    if (!prefix.n) prefix = info->name;
+    size_t n = 0;
+    for (size_t i = 0; i < prefix.n && n < JOB_NAME - 17; i++) {
+        char ch = prefix.p[i] == '_' ? '-' : prefix.p[i];
+        if (ch != '-' || n) t->prefix[n++] = ch;
+    }
+    while (n && t->prefix[n - 1] == '-') n--;
+    if (!n) t->prefix[n++] = 'p';
+    t->prefix[n] = 0;
+    return columns(t, info, why);
+}
+
+static int32_t bind(struct sagemaker *sm, const pbay_function_info *info, void **bound, pbay_result *why)
+{
+    struct trainer *t = calloc(1, sizeof *t);
+    if (!t) return sagemaker_refuse(sm, why, PBAY_RESOURCE_EXHAUSTED, "out of memory");
+    t->op = &train_operation;
+    t->sm = sm;
+    t->config = info->config;
+    int32_t rc = configure(t, info, why);
+    if (rc != PBAY_OK) {
+        unbind(sm, t);
+        return rc;
+    }
+    *bound = t;
+    return PBAY_OK;
+}
+
+static pbay_str lane(void *bound)
+{
+    (void)bound;
+    return STR("control");
+}
+
+const struct operation train_operation = {.bind = bind,
+                                          .unbind = unbind,
+                                          .lane = lane,
+                                          .cancel = cancel,
+                                          .open = open,
+                                          .push = push,
+                                          .end = end,
+                                          .writable = writable};
