@@ -92,6 +92,13 @@ static void add(json_t *v, const char *name, pbay_str s)
     if (t) json_object_set_new(v, name, t);
 }
 
+static json_int_t number(pbay_str s)
+{
+    json_int_t v = 0;
+    for (size_t i = 0; i < s.n && i < 15 && s.p[i] >= '0' && s.p[i] <= '9'; i++) v = v * 10 + (s.p[i] - '0');
+    return v;
+}
+
 static json_t *described(const pbay_http_reply *reply)
 {
     json_t *v = json_object(), *meta = json_object();
@@ -100,7 +107,7 @@ static json_t *described(const pbay_http_reply *reply)
     add(v, "ETag", http_header(reply, "etag"));
     add(v, "LastModified", http_header(reply, "last-modified"));
     add(v, "VersionId", http_header(reply, "x-amz-version-id"));
-    json_object_set_new(v, "ContentLength", json_integer(strtoll(length.n ? length.p : "0", NULL, 10)));
+    json_object_set_new(v, "ContentLength", json_integer(number(length)));
     for (uint32_t i = 0; i < reply->n_headers; i++) {
         pbay_str n = reply->headers[i].name;
         char name[128];
