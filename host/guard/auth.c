@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "base/encode.h"
 #include "guard/bearer.h"
 
 static int check_cert(const struct pb_auth *auth, pbay_str subject, struct pb_identity *out,
@@ -83,6 +84,32 @@ static int token_of(const struct pb_auth_request *req, pbay_str *out, struct pb_
     return out->n > 0;
 }
 
+/*
+ * Basic (RFC 7617), for callers that know nothing else, such as EventBridge: the password is the API key,
+ * whatever the user name is. 0: none.
+ */
+static int basic_of(const struct pb_auth_request *req, struct pb_arena *a, pbay_str *out, struct pb_err *err)
+{
+    for (size_t i = 0; i < req->n_headers; i++) {
+        pbay_str v = pb_str_trim(req->headers[i].value);
+        size_t n = pb_str_chr(v, ' ');
+        if (!pb_str_is(req->headers[i].name, "authorization") || n == v.n ||
+            !pb_str_ieq(pb_str(v.p, n), PB_STR("basic")))
+            continue;
+        struct pb_buf text = {0};
+        bool good = pb_base64_decode(pb_str_trim(pb_str(v.p + n, v.n - n)), &text);
+        pbay_str both = pb_buf_view(&text);
+        size_t colon = pb_str_chr(both, ':');
+        good = good && colon < both.n;
+        if (good) *out = pb_arena_str(a, pb_str(both.p + colon + 1, both.n - colon - 1));
+        pb_buf_free(&text);
+        return good ? 1
+                    : pb_fail(err, PBAY_UNAUTHENTICATED,
+                              "\"Authorization: Basic\" without a name, a colon and a password");
+    }
+    return 0;
+}
+
 int pb_auth_check(const struct pb_auth *auth, const struct pb_auth_request *req, struct pb_arena *a,
                   struct pb_identity *out, struct pb_auth_stale *stale, struct pb_err *err)
 {
@@ -91,6 +118,7 @@ int pb_auth_check(const struct pb_auth *auth, const struct pb_auth_request *req,
     struct pb_identity id = *out;
     pbay_str key, token;
     int has_key = pb_apikey_of(req->headers, req->n_headers, &key, err);
+    if (!has_key) has_key = basic_of(req, a, &key, err);
     int has_token = has_key < 0 ? -1 : token_of(req, &token, err);
     if (has_token < 0) return -1;
     if (has_key && has_token)
