@@ -316,9 +316,10 @@ static int run_on(struct job *j, struct pb_connector *c, struct pbay_config *arg
 
 static int run_in_generation(struct job *j, struct pbay_config *arguments)
 {
-    bool started = j->plugin->command_table[j->command].flags & PBAY_COMMAND_STARTED;
+    uint32_t flags = j->plugin->command_table[j->command].flags;
+    bool started = flags & PBAY_COMMAND_STARTED;
     const struct pb_generation_options o = {.check_only = !started,
-                                            .connectors_only = true,
+                                            .connectors_only = !(flags & PBAY_COMMAND_BOUND),
                                             .probe = pb_config_get_int(j->site->plugins, "probe") != 0,
                                             .env = j->shop.env};
     struct pb_err err;

@@ -319,9 +319,10 @@ static int check_command(const struct pb_plugin *p, uint32_t i, struct pb_err *e
                            c->verb);
     if (!pb_table_text(c->doc))
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "command \"%s\": doc is empty or not UTF-8", c->verb);
-    if (c->flags & ~PBAY_COMMAND_STARTED)
+    const uint32_t flags = PBAY_COMMAND_STARTED | PBAY_COMMAND_BOUND;
+    if (c->flags & ~flags)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "command \"%s\": flags are 0x%x, known are 0x%x", c->verb,
-                       c->flags, PBAY_COMMAND_STARTED);
+                       c->flags, flags);
     for (uint32_t k = 0; k < c->arguments.count; k++) {
         const pbay_option *o = &c->arguments.options[k];
         if (o->type == PBAY_OPT_FAMILY)

@@ -15,6 +15,7 @@
 #include "http_error.h"
 #include "kit/aws_error.h"
 #include "path.h"
+#include "policy.h"
 #include "reply.h"
 #include "sagemaker.h"
 
@@ -84,6 +85,7 @@ struct function {
     struct answer_columns columns;
     struct call *calls; /* under way */
     struct call *idle;  /* with their writers */
+    struct use use;
 };
 
 /* ------------------------------------------------------------------------------------------------ bind */
@@ -193,6 +195,7 @@ static int32_t configure(struct function *fn, const pbay_function_info *info, pb
 static void unbind(struct sagemaker *sm, void *bound)
 {
     struct function *fn = bound;
+    use_remove(sm, &fn->use);
     while (fn->idle) {
         struct call *c = fn->idle;
         fn->idle = c->next;
@@ -216,6 +219,8 @@ static int32_t bind(struct sagemaker *sm, const pbay_function_info *info, void *
         unbind(sm, fn);
         return rc;
     }
+    fn->use = (struct use){.action = "sagemaker:InvokeEndpoint", .kind = "endpoint", .name = fn->endpoint};
+    use_add(sm, &fn->use);
     *bound = fn;
     return PBAY_OK;
 }

@@ -10,6 +10,7 @@
 #include "actions.h"
 #include "events.h"
 #include "parameters.h"
+#include "policy.h"
 #include "sagemaker.h"
 
 static const pbay_option OPTIONS[] = {
@@ -86,6 +87,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     sm->timer = host->service(host, PBAY_SVC_TIMER);
     sm->work = host->service(host, PBAY_SVC_WORK);
     sm->action = host->service(host, PBAY_SVC_ACTION);
+    sm->command = host->service(host, PBAY_SVC_COMMAND);
     sm->event = host->service(host, PBAY_SVC_EVENT);
     sm->request = host->service(host, PBAY_SVC_ROUTE_REQUEST);
     sm->resolve = host->service(host, PBAY_SVC_SECRETS);
@@ -236,6 +238,7 @@ static const void *extension(const char *id)
     if (strcmp(id, PBAY_EXT_HEALTH) == 0) return &healths;
     if (strcmp(id, PBAY_EXT_ROUTES) == 0) return &sagemaker_routes;
     if (strcmp(id, PBAY_EXT_EVENTS) == 0) return &sagemaker_events;
+    if (strcmp(id, PBAY_EXT_COMMANDS) == 0) return &sagemaker_commands;
     if (strcmp(id, PBAY_EXT_SECRETS) == 0) return &sagemaker_secrets;
     if (strcmp(id, PBAY_EXT_ACTIONS) == 0) return sagemaker_actions();
     if (strcmp(id, PBAY_EXT_FUNCTIONS) != 0) return NULL;

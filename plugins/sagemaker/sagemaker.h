@@ -3,6 +3,7 @@
 #pragma once
 
 #include <patchbay/actions.h>
+#include <patchbay/commands.h>
 #include <patchbay/functions.h>
 #include <patchbay/host_batch.h>
 #include <patchbay/host_call.h>
@@ -39,6 +40,8 @@ struct sagemaker {
     int64_t poll_ms;               /* between looks at what takes long */
     const pbay_event_1 *event;     /* NULL: no events are stored */
     const pbay_request_1 *request; /* NULL: no routes */
+    const pbay_command_1 *command; /* NULL: no commands */
+    struct use *uses;              /* policy.h */
     struct polling *polling;       /* under way */
     const pbay_resolve_1 *resolve; /* NULL: no secrets are asked for */
     struct parameter *parameters;  /* under way */

@@ -17,6 +17,7 @@
 
 #include "actions.h"
 #include "http_error.h"
+#include "policy.h"
 #include "s3.h"
 #include "text.h"
 
@@ -75,6 +76,7 @@ struct trainer {
     uint32_t n_sends, n_trained;
     int32_t key; /* column, or -1 */
     struct training *calls;
+    struct use use;
 };
 
 enum step { READING, NAMING, FOUND, UPLOADING, CREATING };
@@ -600,7 +602,7 @@ static int32_t open(struct sagemaker *sm, void *bound, pbay_call call, pbay_resu
 static void unbind(struct sagemaker *sm, void *bound)
 {
     struct trainer *t = bound;
-    (void)sm;
+    use_remove(sm, &t->use);
     for (uint32_t i = 0; t->names && i < t->n_trained; i++) free(t->names[i]);
     free(t->names);
     free(t);
@@ -690,6 +692,14 @@ static int32_t bind(struct sagemaker *sm, const pbay_function_info *info, void *
         unbind(sm, t);
         return rc;
     }
+    t->use = (struct use){.action = "sagemaker:CreateAutoMLJobV2",
+                          .kind = "automl-job",
+                          .name = "*",
+                          .bucket = t->bucket,
+                          .folder = t->folder,
+                          .pass_role = sm->host->get_str(info->config, "execution_role"),
+                          .tags = sm->host->count(info->config, "tag") > 0};
+    use_add(sm, &t->use);
     *bound = t;
     return PBAY_OK;
 }

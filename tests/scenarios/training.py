@@ -2,6 +2,7 @@
 """Training from Qlik: a table function that puts its rows on S3, starts an AutoML job, and finds it again."""
 import csv
 import io
+import json
 import os
 import sys
 
@@ -114,6 +115,38 @@ def what_goes_wrong():
                 text = text.replace("\n%s = " % key, "\n; ", 1)
             with Folder(text) as f:
                 contains(f.check(code=None).err, part)
+
+
+@story
+def what_iam_has_to_allow():
+    with Api() as api:
+        text = config(api, f=PLAIN + "tag.a = b") + "[function \"score\"]\nconnector = aws\noperation = invoke\nendpoint = Churn-V1\n" \
+            "params = n:num\n"
+        text = text.replace("plugin = sagemaker\n", "plugin = sagemaker\nqueue_url = https://sqs.eu-west-1.amazonaws.com/%s/q\n"
+                            "poll.training_job = yes\n" % ACCOUNT)
+        with Folder(text) as f:
+            def policy(*args, **more):
+                return f.run("sagemaker", "aws-policy", "--config", f.config, *args, **more)
+            statements = {s.pop("Sid"): s for s in json.loads(policy("--account", ACCOUNT).out)["Statement"]}
+            equal(statements, {
+                "Lists": {"Effect": "Allow", "Action": ["sagemaker:ListTrainingJobs"], "Resource": ["*"]},
+                "Queue": {"Effect": "Allow", "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage"],
+                          "Resource": ["arn:aws:sqs:eu-west-1:%s:q" % ACCOUNT]},
+                "Train": {"Effect": "Allow", "Action": ["sagemaker:CreateAutoMLJobV2", "sagemaker:DescribeAutoMLJobV2",
+                                                        "sagemaker:AddTags"],
+                          "Resource": ["arn:aws:sagemaker:eu-west-1:%s:automl-job/*" % ACCOUNT]},
+                "Objects": {"Effect": "Allow", "Action": ["s3:PutObject", "s3:AbortMultipartUpload"],
+                            "Resource": ["arn:aws:s3:::bucket/models/*"]},
+                "HandRolesToSageMaker": {"Effect": "Allow", "Action": ["iam:PassRole"], "Resource": [ROLE], "Condition": {
+                    "StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}},
+                "Invoke": {"Effect": "Allow", "Action": ["sagemaker:InvokeEndpoint"],
+                           "Resource": ["arn:aws:sagemaker:eu-west-1:%s:endpoint/churn-v1" % ACCOUNT]}})
+            more = policy("--actions", "create_model,get_object", "--s3", "s3://data/in/", "--parameters", "/a/b", "--secrets", "c",
+                          "--pass-role", ROLE).out
+            for part in ("sagemaker:DescribeModel", "arn:aws:s3:::data/in/*", "parameter/a/b", "secret:c-??????", "model/*"):
+                contains(more, part)
+            contains(policy("--actions", "create_modell", code=2).err, "create_modell")
+            contains(policy("--actions", "put_object", code=2).err, "--s3")
 
 
 if __name__ == "__main__":
