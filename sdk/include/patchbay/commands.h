@@ -24,8 +24,8 @@ extern "C" {
 /* The connector is started before the command runs (and stopped behind it). Else it is created and no more:
  * host->check_only answers 1, as for `patchbay check`. */
 #define PBAY_COMMAND_STARTED 1u
-/* The functions of the configuration are bound (pbay.functions/1) before the command runs, so that it knows what is used.
- * Scripts are read for that, and must be sound. */
+/* The functions of the configuration are bound (pbay.functions/1) before the command runs, so that it knows
+ * what is used. Scripts are read for that, and must be sound. */
 #define PBAY_COMMAND_BOUND 2u
 
 /* One run of a command. A generation-checked number; 0 is never one. */
