@@ -17,8 +17,17 @@ ROLE = "arn:aws:iam::%s:role/train" % ACCOUNT
 COLUMNS = ("job", "arn", "status", "secondary_status", "metric", "value", "best", "reason", "rows")
 
 
+def new_key():
+    with Folder("") as f:
+        p = f.run("new-key", "analysts")
+        return p.out.strip(), p.err[p.err.index("["):]
+
+
+KEY, SECTION = new_key()  # what changes the world is for callers who say who they are
+
+
 def config(api, **functions):
-    text = SSE + '[connector "aws"]\nplugin = sagemaker\nregion = eu-west-1\nendpoint_url = %s\n' % api.url
+    text = SSE + SECTION + "\n" + '[connector "aws"]\nplugin = sagemaker\nregion = eu-west-1\nendpoint_url = %s\n' % api.url
     for name, options in functions.items():
         text += ('[function "%s"]\nconnector = aws\noperation = train\ns3_uri = s3://bucket/models/\nexecution_role = %s\n'
                  'target = y\n%s\n' % (name, ROLE, options))
@@ -27,6 +36,10 @@ def config(api, **functions):
 
 KEYED = "params = key:str, age:num, plan:str, y:num\nkey_column = key\n"
 PLAIN = "params = age:num, plan:str, y:num\n"
+
+
+def call(c, number, rows, **more):
+    return c.call(number, rows, metadata=[("x-api-key", KEY)], **more)
 
 
 def row(reply):
@@ -42,7 +55,7 @@ def a_load_starts_a_job_and_finds_it_again():
     with Api() as api, Gateway(config(api, train_churn=KEYED + "problem_type = binary\nobjective = F1\nmax_runtime = 1h\n"
                                       "max_candidates = 5\ntag.team = crm\n")) as g, client(g) as c:
         number = c.ids()["train_churn"]
-        got = row(c.call(number, rows, size=100))
+        got = row(call(c, number, rows, size=100))
         equal((got["job"], got["status"], got["rows"]), ("train-churn-2026-11", "InProgress", 1200.0))
         contains(got["arn"], "automl-job/train-churn-2026-11")
         job = api.jobs["automl-job"]["train-churn-2026-11"]["args"]
@@ -60,14 +73,14 @@ def a_load_starts_a_job_and_finds_it_again():
         equal(read[0], ["age", "plan", "y"])
         equal([[float(a), p, int(y)] for a, p, y in read[1:]], [r[1:] for r in rows])
         # The same key again: nothing is uploaded, and in the end the metrics are there.
-        statuses = [row(c.call(number, rows[:7], size=3)) for _ in range(3)]
+        statuses = [row(call(c, number, rows[:7], size=3)) for _ in range(3)]
         equal([s["status"] for s in statuses], ["InProgress", "Completed", "Completed"])
         equal((statuses[2]["metric"], statuses[2]["value"]), ("validation:f1", 0.875))
         equal((len(api.objects), len(api.jobs["automl-job"])), (1, 1))
-        equal(row(c.call(number, [["fails \u00e9 key that is no name"] + rows[0][1:]]))["status"], "InProgress")
+        equal(row(call(c, number, [["fails \u00e9 key that is no name"] + rows[0][1:]]))["status"], "InProgress")
         equal(len(api.jobs["automl-job"]), 2)
-        c.call(number, [["", 1.0, "a", 1.0]]).fails(CODE.INVALID_ARGUMENT, "key")
-        c.call(number, []).fails(CODE.INVALID_ARGUMENT, "no rows")
+        call(c, number, [["", 1.0, "a", 1.0]]).fails(CODE.INVALID_ARGUMENT, "key")
+        call(c, number, []).fails(CODE.INVALID_ARGUMENT, "no rows")
 
 
 @story
@@ -76,14 +89,14 @@ def rows_name_the_job():
     with Api() as api, Gateway(config(api, f=PLAIN + "job_prefix = churn")) as g, client(g) as c:
         number = c.ids()["f"]
         api.steps = 0
-        first = row(c.call(number, rows, size=5000))
+        first = row(call(c, number, rows, size=5000))
         true(first["job"].startswith("churn-") and len(first["job"]) == 22, first)
         equal([u["state"] for u in api.uploads.values()], ["complete"])
-        again = row(c.call(number, rows, size=777))
+        again = row(call(c, number, rows, size=777))
         equal((again["job"], again["status"]), (first["job"], "Completed"))
         equal([u["state"] for u in api.uploads.values()], ["complete", "aborted"])
         equal(len(api.objects), 1)
-        other = row(c.call(number, rows[:50]))
+        other = row(call(c, number, rows[:50]))
         true(other["job"] != first["job"], other)
         equal(len(api.jobs["automl-job"]), 2)
 
@@ -93,17 +106,18 @@ def what_goes_wrong():
     rows = [[20.0 + i, "x", i % 2] for i in range(50)]
     with Api() as api, Gateway(config(api, f=PLAIN)) as g, client(g) as c:
         number = c.ids()["f"]
+        c.call(number, rows).fails(CODE.UNAUTHENTICATED)
         api.faults["PutObject"] = ["denied"]
-        c.call(number, rows).fails(CODE.PERMISSION_DENIED, "s3://bucket", "Access Denied")
+        call(c, number, rows).fails(CODE.PERMISSION_DENIED, "s3://bucket", "Access Denied")
         equal(len(api.jobs["automl-job"]), 0)
         api.faults["CreateAutoMLJobV2"] = ["denied"]
-        c.call(number, rows).fails(CODE.PERMISSION_DENIED, "CreateAutoMLJobV2")
+        call(c, number, rows).fails(CODE.PERMISSION_DENIED, "CreateAutoMLJobV2")
         # The answer is lost, but the job is there: found, not made twice. Throttling is waited out.
         api.faults["CreateAutoMLJobV2"] = ["throttle", "lose"]
-        got = row(c.call(number, rows))
+        got = row(call(c, number, rows))
         equal((got["status"], len(api.jobs["automl-job"])), ("InProgress", 1))
         api.buckets.clear()
-        c.call(number, rows + rows).fails(CODE.NOT_FOUND, "does not exist")
+        call(c, number, rows + rows).fails(CODE.NOT_FOUND, "does not exist")
     with Api() as api:
         for options, part in ((PLAIN + "target = z", "target"), (PLAIN + "key_column = z", "key_column"),
                               (PLAIN + "objective = F1", "problem_type"), (PLAIN + "job_prefix = a_b", "job_prefix"),
