@@ -269,6 +269,13 @@ static struct pb_lane *invoke_lane(void *user, struct pb_op *op)
     return pb_generation_lane(g, op, PB_STR("invoked"), pb_connector_name(pb_op_connector(op)), 0);
 }
 
+static struct pb_actions *invoke_actions(void *user, struct pb_durable **durable)
+{
+    const struct pb_generation *g = user;
+    *durable = g->env.durable;
+    return g->actions;
+}
+
 static void make_invokes(struct pb_generation *g, struct pb_flow *flow)
 {
     const struct pb_invokes_options o = {.loop = g->env.loop,
@@ -278,7 +285,8 @@ static void make_invokes(struct pb_generation *g, struct pb_flow *flow)
                                          .find = invoke_find,
                                          .list = invoke_list,
                                          .connector = invoke_connector,
-                                         .lane = invoke_lane};
+                                         .lane = invoke_lane,
+                                         .actions = invoke_actions};
     g->invokes = pb_invokes_new(&o);
     g->env.invoker = pb_invokes_service(g->invokes);
 }

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "flow/convert.h"
+#include "flow/invoke_action.h"
 #include "flow/invoke_priv.h"
 
 enum { INVOCATION_MAGIC = 0x494e564f };
@@ -21,7 +22,8 @@ struct pb_invocation {
     const struct pb_invoke_sink *sink;
     void *user;
     struct pb_arena mem;       /* the texts of the call's request */
-    struct pb_flow_call *flow; /* NULL: over */
+    struct pb_flow_call *flow; /* NULL: over, or an action */
+    struct pb_invoked_action *action;
     const struct pb_function *fn;
     struct pb_bare_op *bare; /* NULL: a function of the configuration */
     int64_t credit;          /* rows that the plugin will take */
@@ -85,6 +87,24 @@ static void on_done(void *user, const struct pb_err *err, const struct pb_flow_s
     if (!i->stepping) invocation_free(i);
 }
 
+/* The end of an action, or of the waiting for one. */
+static void action_over(void *user, const struct pb_err *err, pbay_str json)
+{
+    struct pb_invocation *i = user;
+    static const struct pb_err fine;
+    const struct pb_invoke_end end = {.json = json, .no_store = true};
+    i->action = NULL;
+    i->over = true;
+    i->sink->done(i->user, err ? err : &fine, &end);
+    if (!i->stepping) invocation_free(i);
+}
+
+static void give_up_action(struct pb_invocation *i, const struct pb_err *err)
+{
+    pb_invoked_action_drop(i->action);
+    action_over(i, err, PB_STR(""));
+}
+
 static const struct pb_flow_sink sink = {on_rows, on_describe, on_consumed, on_done};
 
 /* ------------------------------------------------------------------------------------------------ what is
@@ -95,7 +115,10 @@ static void step(void *user)
 {
     struct pb_invocation *i = user;
     i->stepping = true;
-    if (i->failure) pb_flow_fail(i->flow, i->failure);
+    if (i->failure && i->action)
+        give_up_action(i, i->failure);
+    else if (i->failure && i->flow)
+        pb_flow_fail(i->flow, i->failure);
     if (i->flow && i->commit_due) {
         size_t bytes = i->commit_bytes;
         i->commit_due = false;
@@ -160,7 +183,7 @@ static int take_rows(struct pb_invocation *i, const pbay_batch *in, struct pb_er
 static int32_t invoke_push(struct pb_invocation *i, const pbay_batch *in)
 {
     struct pb_err err;
-    if (i->over || i->failure || i->end_asked) return PBAY_CANCELLED;
+    if (i->over || i->failure || i->end_asked || i->action) return PBAY_CANCELLED;
     if (i->window > WINDOW) {
         i->was_full = true;
         return PBAY_LATER;
@@ -180,7 +203,7 @@ static int32_t invoke_push(struct pb_invocation *i, const pbay_batch *in)
 
 static void invoke_end(struct pb_invocation *i)
 {
-    if (i->over || i->end_asked) return;
+    if (i->over || i->end_asked || i->action) return;
     i->end_asked = i->end_due = true;
     pb_loop_defer(i->v->o.loop, &i->step);
 }
@@ -298,6 +321,18 @@ static struct pb_invocation *open_flow(struct pb_invokes *v, const struct pb_inv
     return NULL;
 }
 
+static struct pb_invocation *open_action(struct pb_invokes *v, const struct pb_invoke_request *r,
+                                         const struct pb_invoke_sink *s, void *user, struct pb_err *err)
+{
+    struct pb_durable *durable = NULL;
+    struct pb_actions *actions = v->o.actions ? v->o.actions(v->o.user, &durable) : NULL;
+    struct pb_invocation *i = invocation_new(v, s, user);
+    i->action = pb_invoked_action_new(actions, durable, r, action_over, i, err);
+    if (i->action) return i;
+    invocation_free(i);
+    return NULL;
+}
+
 static struct pb_invocation *invoke_open(void *user, const struct pb_invoke_request *r,
                                          const struct pb_invoke_sink *s, void *sink_user, struct pb_err *err)
 {
@@ -316,7 +351,8 @@ static struct pb_invocation *invoke_open(void *user, const struct pb_invoke_requ
         struct pb_bare_op *bare = pb__bare_op(v, r, err);
         return bare ? open_flow(v, r, &bare->fn, bare, NULL, s, sink_user, err) : NULL;
     }
-    pb_fail(err, PBAY_UNIMPLEMENTED, "pbay_invoke_info.kind is %u", r->kind);
+    if (r->kind == PBAY_INVOKE_ACTION) return open_action(v, r, s, sink_user, err);
+    pb_fail(err, PBAY_INVALID_ARGUMENT, "pbay_invoke_info.kind is %u, known are 1 to 3", r->kind);
     return NULL;
 }
 
@@ -354,7 +390,10 @@ void pb_invokes_close(struct pb_invokes *v)
     while (v->first) {
         struct pb_invocation *i = v->first;
         PB_REQUIRE(!i->stepping);
-        pb_flow_fail(i->flow, &err); /* done, and so freed */
+        if (i->action)
+            give_up_action(i, &err);
+        else
+            pb_flow_fail(i->flow, &err); /* done, and so freed */
     }
     pb__bare_ops_unbind(v);
 }

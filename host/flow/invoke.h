@@ -10,6 +10,8 @@
 #include "flow/call.h"
 #include "plugin/invoke.h"
 
+struct pb_actions;
+struct pb_durable;
 struct pb_invokes;
 struct pb_metrics;
 struct pb_registry;
@@ -27,6 +29,8 @@ struct pb_invokes_options {
     struct pb_connector *(*connector)(void *user, pbay_str name);
     /* The lane of an operation, shared with the functions that go there. */
     struct pb_lane *(*lane)(void *user, struct pb_op *op);
+    /* Actions and what they are stored in; NULL answers: there is no store. Asked when one is invoked. */
+    struct pb_actions *(*actions)(void *user, struct pb_durable **durable);
 };
 
 /* Returns owned. */

@@ -211,6 +211,19 @@ def parked_and_killed():
 
 
 @story
+def an_action_is_invoked():
+    with Actor(CONFIG + '[connector "b"]\nplugin = actor\n') as g:
+        equal(g.ask("/invoke", 'a.echo i1 {"value": "x"}'), (200, 'code=0 {"value": "x"}'))
+        equal(g.ask("/invoke", 'a.echo i1 {"value": "x"}'), (200, 'code=0 {"value": "x"}'))
+        equal(len(g.done("run", "i1")), 1)
+        equal(g.ask("/invoke", 'a.slow  {"polls": 2}'), (200, 'code=0 {"polled":true}'))
+        equal(g.ask("/invoke", 'b.fail i2 {"Code": 5}'), (404, "code=5 as you wanted"))
+        contains(g.ask("/invoke", 'a.echo i3 {"valu": "x"}')[1], "code=3 ", 'did you mean "value"')
+        contains(g.ask("/invoke", "c.echo i4 {}")[1], "code=5 ", 'there is no [connector "c"]')
+        true(g.job("i1")[1].startswith("done"), "it is the job of that key")
+
+
+@story
 def what_operators_see_and_do():
     config = CONFIG + '[function "f"]\naction = a.echo\nparams = value:str\nallow_keys = *\n[function "up"]\nscript = up.lua\n'
     config += "params = s:str\nreturns = str\n"

@@ -13,6 +13,7 @@
 #include <patchbay/actions.h>
 #include <patchbay/events.h>
 #include <patchbay/host_event.h>
+#include <patchbay/host_invoke.h>
 #include <patchbay/host_job.h>
 #include <patchbay/host_limit.h>
 #include <patchbay/host_timer.h>
@@ -28,6 +29,7 @@ struct actor {
     const pbay_config *config;
     const pbay_action_1 *action;
     const pbay_event_1 *event;
+    const pbay_invoke_1 *invoke;
     const pbay_job_1 *job;
     const pbay_limit_1 *limit;
     const pbay_timer_1 *timer;
@@ -343,6 +345,16 @@ static void on_found(void *user, const pbay_result *result, const pbay_job_state
     reply(k, 0, "", 1);
 }
 
+static void on_invoked(void *user, pbay_invoke call, const pbay_result *result, pbay_str json)
+{
+    char text[2000];
+    (void)call;
+    snprintf(text, sizeof text, "code=%d %.*s%.*s", result->code, FMT(json), FMT(result->message));
+    reply(user, status_of(result->code), text, 1);
+}
+
+static const pbay_invoke_events invoke_events = {.struct_size = sizeof invoke_events, .on_done = on_invoked};
+
 /* What was parked is its key in capitals, after a while. */
 static void finish(void *user)
 {
@@ -426,6 +438,13 @@ static void handle(void *self, uint32_t route, pbay_request request, const pbay_
     } else if (route == 4) {
         a->job->cancel(a->host, body);
         reply(k, 200, "", 1);
+    } else if (route == 6) { /* TARGET KEY JSON */
+        pbay_invoke_info i = {
+            .struct_size = sizeof i, .kind = PBAY_INVOKE_ACTION, .target = word(&body, ' ')};
+        i.key = word(&body, ' ');
+        i.parent_request = request;
+        pbay_result why = PBAY_RESULT_OK;
+        if (!a->invoke->open(a->host, &i, body, &invoke_events, k, &why)) on_invoked(k, 0, &why, STR(""));
     } else {
         a->limit->take(a->host, STR("w"), 1, 2, 60000, on_taken, k);
     }
@@ -438,6 +457,7 @@ static const pbay_route routes[] = {
     {"GET", "/job/*", "A job by its key.", PBAY_AUTH_NONE, PBAY_BODY_RAW, 0},
     {"POST", "/cancel", "A job.", PBAY_AUTH_NONE, PBAY_BODY_RAW, 1u << 20},
     {"POST", "/limit", "Two a minute.", PBAY_AUTH_NONE, PBAY_BODY_RAW, 0},
+    {"POST", "/invoke", "An action.", PBAY_AUTH_NONE, PBAY_BODY_RAW, 1u << 20},
 };
 static const pbay_routes_1 route_table = {.struct_size = sizeof route_table,
                                           .n_routes = sizeof routes / sizeof *routes,
@@ -455,6 +475,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
                         .config = config,
                         .action = host->service(host, PBAY_SVC_ACTION),
                         .event = host->service(host, PBAY_SVC_EVENT),
+                        .invoke = host->service(host, PBAY_SVC_INVOKE),
                         .job = host->service(host, PBAY_SVC_JOB),
                         .limit = host->service(host, PBAY_SVC_LIMIT),
                         .timer = host->service(host, PBAY_SVC_TIMER),
