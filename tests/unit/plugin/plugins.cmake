@@ -2,8 +2,8 @@
 # The tests of host/plugin, and plugins for them, built into their own folder (PB_TEST_PLUGIN_DIR) like any plugin is.
 set(PB_TEST_PLUGIN_DIR ${CMAKE_CURRENT_BINARY_DIR}/plugins)
 set(PB_TEST_FAULTS
-  argument crash create descriptor_size duplicate every_id exit functions_size hang host_option magic major name no_entry null
-  option route shape stride submit truncated undefined verb)
+  action argument crash create descriptor_size duplicate every_id exit functions_size hang host_option lookup magic
+  major name no_entry null option route shape source stride submit truncated undefined verb)
 
 function(pb_test_plugin name source)
   set(target test_plugin_${name})

@@ -5,6 +5,8 @@
 
 #include <patchbay/commands.h>
 #include <patchbay/functions.h>
+#include <patchbay/actions.h>
+#include <patchbay/events.h>
 #include <patchbay/routes.h>
 
 #ifdef FAULT_UNDEFINED
@@ -97,6 +99,44 @@ static const pbay_routes_1 route_table = {
     .handle = handle,
 };
 
+#ifdef FAULT_LOOKUP
+static const pbay_option action_arguments[] = {
+    {"Fine", PBAY_OPT_STR, 0, NULL, NULL, "Capitals are allowed here."}};
+#else
+static const pbay_option action_arguments[] = {
+    {"path", PBAY_OPT_FILE, 0, NULL, NULL, "A file of the host's."}};
+#endif
+static const pbay_action actions[] = {
+    {"act", "Acts.", PBAY_REPEAT_CHECK, 0, {action_arguments, 1, sizeof(pbay_option)}}};
+static int32_t act(void *self, uint32_t action, pbay_action_run run, const pbay_action_info *info,
+                   pbay_result *why)
+{
+    (void)self;
+    (void)action;
+    (void)run;
+    (void)info;
+    (void)why;
+    return PBAY_UNIMPLEMENTED;
+}
+static const pbay_actions_1 action_table = {.struct_size = sizeof action_table,
+                                            .n_actions = 1,
+                                            .actions = actions,
+                                            .action_stride = sizeof *actions,
+                                            .run = act};
+static const pbay_source sources[] = {{"busy", "Too often.", 5, 0, 0}};
+static void poll(void *self, uint32_t source, pbay_poll poll, pbay_str cursor)
+{
+    (void)self;
+    (void)source;
+    (void)poll;
+    (void)cursor;
+}
+static const pbay_events_1 event_table = {.struct_size = sizeof event_table,
+                                          .n_sources = 1,
+                                          .sources = sources,
+                                          .source_stride = sizeof *sources,
+                                          .poll = poll};
+
 #ifdef FAULT_ARGUMENT
 static const pbay_option arguments[] = {{"connector", PBAY_OPT_STR, 0, NULL, NULL, "The host has this one."}};
 #else
@@ -136,6 +176,14 @@ static const void *extension(const char *id)
 #if defined(FAULT_ARGUMENT) || defined(FAULT_VERB)
     if (!strcmp(id, PBAY_EXT_COMMANDS)) return &command_table;
 #endif
+#if defined(FAULT_ACTION) || defined(FAULT_LOOKUP)
+    if (!strcmp(id, PBAY_EXT_ACTIONS)) return &action_table;
+#endif
+#ifdef FAULT_SOURCE
+    if (!strcmp(id, PBAY_EXT_EVENTS)) return &event_table;
+#endif
+    (void)action_table;
+    (void)event_table;
     (void)route_table;
     (void)command_table;
     (void)arguments;
