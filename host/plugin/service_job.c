@@ -135,7 +135,11 @@ static int read_now(struct ask *a, struct pb_store *s, pbay_str id, pbay_str key
     if (a->job->state != PB_JOB_DONE) return 0;
     struct pb_err none;
     if (pb_store_job_result(s, a->job->id, &a->result, &none) == 0) return 0;
-    if (none.code == PBAY_NOT_FOUND) return 0; /* expired */
+    if (none.code == PBAY_NOT_FOUND) { /* expired, or an action's that has none */
+        if ((a->what == FIND || a->what == RESULT) && pb_str_eq(a->job->action, PARK))
+            return pb_fail(err, PBAY_NOT_FOUND, "the result of job %.*s has expired", PB_FMT(a->job->id));
+        return 0;
+    }
     *err = none;
     return -1;
 }

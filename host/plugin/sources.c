@@ -145,6 +145,38 @@ static int run_take(struct pb_store *store, void *user, struct pb_err *err)
                                err);
 }
 
+struct letting_go {
+    struct pb_store_op op;
+    char *lease;
+    int64_t fence;
+};
+
+/* [store thread] */
+static int run_let_go(struct pb_store *store, void *user, struct pb_err *err)
+{
+    struct letting_go *l = user;
+    return pb_store_lease_release(store, pb_str_c(l->lease), l->fence, err);
+}
+
+static void let_go(void *user, const struct pb_err *err)
+{
+    struct letting_go *l = user;
+    (void)err; /* then it ends by itself */
+    pb_free(l->lease);
+    pb_free(l);
+}
+
+/* Somebody else may poll at once. */
+static void release(struct source *s)
+{
+    if (!s->fence) return;
+    struct letting_go *l = pb_zalloc(sizeof *l);
+    *l = (struct letting_go){.lease = pb_strdup(s->lease), .fence = s->fence};
+    l->op = (struct pb_store_op){.run = run_let_go, .done = let_go, .user = l};
+    s->fence = 0;
+    pb_store_post(pb_durable_store(s->all->durable), &l->op);
+}
+
 static void over_limit(void *user)
 {
     struct source *s = user;
@@ -177,6 +209,7 @@ static void taken(void *user, const struct pb_err *err)
         return;
     }
     if (s->all->stopped || c->stopped) {
+        release(s);
         pb_connector_ended(c);
         return;
     }
@@ -238,6 +271,7 @@ static void stored(void *user, const struct pb_err *err)
                    PB_S("source", table_of(s)->name), PB_I("new", s->n_new));
         wait_ms(s, s->again ? 0 : s->interval_ms);
     }
+    if (s->all->stopped) release(s);
     pb_connector_ended(c);
 }
 
@@ -328,27 +362,6 @@ struct pb_sources *pb_sources_start(struct pb_registry *r, struct pb_durable *d)
     return all;
 }
 
-struct letting_go {
-    struct pb_store_op op;
-    char *lease;
-    int64_t fence;
-};
-
-/* [store thread] */
-static int run_let_go(struct pb_store *store, void *user, struct pb_err *err)
-{
-    struct letting_go *l = user;
-    return pb_store_lease_release(store, pb_str_c(l->lease), l->fence, err);
-}
-
-static void let_go(void *user, const struct pb_err *err)
-{
-    struct letting_go *l = user;
-    (void)err; /* then it ends by itself */
-    pb_free(l->lease);
-    pb_free(l);
-}
-
 void pb_sources_stop(struct pb_sources *all)
 {
     if (!all || all->stopped) return;
@@ -359,12 +372,8 @@ void pb_sources_stop(struct pb_sources *all)
         pb_timer_cancel(&s->limit);
         if (s->poll && !s->overdue) over_limit(s);
         pb_timer_cancel(&s->timer);
-        /* Where something is under way with it, the lease ends by itself. */
-        if (!s->fence || s->phase == TAKING || s->phase == STORING) continue;
-        struct letting_go *l = pb_zalloc(sizeof *l);
-        *l = (struct letting_go){.lease = pb_strdup(s->lease), .fence = s->fence};
-        l->op = (struct pb_store_op){.run = run_let_go, .done = let_go, .user = l};
-        pb_store_post(pb_durable_store(all->durable), &l->op);
+        /* Where something is under way with it, its end lets go. */
+        if (s->phase != TAKING && s->phase != STORING) release(s);
     }
 }
 

@@ -186,6 +186,16 @@ def a_source_is_read_to_its_end():
 
 
 @story
+def a_poll_in_flight_when_it_stops():
+    with Actor(CONFIG + "poll.ticks = yes\ntick_delay = 1s\nticks = 100\n") as g:
+        eventually(lambda: g.query("SELECT until_ms FROM lease WHERE name = 'source a.ticks'"), "it polls")
+        g.stop()
+        equal(g.query("SELECT until_ms FROM lease WHERE name = 'source a.ticks'"), [(0,)])
+        g.start()
+        eventually(lambda: os.path.exists(os.path.join(g.dir, "did")), "it polls at once", seconds=10)
+
+
+@story
 def parked():
     with Actor(CONFIG + "patience = 300ms\n") as g:
         equal(g.job("batch")[0], 404)

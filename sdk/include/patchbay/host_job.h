@@ -83,7 +83,7 @@ typedef struct pbay_job_1 {
      */
     void (*finish)(const pbay_host *host, pbay_str id, const pbay_result *result, pbay_str content_type,
                    pbay_str body);
-    /* By key, or by id: the job with its result when there is one. */
+    /* By key, or by id: the job with its result. A parked one whose result has expired is NOT_FOUND. */
     void (*find)(const pbay_host *host, pbay_str key, pbay_job_found found, void *user);
     void (*result)(const pbay_host *host, pbay_str id, pbay_job_found found, void *user);
     /* At once when nobody runs it; else its runner is told, and it ends when he does. */

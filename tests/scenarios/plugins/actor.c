@@ -256,11 +256,9 @@ static const pbay_actions_1 action_table = {.struct_size = sizeof action_table,
 /* ------------------------------------------------------------------------ a source: two ticks a poll, up to
  * `ticks` */
 
-static void poll(void *self, uint32_t source, pbay_poll id, pbay_str cursor)
+static void poll_now(struct actor *a, pbay_poll id, pbay_str cursor)
 {
-    struct actor *a = self;
     char at[32], keys[2][32];
-    (void)source;
     snprintf(at, sizeof at, "%.*s", FMT(cursor));
     long n = atol(at), most = (long)a->host->get_int(a->config, "ticks");
     pbay_event events[2];
@@ -277,6 +275,34 @@ static void poll(void *self, uint32_t source, pbay_poll id, pbay_str cursor)
     const pbay_result ok = PBAY_RESULT_OK;
     note(a, "ticks", str(at));
     a->event->polled(id, &ok, events, have, str(at), have == 2);
+}
+
+struct slow_poll {
+    struct actor *a;
+    pbay_poll id;
+    char *cursor;
+};
+
+static void poll_later(void *user)
+{
+    struct slow_poll *p = user;
+    poll_now(p->a, p->id, str(p->cursor));
+    free(p->cursor);
+    free(p);
+}
+
+static void poll(void *self, uint32_t source, pbay_poll id, pbay_str cursor)
+{
+    struct actor *a = self;
+    int64_t ms = a->host->get_int(a->config, "tick_delay");
+    (void)source;
+    if (!ms) {
+        poll_now(a, id, cursor);
+        return;
+    }
+    struct slow_poll *p = zalloc(sizeof *p);
+    *p = (struct slow_poll){a, id, copy(cursor)};
+    a->timer->start(a->host, ms, 0, poll_later, p);
 }
 
 static const pbay_source sources[] = {{"ticks", "Ticks.", 100, 0, 0}};
@@ -497,6 +523,7 @@ PBAY_EXPORT const pbay_entry *pbay_plugin_entry(void)
     static const pbay_option options[] = {
         {"log", PBAY_OPT_FILE, 0, NULL, NULL, "A line for each thing done."},
         {"ticks", PBAY_OPT_INT, 0, "10", NULL, "How many ticks there are."},
+        {"tick_delay", PBAY_OPT_DURATION, 0, "0", NULL, "How long a poll takes."},
         {"patience", PBAY_OPT_DURATION, 0, "100ms", NULL, "How long what is parked takes."},
     };
     static const pbay_descriptor descriptor = {
