@@ -1,208 +1,102 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `invoke`: a batch of rows to a SageMaker endpoint and its predictions back, one InvokeEndpoint per batch.
+ * `invoke`: a batch of rows to a SageMaker endpoint and its predictions back, one InvokeEndpoint per batch;
+ * one for each combination of values where columns choose endpoint, model or other headers.
  *
  * https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
  * Errors carry advice and are not repeated here: the host knows how many calls are under way and how long
- * they may take.
+ * they may take. Only keys that were refused are a reason to send again: the host cannot know of those.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "answers.h"
 #include "http_error.h"
 #include "kit/aws_error.h"
-#include "path.h"
-#include "policy.h"
-#include "reply.h"
-#include "sagemaker.h"
+#include "scoring.h"
 
 enum {
-    ENDPOINT_MAX = 63,
-    HEADERS_MAX = 32,
     REPLY_MAX = 64 << 20,
     TIMEOUT_MS = 70000, /* the service ends an invocation after 60 s */
     REFUSALS_MAX = 2,   /* of keys, before that is the answer */
-    WHO = 96,
+    PARTS_MAX = 256,
+    VALUE_MAX = 1024,
 };
 
 const pbay_option invoke_options[] = {
-    {"endpoint", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL, "name of the endpoint"},
-    {"format", PBAY_OPT_ENUM, 0, "csv", "csv|json|lines",
-     "how rows are sent: CSV lines, JSON {\"instances\": [[...]]}, or JSON lines of arrays"},
-    {"body", PBAY_OPT_ENUM, 0, "quoted", "quoted|raw",
-     "csv: raw sends the one text column as it is, a line per row; quoted writes fields as CSV"},
-    {"instances_key", PBAY_OPT_STR, 0, "instances", NULL,
-     "json: the member that holds the rows; empty: a bare array"},
-    {"content_type", PBAY_OPT_STR, 0, NULL, NULL, "instead of the one that goes with the format"},
-    {"accept", PBAY_OPT_STR, 0, NULL, NULL, "instead of the one that goes with the format"},
-    {"path", PBAY_OPT_STR, 0, NULL, NULL,
-     "where in the answer the predictions are: predictions[].score; for CSV the number of a field: [0]"},
-    {"target_variant", PBAY_OPT_STR, 0, NULL, NULL, "production variant to ask"},
-    {"target_model", PBAY_OPT_STR, 0, NULL, NULL, "model of a multi-model endpoint"},
-    {"target_container", PBAY_OPT_STR, 0, NULL, NULL, "container host name of a multi-container endpoint"},
-    {"inference_component", PBAY_OPT_STR, 0, NULL, NULL, "inference component to ask"},
-    {"custom_attributes", PBAY_OPT_STR, 0, NULL, NULL,
-     "passed on to the container, up to 1024 visible characters"},
+    SCORING_OPTIONS,
+    {"target_variant", PBAY_OPT_STR, PBAY_OPTF_PER_CALL, NULL, NULL, "production variant to ask"},
+    {"target_model", PBAY_OPT_STR, PBAY_OPTF_PER_CALL, NULL, NULL, "model of a multi-model endpoint"},
+    {"target_container", PBAY_OPT_STR, PBAY_OPTF_PER_CALL, NULL, NULL,
+     "container host name of a multi-container endpoint"},
+    {"inference_component", PBAY_OPT_STR, PBAY_OPTF_PER_CALL, NULL, NULL, "inference component to ask"},
+    {"session_id", PBAY_OPT_STR, PBAY_OPTF_PER_CALL, NULL, NULL,
+     "of a stateful model: NEW_SESSION, or one that is open"},
+    {"enable_explanations", PBAY_OPT_STR, PBAY_OPTF_PER_CALL, NULL, NULL, "expression for SageMaker Clarify"},
     {"header", PBAY_OPT_FAMILY, 0, NULL, NULL, "header.NAME = value: further request headers"},
+    {"column", PBAY_OPT_FAMILY, 0, NULL, NULL,
+     "column.WHAT = PARAMETER (or its number, where Lua decides what is sent): this column is not sent, its "
+     "value is the row's "
+     "own endpoint, region, target_model, ... or any header; rows with the same values go together"},
 };
 const uint32_t invoke_n_options = sizeof invoke_options / sizeof *invoke_options;
 
-static const struct {
-    const char *option, *header;
-} TARGETS[] = {
-    {"target_variant", "X-Amzn-SageMaker-Target-Variant"},
-    {"target_model", "X-Amzn-SageMaker-Target-Model"},
-    {"target_container", "X-Amzn-SageMaker-Target-Container-Hostname"},
-    {"inference_component", "X-Amzn-SageMaker-Inference-Component"},
-    {"custom_attributes", "X-Amzn-SageMaker-Custom-Attributes"},
-};
+struct call;
 
-struct call {
-    struct function *fn;
-    struct call *next;
-    pbay_call call;
+/* One request. */
+struct part {
+    struct call *call;
     pbay_http exchange;
     pbay_writer *writer;
     uint32_t n_rows;
     uint32_t generation; /* of the keys it was signed with */
     uint32_t refusals;
     struct aws_waiter waiter;
-    int cancelled;
+    int over;
+    /* Where columns decide: */
+    pbay_builder *out;                 /* its answers */
+    pbay_str values[SCORING_COLUMNS];  /* of s.from, p NULL: null. Borrowed from the batch */
+    char numbers[SCORING_COLUMNS][40]; /* those that were not text */
+    char who[SCORING_WHO];
+};
+
+struct call {
+    struct function *fn;
+    struct call *next;
+    pbay_call call;
+    const pbay_batch *in;
+    struct part one, *parts; /* parts: &one, or owned */
+    uint32_t n_parts, left;
+    uint32_t *part_of; /* row -> part; NULL: there is one */
+    int cancelled, failed;
+    pbay_result result;
+    char text[1024], code[HTTP_ERROR_CODE];
 };
 
 struct function {
     const struct operation *op;
-    struct sagemaker *sm;
-    char endpoint[ENDPOINT_MAX + 1];
-    char who[WHO]; /* "endpoint churn-v1" */
-    pbay_codec codec;
-    pbay_header headers[HEADERS_MAX]; /* texts are the configuration's */
-    uint32_t n_headers;
-    struct path path;
-    struct answer_columns columns;
+    struct scoring s;
     struct call *calls; /* under way */
     struct call *idle;  /* with their writers */
-    struct use use;
 };
-
-/* ------------------------------------------------------------------------------------------------ bind */
-
-static int endpoint_valid(pbay_str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        int alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!alnum && !(c == '-' && i && i + 1 < s.n)) return 0;
-    }
-    return s.n > 0 && s.n <= ENDPOINT_MAX;
-}
-
-static int starts_with(pbay_str s, const char *prefix)
-{
-    size_t n = strlen(prefix);
-    if (s.n < n) return 0;
-    for (size_t i = 0; i < n; i++)
-        if ((s.p[i] | 32) != prefix[i]) return 0;
-    return 1;
-}
-
-static int32_t refuse_option(struct sagemaker *sm, const pbay_config *config, const char *option,
-                             pbay_result *why, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
-static int32_t refuse_option(struct sagemaker *sm, const pbay_config *config, const char *option,
-                             pbay_result *why, const char *fmt, ...)
-{
-    char text[512];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    pbay_str where = sm->host->where(config, option);
-    return sagemaker_refuse(sm, why, PBAY_INVALID_ARGUMENT, "%.*s: %s %s", (int)where.n,
-                            where.n ? where.p : "", option, text);
-}
-
-static void add_header(struct function *fn, pbay_str name, pbay_str value)
-{
-    fn->headers[fn->n_headers++] = (pbay_header){name, value};
-}
 
 static pbay_str literal(const char *s)
 {
     return (pbay_str){s, strlen(s)};
 }
 
-static int32_t set_headers(struct function *fn, const pbay_config *config, pbay_result *why)
-{
-    static const char *const TYPES[] = {"text/csv", "application/json", "application/jsonlines"};
-    struct sagemaker *sm = fn->sm;
-    const pbay_host *host = sm->host;
-    int64_t format = host->get_int(config, "format");
-    pbay_str type = host->get_str(config, "content_type"), accept = host->get_str(config, "accept");
-    add_header(fn, STR("Content-Type"), type.n ? type : literal(TYPES[format]));
-    add_header(fn, STR("Accept"), accept.n ? accept : literal(TYPES[format]));
-    for (size_t i = 0; i < sizeof TARGETS / sizeof *TARGETS; i++) {
-        pbay_str v = host->get_str(config, TARGETS[i].option);
-        if (v.n) add_header(fn, literal(TARGETS[i].header), v);
-    }
-    uint32_t n = host->count(config, "header");
-    if (fn->n_headers + n > HEADERS_MAX)
-        return refuse_option(sm, config, "header", why, "is given %u times, %u are allowed", (unsigned)n,
-                             (unsigned)(HEADERS_MAX - fn->n_headers));
-    for (uint32_t i = 0; i < n; i++) {
-        pbay_str name, value = host->item(config, "header", i, &name);
-        if (starts_with(name, "x-amz-") || starts_with(name, "authorization"))
-            return refuse_option(sm, config, "header", why, "%.*s belongs to the request's signature",
-                                 (int)name.n, name.p);
-        add_header(fn, name, value);
-    }
-    return PBAY_OK;
-}
-
-static int32_t configure(struct function *fn, const pbay_function_info *info, pbay_result *why)
-{
-    static const uint32_t FORMATS[] = {PBAY_FORMAT_CSV, PBAY_FORMAT_JSON_ROWS, PBAY_FORMAT_JSON_LINES};
-    struct sagemaker *sm = fn->sm;
-    const pbay_host *host = sm->host;
-    const pbay_config *config = info->config;
-    pbay_str endpoint = host->get_str(config, "endpoint"), path = host->get_str(config, "path");
-    if (!endpoint_valid(endpoint))
-        return refuse_option(sm, config, "endpoint", why,
-                             "has 1 to 63 letters, digits and inner hyphens, and \"%.*s\" does not",
-                             endpoint.n < 80 ? (int)endpoint.n : 80, endpoint.n ? endpoint.p : "");
-    memcpy(fn->endpoint, endpoint.p, endpoint.n);
-    snprintf(fn->who, sizeof fn->who, "endpoint %s", fn->endpoint);
-    const char *wrong = NULL;
-    if (path_parse(path, &fn->path, &wrong))
-        return refuse_option(sm, config, "path", why, "cannot be read: %s", wrong);
-    fn->codec.struct_size = sizeof fn->codec;
-    fn->codec.format = FORMATS[host->get_int(config, "format")];
-    fn->codec.trailing_newline = 1;
-    if (fn->codec.format == PBAY_FORMAT_JSON_ROWS) fn->codec.key = host->get_str(config, "instances_key");
-    if (host->get_int(config, "body") == 1) {
-        fn->codec.raw = 1;
-        if (fn->codec.format != PBAY_FORMAT_CSV)
-            return refuse_option(sm, config, "body", why, "= raw goes with format = csv");
-        if (info->n_sends > 1)
-            return refuse_option(sm, config, "body", why, "= raw sends one column, and the function sends %u",
-                                 (unsigned)info->n_sends);
-    }
-    return set_headers(fn, config, why);
-}
+/* ------------------------------------------------------------------------------------------------ bind */
 
 static void unbind(struct sagemaker *sm, void *bound)
 {
     struct function *fn = bound;
-    use_remove(sm, &fn->use);
     while (fn->idle) {
         struct call *c = fn->idle;
         fn->idle = c->next;
-        sm->batch->writer_free(c->writer);
+        sm->batch->writer_free(c->one.writer);
         free(c);
     }
-    answer_columns_free(&fn->columns);
+    scoring_free(&fn->s);
     free(fn);
 }
 
@@ -211,16 +105,11 @@ static int32_t bind(struct sagemaker *sm, const pbay_function_info *info, void *
     struct function *fn = calloc(1, sizeof *fn);
     if (!fn) return sagemaker_refuse(sm, why, PBAY_RESOURCE_EXHAUSTED, "out of memory");
     fn->op = &invoke_operation;
-    fn->sm = sm;
-    int32_t rc = configure(fn, info, why);
-    if (rc == PBAY_OK && answer_columns_make(&fn->columns, info->answers, info->n_answers))
-        rc = sagemaker_refuse(sm, why, PBAY_RESOURCE_EXHAUSTED, "out of memory");
+    int32_t rc = scoring_read(&fn->s, sm, info, 0, why);
     if (rc != PBAY_OK) {
         unbind(sm, fn);
         return rc;
     }
-    fn->use = (struct use){.action = "sagemaker:InvokeEndpoint", .kind = "endpoint", .name = fn->endpoint};
-    use_add(sm, &fn->use);
     *bound = fn;
     return PBAY_OK;
 }
@@ -228,127 +117,359 @@ static int32_t bind(struct sagemaker *sm, const pbay_function_info *info, void *
 static pbay_str lane(void *bound)
 {
     const struct function *fn = bound;
-    return literal(fn->endpoint);
+    return literal(fn->s.endpoint);
 }
 
-/* ------------------------------------------------------------------------------------------------ reply */
+/* ------------------------------------------------------------------------------------------------ ends */
 
-static void complete(struct call *c, const pbay_result *result, pbay_builder *out)
+/* Answers of the parts, row by row where the rows were. */
+static pbay_builder *merge(struct call *c)
+{
+    const struct scoring *s = &c->fn->s;
+    const pbay_batch_1 *b = s->sm->batch;
+    struct answers a = answers_begin(s->sm, &s->columns, s->who);
+    const pbay_batch **got = calloc(c->n_parts, sizeof *got);
+    uint32_t *at = calloc(c->n_parts, sizeof *at), *error = calloc(c->n_parts, sizeof *error);
+    if (!got || !at || !error) abort();
+    for (uint32_t p = 0; p < c->n_parts; p++) got[p] = b->seal(c->parts[p].out, &c->result);
+    for (uint32_t row = 0; row < c->in->n_rows; row++) {
+        uint32_t p = c->part_of[row], i = at[p]++;
+        for (uint32_t col = 0; col < s->columns.n; col++)
+            b->copy(a.out, col, pbay_batch_col(got[p], col), i, 1);
+        if (error[p] < got[p]->n_row_errors && got[p]->row_errors[error[p]].row == i) {
+            const pbay_row_error *e = &got[p]->row_errors[error[p]++];
+            b->row_error(a.out, row, e->code, e->message);
+        }
+    }
+    free(got);
+    free(at);
+    free(error);
+    return a.out;
+}
+
+static void complete(struct call *c)
 {
     struct function *fn = c->fn;
+    const pbay_batch_1 *b = fn->s.sm->batch;
     pbay_call call = c->call;
+    pbay_result r = c->result;
+    pbay_builder *out = c->failed ? NULL : c->part_of ? merge(c) : c->one.out;
     for (struct call **at = &fn->calls; *at; at = &(*at)->next)
         if (*at == c) {
             *at = c->next;
             break;
         }
-    fn->sm->batch->writer_reset(c->writer);
+    for (uint32_t p = 0; p < c->n_parts; p++) {
+        struct part *one = &c->parts[p];
+        if (one->out && one->out != out) b->free(one->out);
+        one->out = NULL;
+        if (c->part_of)
+            b->writer_free(one->writer);
+        else
+            b->writer_reset(one->writer);
+    }
+    if (c->part_of) free(c->parts);
+    free(c->part_of);
+    c->part_of = NULL;
     c->next = fn->idle;
     fn->idle = c;
-    fn->sm->call->complete(call, result, out);
+    fn->s.sm->call->complete(call, &r, out);
 }
+
+static void part_over(struct part *p)
+{
+    struct call *c = p->call;
+    if (p->over) return;
+    p->over = 1;
+    if (--c->left == 0) complete(c);
+}
+
+static void stop_parts(struct call *c);
+
+/* The first failure is the call's; the other parts are of no interest any more. */
+static void fail(struct part *p, const pbay_result *r)
+{
+    struct call *c = p->call;
+    if (!c->failed) {
+        c->failed = 1;
+        c->result = *r;
+        snprintf(c->text, sizeof c->text, "%.*s",
+                 (int)(r->message.n < sizeof c->text ? r->message.n : sizeof c->text - 1),
+                 r->message.n ? r->message.p : "");
+        snprintf(c->code, sizeof c->code, "%.*s",
+                 (int)(r->vendor_code.n < sizeof c->code ? r->vendor_code.n : sizeof c->code - 1),
+                 r->vendor_code.n ? r->vendor_code.p : "");
+        c->result.message = literal(c->text);
+        c->result.vendor_code = literal(c->code);
+        p->over = 1;
+        if (c->n_parts > 1) stop_parts(c);
+        p->over = 0;
+    }
+    part_over(p);
+}
+
+/* ------------------------------------------------------------------------------------------------ reply */
 
 static void go(void *user);
 
 /* Keys that changed, or a clock that is off, are reasons to send the batch once more. */
-static int mend(struct call *c, const pbay_http_reply *reply, const struct http_error *e)
+static int mend(struct part *p, const pbay_http_reply *reply, const struct http_error *e)
 {
+    struct call *c = p->call;
     if (e->klass != PBAY_AWS_AUTH && e->klass != PBAY_AWS_CLOCK) return 0;
-    if (c->cancelled || ++c->refusals > REFUSALS_MAX) return 0;
-    return aws_refused(&c->fn->sm->aws, c->generation, reply);
+    if (c->cancelled || c->failed || ++p->refusals > REFUSALS_MAX) return 0;
+    return aws_refused(&c->fn->s.sm->aws, p->generation, reply);
 }
 
 static void on_done(void *user, pbay_http exchange, const pbay_http_reply *reply)
 {
-    struct call *c = user;
-    struct function *fn = c->fn;
-    struct sagemaker *sm = fn->sm;
+    struct part *p = user;
+    struct call *c = p->call;
     struct http_error e;
     pbay_result r = PBAY_RESULT_OK;
     (void)exchange;
+    p->exchange = 0;
     if (reply->result.code != PBAY_OK) {
         r = reply->result;
-        snprintf(e.text, sizeof e.text, "%s: %.*s", fn->who, (int)(r.message.n < 900 ? r.message.n : 900),
+        snprintf(e.text, sizeof e.text, "%s: %.*s", p->who, (int)(r.message.n < 900 ? r.message.n : 900),
                  r.message.n ? r.message.p : "");
         r.message = literal(e.text);
-        complete(c, &r, NULL);
-        return;
-    }
-    if (reply->status < 200 || reply->status > 299) {
-        r = http_error_aws(reply, fn->who, &e);
-        if (mend(c, reply, &e)) {
-            go(c);
+        fail(p, &r);
+    } else if (reply->status < 200 || reply->status > 299) {
+        r = http_error_aws(reply, p->who, &e);
+        if (mend(p, reply, &e)) {
+            go(p);
             return;
         }
-        if (c->n_rows == 1 && r.advice == PBAY_ADVICE_SPLIT) r.advice = PBAY_ADVICE_NONE;
-        complete(c, &r, NULL);
-        return;
+        if (c->in->n_rows == 1 && r.advice == PBAY_ADVICE_SPLIT) r.advice = PBAY_ADVICE_NONE;
+        fail(p, &r);
+    } else {
+        p->out = scoring_answers(&c->fn->s, p->who, reply->body, p->n_rows, &r, e.text);
+        r.vendor_status = r.code == PBAY_OK ? 0 : reply->status;
+        if (p->out)
+            part_over(p);
+        else
+            fail(p, &r);
     }
-    struct answers a = answers_begin(sm, &fn->columns, fn->who);
-    struct reply_shape shape = {c->n_rows, fn->columns.n, fn->columns.kinds, fn->columns.names, &fn->path};
-    struct reply_sink sink = answers_sink(&a);
-    char why[REPLY_WHY];
-    if (reply_parse(reply->body, &shape, &sink, &r.code, why) == 0) {
-        complete(c, &r, a.out);
-        return;
-    }
-    sm->batch->free(a.out);
-    snprintf(e.text, sizeof e.text, "%s: %s", fn->who, why);
-    r.message = literal(e.text);
-    r.vendor_status = reply->status;
-    complete(c, &r, NULL);
 }
 
 /* ------------------------------------------------------------------------------------------------ request */
 
-static int32_t send_batch(struct call *c, pbay_result *why)
+static int32_t send_part(struct part *p, pbay_result *why)
 {
     static const pbay_http_events events = {sizeof events, 0, NULL, NULL, NULL, on_done};
-    struct function *fn = c->fn;
-    struct sagemaker *sm = fn->sm;
+    struct call *c = p->call;
+    const struct scoring *s = &c->fn->s;
+    struct sagemaker *sm = s->sm;
     char path[ENDPOINT_MAX + 64];
-    int n = snprintf(path, sizeof path, "/endpoints/%s/invocations", fn->endpoint);
+    pbay_str endpoint = literal(s->endpoint), region = literal(s->region);
+    pbay_header headers[SCORING_HEADERS];
+    uint32_t n = s->n_headers;
+    memcpy(headers, s->headers, n * sizeof *headers);
+    for (uint32_t i = 0; i < s->n_from; i++) {
+        const struct scoring_column *from = &s->from[i];
+        if (!p->values[i].p) continue;
+        if (from->what == COLUMN_ENDPOINT)
+            endpoint = p->values[i];
+        else if (from->what == COLUMN_REGION)
+            region = p->values[i];
+        else
+            headers[n++] = (pbay_header){from->header, p->values[i]};
+    }
+    int len = snprintf(path, sizeof path, "/endpoints/%.*s/invocations", (int)endpoint.n, endpoint.p);
     struct aws_request request = {
         .service = AWS_RUNTIME,
         .method = STR("POST"),
-        .path = {path, (size_t)n},
-        .headers = fn->headers,
-        .n_headers = fn->n_headers,
-        .body = sm->batch->text_of(c->writer),
+        .region = region,
+        .path = {path, (size_t)len},
+        .headers = headers,
+        .n_headers = n,
+        .body = sm->batch->text_of(p->writer),
         .timeout_ms = sagemaker_timeout(sm, c->call, TIMEOUT_MS),
         .max_reply = REPLY_MAX,
     };
-    c->generation = sm->aws.generation;
-    c->exchange = aws_send(&sm->aws, &request, &events, c, why);
-    if (c->exchange) return PBAY_OK;
+    p->generation = sm->aws.generation;
+    p->exchange = aws_send(&sm->aws, &request, &events, p, why);
+    if (p->exchange) return PBAY_OK;
     pbay_str m = why->message;
-    return sagemaker_refuse(sm, why, why->code, "%s: %.*s", fn->who, m.n < 900 ? (int)m.n : 900,
+    return sagemaker_refuse(sm, why, why->code, "%s: %.*s", p->who, m.n < 900 ? (int)m.n : 900,
                             m.n ? m.p : "");
 }
 
 /* Send as soon as there are keys. PBAY_OK: sent or waiting. */
-static int32_t attempt(struct call *c, pbay_result *why)
+static int32_t attempt(struct part *p, pbay_result *why)
 {
-    struct sagemaker *sm = c->fn->sm;
-    c->exchange = 0;
-    c->waiter.ready = go;
-    c->waiter.user = c;
-    int32_t rc = aws_ready(&sm->aws, &c->waiter);
+    struct sagemaker *sm = p->call->fn->s.sm;
+    p->exchange = 0;
+    p->waiter.ready = go;
+    p->waiter.user = p;
+    int32_t rc = aws_ready(&sm->aws, &p->waiter);
     if (rc == PBAY_LATER) return PBAY_OK;
-    if (rc != PBAY_OK) return sagemaker_refuse(sm, why, rc, "%s: %s", c->fn->who, sm->aws.why);
-    return send_batch(c, why);
+    if (rc != PBAY_OK) return sagemaker_refuse(sm, why, rc, "%s: %s", p->who, sm->aws.why);
+    return send_part(p, why);
 }
 
 static void go(void *user)
 {
-    struct call *c = user;
+    struct part *p = user;
     pbay_result why = PBAY_RESULT_OK;
-    if (c->cancelled) {
+    if (p->call->cancelled || p->call->failed) {
         why.code = PBAY_CANCELLED;
-        complete(c, &why, NULL);
-    } else if (attempt(c, &why) != PBAY_OK)
-        complete(c, &why, NULL);
+        why.message = STR("cancelled");
+        fail(p, &why);
+    } else if (attempt(p, &why) != PBAY_OK)
+        fail(p, &why);
 }
+
+static void stop_part(struct part *p)
+{
+    struct sagemaker *sm = p->call->fn->s.sm;
+    if (p->over) return;
+    if (p->exchange) {
+        sm->http->cancel(p->exchange);
+    } else {
+        aws_forget(&sm->aws, &p->waiter);
+        go(p);
+    }
+}
+
+static void stop_parts(struct call *c)
+{
+    for (uint32_t i = 0, n = c->n_parts; i < n; i++) stop_part(&c->parts[i]);
+}
+
+/* ------------------------------------------------------------------------------------------------ parts */
+
+/* The text of a cell that goes into a header. 0, or -1: it cannot. */
+static int value_of(struct part *p, uint32_t i, const pbay_column *col, uint32_t row)
+{
+    if (pbay_cell_null(col, row)) {
+        p->values[i] = (pbay_str){NULL, 0};
+        return 0;
+    }
+    pbay_str v = col->off ? pbay_cell_text(col, row)
+                          : (pbay_str){p->numbers[i], answers_format(col->num[row], p->numbers[i])};
+    if (!v.n) v.p = NULL; /* as if it were null: the function's own */
+    for (size_t k = 0; k < v.n; k++)
+        if ((unsigned char)v.p[k] < ' ' || v.p[k] == 0x7f) return -1;
+    p->values[i] = v;
+    return v.n <= VALUE_MAX ? 0 : -1;
+}
+
+static int same(const struct part *a, const struct part *b, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (!a->values[i].p != !b->values[i].p || a->values[i].n != b->values[i].n) return 0;
+        if (a->values[i].n && memcmp(a->values[i].p, b->values[i].p, a->values[i].n) != 0) return 0;
+    }
+    return 1;
+}
+
+static int32_t refuse_row(const struct scoring *s, uint32_t row, const struct scoring_column *from,
+                          pbay_str v, int32_t code, const char *text, pbay_result *why)
+{
+    return sagemaker_refuse(s->sm, why, code, "%s: row %u: %.*s \"%.*s\" %s", s->who, (unsigned)row + 1,
+                            (int)from->name.n, from->name.p, (int)(v.n < 80 ? v.n : 80), v.n ? v.p : "",
+                            text);
+}
+
+/* Is what a row chose allowed? */
+static int32_t check_values(const struct scoring *s, const struct part *p, uint32_t row, pbay_result *why)
+{
+    for (uint32_t i = 0; i < s->n_from; i++) {
+        pbay_str v = p->values[i];
+        if (!v.p || s->from[i].what == COLUMN_HEADER) continue;
+        if (s->from[i].what == COLUMN_ENDPOINT && !scoring_endpoint_valid(v))
+            return refuse_row(s, row, &s->from[i], v, PBAY_INVALID_ARGUMENT, "is not the name of one", why);
+        if (s->from[i].what == COLUMN_ENDPOINT && !scoring_allowed(s->sm, "allow_endpoints", v))
+            return refuse_row(s, row, &s->from[i], v, PBAY_PERMISSION_DENIED,
+                              "is not one of allow_endpoints of the connector", why);
+        if (s->from[i].what == COLUMN_REGION &&
+            (!aws_region_valid(v) || !scoring_allowed(s->sm, "allow_regions", v)))
+            return refuse_row(s, row, &s->from[i], v, PBAY_PERMISSION_DENIED,
+                              "is not one of allow_regions of the connector", why);
+    }
+    return PBAY_OK;
+}
+
+static int32_t find_parts(struct call *c, pbay_result *why)
+{
+    const struct scoring *s = &c->fn->s;
+    const pbay_batch *in = c->in;
+    c->part_of = malloc(in->n_rows * sizeof *c->part_of);
+    c->parts = calloc(PARTS_MAX, sizeof *c->parts);
+    c->n_parts = 0;
+    if (!c->part_of || !c->parts) abort();
+    for (uint32_t row = 0; row < in->n_rows; row++) {
+        struct part one = {0};
+        uint32_t k = 0;
+        for (uint32_t i = 0; i < s->n_from; i++)
+            if (value_of(&one, i, pbay_batch_col(in, s->from[i].index), row))
+                return refuse_row(
+                    s, row, &s->from[i], (pbay_str){NULL, 0}, PBAY_INVALID_ARGUMENT,
+                    "is longer than 1024 bytes or has control characters: it cannot be a header", why);
+        while (k < c->n_parts && !same(&c->parts[k], &one, s->n_from)) k++;
+        if (k == PARTS_MAX)
+            return sagemaker_refuse(s->sm, why, PBAY_INVALID_ARGUMENT,
+                                    "%s: more than %d combinations of values in one batch: lower max_rows",
+                                    s->who, PARTS_MAX);
+        if (k == c->n_parts) {
+            int32_t rc = check_values(s, &one, row, why);
+            if (rc != PBAY_OK) return rc;
+            struct part *fresh = &c->parts[c->n_parts++];
+            for (uint32_t i = 0; i < s->n_from; i++)
+                value_of(fresh, i, pbay_batch_col(in, s->from[i].index), row);
+            fresh->call = c;
+            snprintf(fresh->who, sizeof fresh->who, "%s", s->who);
+            for (uint32_t i = 0; i < s->n_from; i++)
+                if (s->from[i].what == COLUMN_ENDPOINT && fresh->values[i].p)
+                    snprintf(fresh->who, sizeof fresh->who, "endpoint %.*s", (int)fresh->values[i].n,
+                             fresh->values[i].p);
+        }
+        c->parts[k].n_rows++;
+        c->part_of[row] = k;
+    }
+    return PBAY_OK;
+}
+
+/* The columns that are sent, as a batch that borrows; returns their indexes into the batch that came. */
+static uint32_t sent(const struct scoring *s, const pbay_batch *in, uint32_t *index)
+{
+    uint32_t n = 0;
+    for (uint32_t col = 0; col < in->n_cols; col++) {
+        int taken = 0;
+        for (uint32_t i = 0; i < s->n_from; i++) taken |= s->from[i].index == col;
+        if (!taken) index[n++] = col;
+    }
+    return n;
+}
+
+static void write_parts(struct call *c)
+{
+    const struct scoring *s = &c->fn->s;
+    const pbay_batch_1 *b = s->sm->batch;
+    const pbay_batch *in = c->in;
+    uint32_t *index = malloc((in->n_cols + 1) * sizeof *index);
+    if (!index) abort();
+    uint32_t n = sent(s, in, index);
+    for (uint32_t p = 0; p < c->n_parts; p++) {
+        pbay_builder *rows = b->create(s->sm->host);
+        pbay_result why = PBAY_RESULT_OK;
+        for (uint32_t i = 0; i < n; i++) {
+            const pbay_column *col = pbay_batch_col(in, index[i]);
+            b->add_column(rows, col->name, col->kind);
+        }
+        for (uint32_t row = 0; row < in->n_rows; row++)
+            if (c->part_of[row] == p)
+                for (uint32_t i = 0; i < n; i++) b->copy(rows, i, pbay_batch_col(in, index[i]), row, 1);
+        c->parts[p].writer = b->writer(s->sm->host, &s->codec);
+        b->write(c->parts[p].writer, b->seal(rows, &why), NULL);
+        b->free(rows);
+    }
+    free(index);
+}
+
+/* ------------------------------------------------------------------------------------------------ submit */
 
 static struct call *call_get(struct function *fn)
 {
@@ -360,48 +481,75 @@ static struct call *call_get(struct function *fn)
     c = calloc(1, sizeof *c);
     if (!c) abort();
     c->fn = fn;
-    c->writer = fn->sm->batch->writer(fn->sm->host, &fn->codec);
+    c->one.call = c;
+    c->one.writer = fn->s.sm->batch->writer(fn->s.sm->host, &fn->s.codec);
+    snprintf(c->one.who, sizeof c->one.who, "%s", fn->s.who);
     return c;
+}
+
+static void call_put(struct function *fn, struct call *c)
+{
+    if (c->part_of) free(c->parts);
+    free(c->part_of);
+    c->part_of = NULL;
+    fn->s.sm->batch->writer_reset(c->one.writer);
+    c->next = fn->idle;
+    fn->idle = c;
 }
 
 static int32_t submit(struct sagemaker *sm, void *bound, pbay_call call, const pbay_batch *in,
                       pbay_result *why)
 {
     struct function *fn = bound;
-    if (fn->codec.raw && (in->n_cols != 1 || pbay_batch_col(in, 0)->kind != PBAY_STR))
-        return sagemaker_refuse(sm, why, PBAY_INVALID_ARGUMENT,
-                                "%s: body = raw sends one text column, and there are %u%s", fn->who,
-                                (unsigned)in->n_cols, in->n_cols == 1 ? " of another kind" : "");
+    int32_t rc = scoring_fits(&fn->s, in, why);
+    if (rc != PBAY_OK) return rc;
     struct call *c = call_get(fn);
     c->call = call;
-    c->n_rows = in->n_rows;
-    c->refusals = 0;
-    c->cancelled = 0;
-    sm->batch->write(c->writer, in, NULL);
-    int32_t rc = attempt(c, why);
+    c->in = in;
+    c->cancelled = c->failed = 0;
+    c->result = (pbay_result)PBAY_RESULT_OK;
+    if (!fn->s.n_from) {
+        struct part *p = c->parts = &c->one;
+        c->n_parts = c->left = 1;
+        p->n_rows = in->n_rows;
+        p->refusals = 0;
+        p->over = 0;
+        p->out = NULL;
+        sm->batch->write(p->writer, in, NULL);
+        rc = attempt(p, why);
+        if (rc != PBAY_OK) {
+            call_put(fn, c);
+            return rc;
+        }
+        c->next = fn->calls;
+        fn->calls = c;
+        return PBAY_OK;
+    }
+    rc = find_parts(c, why);
     if (rc != PBAY_OK) {
-        sm->batch->writer_reset(c->writer);
-        c->next = fn->idle;
-        fn->idle = c;
+        call_put(fn, c);
         return rc;
     }
+    write_parts(c);
+    c->left = c->n_parts;
     c->next = fn->calls;
     fn->calls = c;
+    for (uint32_t i = 0, n = c->n_parts; i < n && !c->failed; i++)
+        if (!c->parts[i].over) go(&c->parts[i]);
     return PBAY_OK;
 }
 
 static void cancel(struct sagemaker *sm, void *bound, pbay_call call)
 {
     struct function *fn = bound;
+    (void)sm;
     for (struct call *c = fn->calls; c; c = c->next)
         if (c->call == call) {
             c->cancelled = 1;
-            if (c->exchange) {
-                sm->http->cancel(c->exchange);
-            } else {
-                aws_forget(&sm->aws, &c->waiter);
-                go(c);
-            }
+            if (c->n_parts == 1)
+                stop_part(&c->parts[0]);
+            else
+                stop_parts(c);
             return;
         }
 }

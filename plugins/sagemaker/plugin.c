@@ -23,6 +23,12 @@ static const pbay_option OPTIONS[] = {
      "service_url.ID = URL: the same for one service: sagemaker_runtime, sagemaker, s3, sts, ssm, "
      "secrets_manager, sqs, "
      "sso"},
+    {"allow_regions", PBAY_OPT_LIST, 0, NULL, NULL,
+     "regions that callers and rows may name beside the connector's own"},
+    {"allow_endpoints", PBAY_OPT_LIST, 0, NULL, NULL,
+     "endpoints that callers may name (Snowflake's headers, other plugins); churn-* is every one that begins "
+     "so; "
+     "functions of this file need no leave"},
     {"use_fips", PBAY_OPT_BOOL, 0, NULL, NULL, "AWS's FIPS 140 addresses; else AWS_USE_FIPS_ENDPOINT"},
     {"credential_source", PBAY_OPT_ENUM, 0, "auto",
      "auto|environment|profile|web_identity|container|instance",
@@ -46,8 +52,12 @@ static const pbay_option OPTIONS[] = {
     {"role_session_name", PBAY_OPT_STR, 0, NULL, NULL, "goes with role_arn; shown in CloudTrail"},
 };
 
-static const struct operation *const OPERATIONS[] = {
-    &invoke_operation, &rest_single_operation, &rest_30_operation, &echo_table_operation, &train_operation,
+enum { INVOKE, REST_SINGLE, REST_30, ECHO_TABLE, TRAIN, INVOKE_ASYNC, N_OPERATIONS };
+
+static const struct operation *const OPERATIONS[N_OPERATIONS] = {
+    [INVOKE] = &invoke_operation,   [REST_SINGLE] = &rest_single_operation,
+    [REST_30] = &rest_30_operation, [ECHO_TABLE] = &echo_table_operation,
+    [TRAIN] = &train_operation,     [INVOKE_ASYNC] = &invoke_async_operation,
 };
 
 int32_t sagemaker_refuse(struct sagemaker *sm, pbay_result *why, int32_t code, const char *fmt, ...)
@@ -218,10 +228,10 @@ static uint32_t health(void *self, pbay_str *sentence)
 
 static const void *extension(const char *id)
 {
-    static pbay_operation operations[sizeof OPERATIONS / sizeof *OPERATIONS];
+    static pbay_operation operations[N_OPERATIONS];
     static const pbay_functions_1 functions = {
         .struct_size = sizeof functions,
-        .n_operations = sizeof OPERATIONS / sizeof *OPERATIONS,
+        .n_operations = N_OPERATIONS,
         .operations = operations,
         .operation_stride = sizeof(pbay_operation),
         .bind = bind,
@@ -246,17 +256,24 @@ static const void *extension(const char *id)
     const pbay_option_table invoke = {invoke_options, invoke_n_options, sizeof(pbay_option)};
     const pbay_option_table rest = {rest_options, rest_n_options, sizeof(pbay_option)};
     const pbay_option_table none = {NULL, 0, sizeof(pbay_option)};
-    operations[0] =
+    operations[INVOKE] =
         (pbay_operation){"invoke", "Score rows with a SageMaker endpoint: one InvokeEndpoint per batch.",
                          PBAY_SHAPE_MAP, 0, invoke};
-    operations[1] =
+    operations[REST_SINGLE] =
         (pbay_operation){"rest_single", "POST {\"data\": first column} to a URL, one request per row.",
                          PBAY_SHAPE_MAP, 0, rest};
-    operations[2] =
+    operations[REST_30] =
         (pbay_operation){"rest_30", "POST {\"data\": all columns joined by commas}, one request per row.",
                          PBAY_SHAPE_MAP, 0, rest};
-    operations[3] = (pbay_operation){"echo_table", "Answer the rows as they came.", PBAY_SHAPE_MAP, 0, none};
-    operations[4] = (pbay_operation){
+    operations[ECHO_TABLE] =
+        (pbay_operation){"echo_table", "Answer the rows as they came.", PBAY_SHAPE_MAP, 0, none};
+    operations[INVOKE_ASYNC] =
+        (pbay_operation){"invoke_async",
+                         "Score rows with an asynchronous endpoint; answers are fetched from S3.",
+                         PBAY_SHAPE_MAP,
+                         0,
+                         {invoke_async_options, invoke_async_n_options, sizeof(pbay_option)}};
+    operations[TRAIN] = (pbay_operation){
         "train",
         "Rows to S3 and an AutoML job; the answer says how the job of these rows (or this key) is.",
         PBAY_SHAPE_TABLE,

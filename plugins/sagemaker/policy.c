@@ -268,6 +268,13 @@ static void allow_connector(struct policy *p)
         snprintf(arn, sizeof arn, "%.*s", (int)role.n, role.p);
         allow(p, "TakeRole", "sts:AssumeRole", arn);
     }
+    for (uint32_t i = 0; i < host->count(cfg, "allow_endpoints"); i++) {
+        char name[128];
+        pbay_str v = host->item(cfg, "allow_endpoints", i, &key);
+        snprintf(name, sizeof name, "%.*s", (int)(v.n < 127 ? v.n : 127), v.p);
+        resource(p, "sagemaker", "endpoint", name, arn);
+        allow(p, "Invoke", "sagemaker:InvokeEndpoint", arn);
+    }
     for (const struct use *u = p->sm->uses; u; u = u->next) allow_use(p, u);
 }
 

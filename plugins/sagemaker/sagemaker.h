@@ -73,6 +73,6 @@ struct operation {
 };
 
 extern const struct operation invoke_operation, rest_single_operation, rest_30_operation,
-    echo_table_operation, train_operation;
-extern const pbay_option invoke_options[], rest_options[], train_options[];
-extern const uint32_t invoke_n_options, rest_n_options, train_n_options;
+    echo_table_operation, train_operation, invoke_async_operation;
+extern const pbay_option invoke_options[], rest_options[], train_options[], invoke_async_options[];
+extern const uint32_t invoke_n_options, rest_n_options, train_n_options, invoke_async_n_options;

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Texts around AWS credentials: shared files, answers of STS and metadata, times. The first byte chooses. */
+/* Texts around AWS: shared files, answers of STS and metadata, times, events, arguments of actions, base64.
+ * The first byte chooses. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../plugins/sagemaker/aws_chain.h"
+#include "../../plugins/sagemaker/aws_shape.h"
+#include "../../plugins/sagemaker/base64.h"
+#include "../../plugins/sagemaker/happening.h"
 #include "kit/time.h"
 #include "kit/xml.h"
 
@@ -23,6 +27,49 @@ static void keys_hold(const struct aws_keys *k)
         abort();
 }
 
+static void events(pbay_str s)
+{
+    char why[HAPPENING_WHY];
+    struct happening h;
+    pbay_str key;
+    json_t *v = json_loadb(s.n ? s.p : "", s.n, 0, NULL);
+    int rc = happening_from_bridge(v, &h, why);
+    if (rc == 0) {
+        pbay_event e = happening_event(&h, &key);
+        if (!key.n || key.n >= HAPPENING_KEY || !e.type.n || !e.data.n || e.data.p[0] != '{') abort();
+    } else if (rc < 0 && !why[0])
+        abort();
+    happening_free(&h);
+    if (happening_from_summary(v, &h) == 0 && !h.key[0]) abort();
+    happening_free(&h);
+    happening_from_message("id", s, &h);
+    happening_free(&h);
+    json_decref(v);
+}
+
+static void arguments(pbay_str s)
+{
+    static const char *const SHAPES[] = {aws_create_training_job, aws_create_endpoint_config,
+                                         aws_create_auto_ml_job_v2, aws_list_training_jobs};
+    for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++) {
+        char why[SHAPE_WHY];
+        json_t *v = json_loadb(s.n ? s.p : "", s.n, 0, NULL);
+        if (v && (aws_shape_check(SHAPES[i], v, why) != 0) != (why[0] != 0)) abort();
+        json_decref(v);
+    }
+}
+
+static void base64(pbay_str s)
+{
+    char *coded = malloc(BASE64_ROOM(s.n) + 1), *back = malloc(BASE64_ROOM(s.n) + 1);
+    size_t n = base64_encode(s, coded);
+    ptrdiff_t k = base64_decode((pbay_str){coded, n}, back);
+    if (k != (ptrdiff_t)s.n || (s.n && memcmp(back, s.p, s.n) != 0)) abort();
+    if (base64_decode(s, back) > (ptrdiff_t)s.n) abort();
+    free(coded);
+    free(back);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static struct aws_profile profile;
@@ -32,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     char *copy = malloc(n);
     if (n > 1) memcpy(copy, data + 1, n - 1);
     pbay_str s = {copy, n - 1};
-    switch (data[0] % 5) {
+    switch (data[0] % 8) {
     case 0: {
         size_t bytes = 0;
         memset(&profile, 0, sizeof profile);
@@ -63,6 +110,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         free(out);
         break;
     }
+    case 5: events(s); break;
+    case 6: arguments(s); break;
+    case 7: base64(s); break;
     default: {
         char text[PBAY_TIME_TEXT];
         int64_t ms = pbay_time_rfc3339(s);

@@ -9,12 +9,15 @@ computes them anew from the request as it came. NAME chooses the behaviour; a ro
     limit-N                                           413 above N bytes, else csv
     slow-MS                                           csv after a while; notices who hangs up
     few many words                                    the wrong number of answers, or no numbers
+    errorbody moved                                   200 with an error in it; a redirect
+    storm-P                                           P of a hundred requests, at random, are throttled in one way or another
     truncated reset close garbage html empty endless  bad manners (stand_in.py)
 
 More may follow, as in throttle-2-one; it only tells tests apart. Errors: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 """
 import json
 import os
+import random
 import re
 import sys
 
@@ -81,6 +84,16 @@ class Runtime(Service):
             handler.reply(413, b"HTTP content length exceeded %d bytes." % number, "text/plain")
         elif what == "slow" and not self.wait(handler, number / 1000):
             return None
+        elif what == "errorbody":
+            handler.reply(200, b'{"message": "Internal server error"}', "application/json")
+        elif what == "moved":
+            handler.reply(302, b"", "text/plain", Location=self.url + "/endpoints/csv/invocations")
+        elif what == "storm" and random.random() * 100 < number:
+            entry.note = "throttled"
+            if random.random() < 0.5:
+                self.fail(handler, 429, "ThrottlingException", "Rate exceeded")
+            else:
+                handler.reply(503, b"<html>busy</html>", "text/html", Retry_After="0")
         elif what == "few":
             self.scores(handler, "csv", lines[:-1])
         elif what == "many":

@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 
-from lib.gateway import TESTS, Folder, Gateway
+from lib.gateway import TESTS, Gateway, new_key
 from lib.story import contains, equal, eventually, main, story, true
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
@@ -21,12 +21,6 @@ HTTP = '[listen "http"]\naddress = 127.0.0.1:0\n[jobs]\nlease = 2s\n'
 
 def connector(api, more=""):
     return '[connector "aws"]\nplugin = sagemaker\nregion = eu-west-1\nendpoint_url = %s\n%s\n' % (api.url, more)
-
-
-def new_key(name):
-    with Folder("") as f:
-        p = f.run("new-key", name)
-        return p.out.strip(), p.err[p.err.index("["):]
 
 
 def bridge(name, status, secondary=None, kind="Training", **more):

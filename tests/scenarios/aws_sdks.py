@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The stand-in for AWS is worth something only if AWS's own clients work with it: boto3 and the AWS SDK for JavaScript make
 the same calls against it and are told the same, and the SDK knows what Debian's boto3 does not (AutoML V2)."""
+import base64
 import datetime
 import json
 import os
+import random
 import sys
 
 from lib.gateway import TESTS
 from lib.node import need, node
-from lib.story import contains, equal, main, story, true
+from lib.story import SEED, SOAK, contains, equal, main, story, true
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
 from aws_verify import KEY, SECRET  # noqa: E402
@@ -142,6 +144,60 @@ def the_newer_operations():
         equal([g["answer"]["AutoMLJobStatus"] for g in got[1:4]], ["InProgress", "InProgress", "Completed"])
         contains(got[4]["answer"]["OutputLocation"], "s3://bucket/")
         equal(api.entries[-1].headers["x-amzn-sagemaker-inference-component"], "component")
+
+
+@story
+def a_second_verifier_agrees():
+    """What botocore found good, aws4 finds good: requests of every service that the gateway talks to, as they came."""
+    need("aws4")
+    from lib.gateway import SSE, Gateway, new_key
+    from lib.sse import client
+    with Api() as api:
+        api.parameters["/a/ b"] = "x"
+        key, section = new_key("analysts")
+        text = SSE + section + """
+[connector "aws"]
+plugin = sagemaker
+region = eu-west-1
+endpoint_url = %(url)s
+[connector "b"]
+plugin = sagemaker
+region = eu-west-1
+endpoint_url = %(url)s
+external_id = ssm:/a/ b
+[function "score"]
+connector = b
+operation = invoke
+endpoint = csv
+params = s:str, n:num
+header.X-Own = a  b
+custom_attributes = x  y
+max_rows = 3
+[function "train"]
+connector = aws
+operation = train
+s3_uri = s3://bucket/a b+c
+execution_role = %(role)s
+target = y
+params = x:num, y:num
+""" % {"url": api.url, "role": ROLE}
+        count = 2000 if SOAK else 100
+        with Gateway(text) as g, client(g) as c:
+            rng = random.Random(SEED)
+            rows = [["".join(chr(rng.choice((rng.randint(32, 126), rng.randint(0xa1, 0x1fff)))) for _ in range(rng.randint(0, 30))), 1.5]
+                    for _ in range(3 * count)]
+            c.call(c.ids()["score"], rows).ok()
+            c.call(c.ids()["train"], [[1.0, float(i % 2)] for i in range(100)], metadata=[("x-api-key", key)]).ok()
+        requests, services = [], set()
+        for e in api.entries:
+            scope = e.headers["authorization"].split("Credential=")[1].split(",")[0].split("/")
+            services.add(scope[3])
+            requests.append({"method": e.method, "path": e.path, "headers": e.headers, "body": base64.b64encode(e.body).decode(),
+                             "key": KEY, "secret": SECRET, "service": scope[3], "region": scope[2]})
+        true(len(requests) >= count, len(requests))
+        equal(services, {"sagemaker", "s3", "ssm"})
+        equal([e.note for e in api.entries if "ignature" in e.note], [])
+        equal([w for w in json.loads(node("aws_js.mjs", "verify", stdin=json.dumps(requests))) if w], [])
 
 
 if __name__ == "__main__":

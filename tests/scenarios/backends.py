@@ -2,14 +2,18 @@
 """The SageMaker connector against a runtime whose signatures botocore checks."""
 import math
 import os
+import ssl
+import subprocess
 import sys
+import tempfile
 import time
 
 from lib.gateway import SSE, TESTS, Gateway
 from lib.sse import CODE, bundle, client, common, function_header
-from lib.story import contains, equal, eventually, lacks, main, story, true
+from lib.story import SOAK, contains, equal, eventually, lacks, main, story, together, true
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
+from sagemaker_api import Api  # noqa: E402
 from sagemaker_runtime import SECRET, Runtime  # noqa: E402
 
 
@@ -75,7 +79,7 @@ def rows_per_answer_are_counted():
 
 @story
 def wrong_answers_are_errors_and_never_values():
-    wanted = {"modelerror": "415", "denied": "not authorized", "validation": "not found", "html": "html",
+    wanted = {"errorbody": "", "moved": "redirect", "modelerror": "415", "denied": "not authorized", "validation": "not found", "html": "html",
               "truncated": "", "reset": "", "close": "", "garbage": "", "words": "n/a"}
     with Runtime() as r, Gateway(config(r, {n: "attempts = 1\nmax_rows = 10" for n in wanted} |
                                         {"csv": ""})) as g, client(g) as c:
@@ -230,6 +234,109 @@ def temporary_keys_sign_their_token():
         true(got.code in (CODE.UNAUTHENTICATED, CODE.PERMISSION_DENIED), got.code)
         got.fails(got.code, "signature")
         lacks(g.log() + got.details, SECRET)
+
+
+@story
+def a_storm_of_throttling():
+    """Four of ten requests are refused, and all rows come all the same, once and in order."""
+    count = 100000 if SOAK else 1000
+    numbers = [float(i) for i in range(count)]
+    with Runtime() as r, Gateway(config(r, {"storm_40": "max_rows = 50\nin_flight = 16\nattempts = 20\n"})) as g, client(g) as c:
+        equal(c.call(c.ids()["storm_40"], numbers, timeout=300).ok().numbers(), [n / 2 for n in numbers])
+        throttled = [e for e in r.entries if e.note == "throttled"]
+        true(len(throttled) > count / 50 / 5, len(throttled))
+
+
+@story
+def asynchronous_endpoints():
+    """In the request or by way of S3; the answer is found where it was put, or the reason why there is none."""
+    functions = {
+        "inline": "endpoint = csv\nmax_rows = 100\npoll = 50ms",
+        "by_s3": "endpoint = csv\nmax_rows = 100\ninput = s3\ns3_uri = s3://bucket/in/\npoll = 50ms",
+        "by_size": "params = s:str\nbody = raw\nendpoint = csv\nmax_rows = 100000\nmax_bytes = 8M\ns3_uri = s3://bucket/big\npoll = 50ms",
+        "too_large": "params = s:str\nbody = raw\nendpoint = csv\nmax_rows = 100000\nmax_bytes = 8M\npoll = 50ms",
+        "fails": "endpoint = fails\npoll = 50ms", "never": "endpoint = never\npoll = 50ms\nattempts = 1"}
+    with Api() as r:
+        text = config(r, functions, "timeout = 3s").replace("operation = invoke\n", "operation = invoke_async\n")
+        with Gateway(text) as g, client(g) as c:
+            ids = c.ids()
+            r.steps = 1
+            for name in ("inline", "by_s3"):
+                equal(c.call(ids[name], NUMBERS[:250]).ok().numbers(), HALVES[:250], name)
+            equal(sorted({k[1].split("/")[0] for k in r.objects}), ["in", "out"])
+            many = ["%d,%s" % (i, "x" * 2000) for i in range(1000)]
+            r.forget()
+            equal(c.call(ids["by_size"], many).ok().numbers(), [i / 2 for i in range(1000)])
+            true(any("/big/" in e.path for e in r.entries if e.method == "PUT"), "S3 was not used")
+            r.forget()
+            equal(c.call(ids["too_large"], many).ok().numbers(), [i / 2 for i in range(1000)])
+            true(all(len(e.body) <= 128000 for e in r.entries), "it was cut in halves")
+            c.call(ids["fails"], [1.0]).fails(CODE.INVALID_ARGUMENT, "no such feature")
+            began = time.monotonic()
+            c.call(ids["never"], [1.0]).fails(CODE.DEADLINE_EXCEEDED)
+            true(time.monotonic() - began < 20, "the time was not kept")
+
+
+@story
+def rows_choose_endpoint_and_model():
+    """Columns as headers: rows with the same values go together, answers come back to where their rows were."""
+    functions = {
+        "by_row": "endpoint = csv\nparams = model:str, n:num, where:str\ncolumn.target_model = model\ncolumn.endpoint = where\nmax_rows = 500",
+        "by_number": "endpoint = csv\nparams = a:num\ntransform = transforms/t.lua\ncolumn.X-Amzn-SageMaker-Custom-Attributes = 2"}
+    files = {"scripts/transforms/t.lua": "return { before = function(n) return n, 'for ' .. (n < 3 and 'few' or 'many') end }\n"}
+    with Runtime() as r, Gateway(config(r, functions, "allow_endpoints = csv, scor*, words"), files) as g, client(g) as c:
+        ids = c.ids()
+        rows = [["m%d" % (i % 3), float(i), ("csv", "scores", "")[i % 3 if i % 7 else 2]] for i in range(300)]
+        equal(c.call(ids["by_row"], rows).ok().numbers(), [i / 2 for i in range(300)])
+        seen = {(e.path.split("/")[2], e.headers.get("x-amzn-sagemaker-target-model")): len(e.body.split()) for e in r.entries}
+        equal(sum(len(e.body.split()) for e in r.entries), 300)
+        true(len(r.entries) <= 3 * len(seen), len(r.entries))
+        true(("scores", "m1") in seen and ("csv", "m0") in seen, seen)
+        equal({e.body.decode().split("\n")[0].count(",") for e in r.entries}, {0})
+        c.call(ids["by_row"], [["m", 1.0, "other"]]).fails(CODE.PERMISSION_DENIED, "row 1", "allow_endpoints")
+        c.call(ids["by_row"], [["m", 1.0, "csv"], ["m", 1.0, "../x"]]).fails(CODE.INVALID_ARGUMENT, "row 2")
+        c.call(ids["by_row"], [["a\nb", 1.0, "csv"]]).fails(CODE.INVALID_ARGUMENT, "header")
+        got = c.call(ids["by_row"], [["m", 1.0, "csv"], ["m", 2.0, "words"], ["m", 3.0, "csv"]])
+        got.fails(got.code, "n/a") if got.code != CODE.OK else equal([got.numbers()[i] for i in (0, 2)], [0.5, 1.5])
+        r.forget()
+        equal(c.call(ids["by_number"], [1.0, 5.0, 2.0]).ok().numbers(), [0.5, 2.5, 1.0])
+        equal({e.headers["x-amzn-sagemaker-custom-attributes"]: e.body.decode() for e in r.entries}, {"for few": "1\n2\n", "for many": "5\n"})
+
+
+@story
+def many_users_at_once():
+    """Everybody gets his own rows, whoever else asks: 12 users, or a thousand."""
+    users, calls = (1000, 5) if SOAK else (12, 20)
+    with Runtime() as r, Gateway(config(r, {"csv": "in_flight = 16", "scores": "in_flight = 16"})) as g, client(g) as c:
+        ids = c.ids()
+        with together(users) as run:
+            def ask(user):
+                for k in range(calls):
+                    rows = [user * 1000.0 + k + i for i in range(1 + k % 3)]
+                    name = "csv" if (user + k) % 2 else "scores"
+                    got = c.call(ids[name], rows, header=common("UserDirectory=ACME; UserId=u%d" % user), timeout=300).ok()
+                    equal(got.numbers(), [n / 2 for n in rows])
+            for user in range(users):
+                run(ask, user)
+
+
+@story
+def a_certificate_for_another_name():
+    with tempfile.TemporaryDirectory() as folder:
+        key, cert = os.path.join(folder, "key.pem"), os.path.join(folder, "cert.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj",
+                        "/CN=other.example", "-addext", "subjectAltName=DNS:other.example"], check=True, capture_output=True)
+        with Runtime() as r:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(cert, key)
+            r.server.socket = context.wrap_socket(r.server.socket, server_side=True)
+            url = "https://127.0.0.1:%d" % r.port
+            for more in ("", "ca_file = %s\n" % cert):  # nobody vouches for it; somebody does, but not for this name
+                with Gateway(config(url, {"csv": "attempts = 1"}, more)) as g, client(g) as c:
+                    got = c.call(c.ids()["csv"], [1.0])
+                    got.fails(CODE.UNAVAILABLE)
+                    contains(got.details.lower(), "certificate")
+            equal(r.entries, [])
 
 
 @story

@@ -96,6 +96,13 @@ class Folder:
         self.remove()
 
 
+def new_key(name):
+    """An API key: its text, and the section for patchbay.ini."""
+    with Folder("") as f:
+        p = f.run("new-key", name)
+        return p.out.strip(), p.err[p.err.index("["):]
+
+
 class Gateway(Folder):
     """with Gateway(config, files) as g: ... g.address("sse") ... ; leaving stops it and checks how it ended."""
 
