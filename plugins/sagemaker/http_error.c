@@ -78,6 +78,12 @@ pbay_result http_error_aws(const pbay_http_reply *reply, const char *who, struct
         } else {
             r.code = status >= 400 && status < 500 ? PBAY_INVALID_ARGUMENT : PBAY_INTERNAL;
         }
+    } else if (reply->status >= 300 && reply->status < 400) {
+        r.code = PBAY_FAILED_PRECONDITION;
+        snprintf(e->text, sizeof e->text,
+                 "%s answered HTTP %d%s%s: redirects are not followed, configure where it leads to (region, "
+                 "endpoint_url)",
+                 who, (int)reply->status, e->code[0] ? " " : "", e->code);
     } else {
         pbay_str id = http_header(reply, "x-amzn-requestid");
         if (!id.n) id = http_header(reply, "x-amz-request-id");
