@@ -148,31 +148,33 @@ const struct pb_cli_verb pb_verb_worker = {.name = "worker",
 
 /* ------------------------------------------------------------------------------------------------ reload */
 
-static int ask_reload(int argc, char **argv)
+int pb_args_control(const struct pb_args *a, const char *line)
 {
-    struct pb_args args, *a = &args;
-    int rc = pb_args_parse(a, &pb_verb_reload, argc, argv);
-    if (rc >= 0) return rc;
     char *state = pb_args_state(a);
     char *runtime = pb_path_runtime(pb_args_get(a, "state"), state);
     struct pb_buf answer = {0};
     struct pb_err err;
-    if (pb_control_ask(runtime, "reload", &answer, &err))
+    int rc = PB_EXIT_OK;
+    if (pb_control_ask(runtime, line, &answer, &err))
         rc = pb_args_error(a, PB_EXIT_CONNECT, "%s", err.msg);
     else {
         pbay_str text = pb_str_trim(pb_buf_view(&answer)), error = PB_STR("error: ");
-        bool failed = pb_str_starts(text, error);
-        if (failed)
+        if (pb_str_starts(text, error))
             rc = pb_args_error(a, PB_EXIT_FAILED, "%.*s", (int)(text.n - error.n), text.p + error.n);
-        else {
+        else
             printf("%.*s\n", PB_FMT(text));
-            rc = PB_EXIT_OK;
-        }
     }
     pb_buf_free(&answer);
     pb_free(runtime);
     pb_free(state);
     return rc;
+}
+
+static int ask_reload(int argc, char **argv)
+{
+    struct pb_args args, *a = &args;
+    int rc = pb_args_parse(a, &pb_verb_reload, argc, argv);
+    return rc >= 0 ? rc : pb_args_control(a, "reload");
 }
 
 static const struct pb_cli_option reload_options[] = {PB_OPTION_STATE};

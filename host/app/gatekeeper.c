@@ -159,6 +159,16 @@ const uint8_t *pb_gatekeeper_secret(const struct pb_gatekeeper *k)
     return k->secret;
 }
 
+int pb_gatekeeper_admin(const struct pb_gatekeeper *k, pbay_str key, struct pb_err *err)
+{
+    const struct pb_apikey *found = pb_apikeys_check(k->keys, key, pb_now_ms(), err);
+    for (size_t i = 0; found && i < found->n_scopes; i++)
+        if (pb_str_is(found->scopes[i], PB_ADMIN_KEY)) return 0;
+    if (!found) return -1;
+    return pb_fail(err, PBAY_PERMISSION_DENIED, "key \"%.*s\" does not have the scope " PB_ADMIN_KEY,
+                   PB_FMT(found->name));
+}
+
 static void stale(void *user, size_t i)
 {
     struct pb_gatekeeper *k = user;

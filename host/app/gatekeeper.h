@@ -33,6 +33,8 @@ struct pb_gate *pb_gatekeeper_gate(struct pb_gatekeeper *k, const char *listener
                                    const struct pb_vhost *vhost);
 /* NULL: there are no limits. */
 struct pb_quota *pb_gatekeeper_quota(struct pb_gatekeeper *k);
+/* Does this key have the admin scope? 0; -1 with err, for the log. */
+int pb_gatekeeper_admin(const struct pb_gatekeeper *k, pbay_str key, struct pb_err *err);
 /* Derived from the admin token: forms of the pages are signed with it. */
 const uint8_t *pb_gatekeeper_secret(const struct pb_gatekeeper *k);
 

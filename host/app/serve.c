@@ -6,6 +6,7 @@
 #include "app/gatekeeper.h"
 #include "app/leash.h"
 #include "base/log.h"
+#include "endpoints/admin.h"
 #include "endpoints/health.h"
 #include "endpoints/http_door.h"
 #include "endpoints/qlik_sse.h"
@@ -29,12 +30,15 @@ struct door {
 
     struct pb_http_server *http;
     struct pb_http_door *endpoints;
+    struct pb_admin *admin;
 };
 
 struct pb_serving {
     struct pb_serving_options o;
     struct door *doors;
     size_t n;
+    const struct pb_catalog **catalogs;
+    bool draining;
     void (*drained)(void *user);
     void *drained_user;
 };
@@ -185,16 +189,21 @@ static uint64_t ticket_of(struct pb_count_hold hold)
 
 static bool admit(void *user, pbay_str peer, uint64_t *ticket)
 {
+    struct pb_serving *s = user;
     struct pb_count_hold hold;
-    if (!pb_quota_conn(user, peer, &hold)) return false;
+    if (!pb_quota_conn(pb_gatekeeper_quota(s->o.gatekeeper), peer, &hold)) return false;
+    atomic_fetch_add_explicit(&s->o.page->rows[s->o.row].conns, 1, memory_order_relaxed);
     *ticket = ticket_of(hold);
     return true;
 }
 
 static void leave(void *user, uint64_t ticket)
 {
+    struct pb_serving *s = user;
     const uint64_t low = (UINT64_C(1) << 24) - 1;
-    pb_quota_conn_end(user, (struct pb_count_hold){ticket & ~low, (uint32_t)(ticket & low)});
+    atomic_fetch_sub_explicit(&s->o.page->rows[s->o.row].conns, 1, memory_order_relaxed);
+    pb_quota_conn_end(pb_gatekeeper_quota(s->o.gatekeeper),
+                      (struct pb_count_hold){ticket & ~low, (uint32_t)(ticket & low)});
 }
 
 static int listen_at(struct door *d, const struct place *p, const char *protocol, struct pb_tls *tls,
@@ -205,11 +214,9 @@ static int listen_at(struct door *d, const struct place *p, const char *protocol
     struct pb_listener_options o = {
         .name = p->name, .address = address, .protocol = protocol, .tls = tls, .take = take, .user = d};
     o.max_conns = (uint32_t)pb_config_get_int(s->o.generation->site->limits, "connections");
-    o.admit_user = pb_gatekeeper_quota(s->o.gatekeeper);
-    if (o.admit_user) {
-        o.admit = admit;
-        o.leave = leave;
-    }
+    o.admit = admit;
+    o.leave = leave;
+    o.admit_user = s;
     struct pb_leash *leash = s->o.leash;
     if (!leash)
         d->listener = pb_listener_open(s->o.loop, &o, err);
@@ -263,6 +270,55 @@ static int open_sse(struct pb_serving *s, const struct place *p, const struct pb
     return rc;
 }
 
+/* ------------------------------------------------------------------------------------------------ admin */
+
+static int admin_login(void *user, pbay_str key, struct pb_err *err)
+{
+    struct pb_serving *s = user;
+    return pb_gatekeeper_admin(s->o.gatekeeper, key, err);
+}
+
+/* Traffic is welcome until it drains; a connector that is out does not keep the others from serving. */
+static bool admin_ready(void *user, struct pb_buf *out)
+{
+    struct pb_serving *s = user;
+    struct pb_registry *r = s->o.generation->registry;
+    for (size_t i = 0; i < pb_registry_n_connectors(r); i++) {
+        struct pb_connector *c = pb_registry_connector_at(r, i);
+        pbay_str why = {NULL, 0};
+        enum pb_connector_state st = pb_connector_state(c, &why);
+        if (st == PB_CONNECTOR_UP) continue;
+        pb_buf_printf(out, "connector %.*s is %s%s%.*s\n", PB_FMT(pb_connector_name(c)),
+                      pb_connector_state_name(st), why.n ? ": " : "", PB_FMT(why));
+    }
+    if (s->draining) pb_buf_c(out, "this worker is draining\n");
+    return !s->draining;
+}
+
+static void make_admin(struct door *d, const struct place *p, bool tls)
+{
+    struct pb_serving *s = d->serving;
+    struct pb_generation *g = s->o.generation;
+    s->catalogs = pb_array(g->n_qrags + 1, sizeof *s->catalogs);
+    s->catalogs[0] = &g->catalog;
+    for (size_t i = 0; i < g->n_qrags; i++) s->catalogs[i + 1] = &g->qrags[i].catalog;
+    const struct pb_admin_options o = {.loop = s->o.loop,
+                                       .gate = d->gate,
+                                       .required = required(p),
+                                       .tls = tls,
+                                       .secret = pb_gatekeeper_secret(s->o.gatekeeper),
+                                       .page = s->o.page,
+                                       .metrics = s->o.metrics,
+                                       .registry = g->registry,
+                                       .durable = s->o.durable,
+                                       .catalogs = s->catalogs,
+                                       .n_catalogs = g->n_qrags + 1,
+                                       .login = admin_login,
+                                       .ready = admin_ready,
+                                       .user = s};
+    d->admin = pb_admin_new(&o);
+}
+
 static int open_http(struct pb_serving *s, const struct place *p, struct pb_err *err)
 {
     const struct pb_http_options o = {
@@ -273,10 +329,16 @@ static int open_http(struct pb_serving *s, const struct place *p, struct pb_err 
     int rc = vhost_of(s->o.generation, p, tls != NULL, &vhost, err);
     if (!rc) {
         struct door *d = add(s, p->name);
-        d->gate = pb_gatekeeper_gate(s->o.gatekeeper, p->name, required(p), &vhost);
-        d->endpoints =
-            pb_http_door_new(s->o.loop, &s->o.generation->catalog, s->o.flow, s->o.routes, d->gate);
-        d->http = pb_http_server_new(s->o.loop, p->name, &o, &pb_http_door_ops, d->endpoints);
+        bool admin = strcmp(p->name, "admin") == 0; /* it asks by itself, page by page */
+        d->gate = pb_gatekeeper_gate(s->o.gatekeeper, p->name, !admin && required(p), &vhost);
+        if (admin) {
+            make_admin(d, p, tls != NULL);
+            d->http = pb_http_server_new(s->o.loop, p->name, &o, &pb_admin_ops, d->admin);
+        } else {
+            d->endpoints =
+                pb_http_door_new(s->o.loop, &s->o.generation->catalog, s->o.flow, s->o.routes, d->gate);
+            d->http = pb_http_server_new(s->o.loop, p->name, &o, &pb_http_door_ops, d->endpoints);
+        }
         rc = listen_at(d, p, "HTTP/1.1", tls, take_http, err);
     }
     pb_tls_unref(tls);
@@ -401,6 +463,7 @@ static void door_drained(void *user)
 
 void pb_serving_drain(struct pb_serving *s, void (*drained)(void *user), void *user)
 {
+    s->draining = true;
     s->drained = drained;
     s->drained_user = user;
     for (size_t i = 0; i < s->n; i++) {
@@ -442,8 +505,10 @@ void pb_serving_free(struct pb_serving *s)
         pb_sse_free(d->sse);
         pb_health_free(d->health);
         pb_http_door_free(d->endpoints);
+        pb_admin_free(d->admin);
         pb_gate_free(d->gate);
     }
+    pb_free(s->catalogs);
     pb_free(s->doors);
     pb_free(s);
 }

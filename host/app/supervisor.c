@@ -361,6 +361,29 @@ static void status(const struct pb_supervisor *s, struct pb_buf *out)
                           s->page->outs[i].reason);
 }
 
+static void configured(void *user)
+{
+    struct pb_supervisor *s = user;
+    struct pb_err err;
+    struct pb_site *site =
+        s->current ? pb_site_load_fd(s->current->config_fd, s->current->config, &err) : NULL;
+    if (site) pb_worker_log_levels(site);
+    pb_site_free(site);
+}
+
+/* "LEVEL", "LEVEL ROOM" */
+static void set_log(struct pb_supervisor *s, pbay_str text, struct pb_buf *out)
+{
+    struct pb_err err;
+    pbay_str level = {NULL, 0};
+    pb_str_split(&text, ' ', &level);
+    if (pb_page_log_level(s->page, level, pb_str_trim(text), &err))
+        pb_buf_printf(out, "error: %s\n", err.msg);
+    else
+        pb_buf_c(out, "ok\n");
+    pb_page_log_apply(s->page, &s->log_turn, configured, s);
+}
+
 static void on_command(void *user, struct pb_control_call *call, const char *line)
 {
     struct pb_supervisor *s = user;
@@ -372,6 +395,8 @@ static void on_command(void *user, struct pb_control_call *call, const char *lin
     }
     if (strcmp(line, "status") == 0)
         status(s, &out);
+    else if (pb_str_starts(pb_str_c(line), PB_STR("log ")))
+        set_log(s, pb_str_c(line + 4), &out);
     else if (strcmp(line, "wake") == 0) {
         /* Jobs or pauses were changed from outside. */
         atomic_fetch_add(&s->page->pauses, 1);
@@ -380,7 +405,7 @@ static void on_command(void *user, struct pb_control_call *call, const char *lin
     } else if (strcmp(line, "reload") == 0)
         pb_buf_c(&out, "error: a start, a reload or a stop is under way; try again\n");
     else
-        pb_buf_c(&out, "error: there are commands reload, status and wake\n");
+        pb_buf_c(&out, "error: there are commands reload, status, wake and log\n");
     pb_buf_ch(&out, 0);
     pb_control_answer(call, out.p);
     pb_buf_free(&out);

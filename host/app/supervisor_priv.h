@@ -84,6 +84,7 @@ struct pb_supervisor {
     size_t n_waits;
     bool reload_again; /* asked for while one was under way */
     bool running, stopping, stopped, failed;
+    uint32_t log_turn;
     int64_t full_ns; /* the last warning that there are too many connections */
     struct pb_timer start_limit, tick;
     int64_t watchdog_ms, watchdog_ns;

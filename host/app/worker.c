@@ -11,6 +11,7 @@
 #include "app/gatekeeper.h"
 #include "app/control.h"
 #include "app/leash.h"
+#include "app/monitor.h"
 #include "app/notify.h"
 #include "app/paths.h"
 #include "app/serve.h"
@@ -27,6 +28,7 @@ struct pb_worker {
     struct pb_evaluator *evaluator;
     struct pb_page *own_page; /* without a supervisor */
     struct pb_gatekeeper *gatekeeper;
+    struct pb_monitor *monitor;
     struct pb_serving *serving;
     struct pb_sources *sources;
     struct pb_chain_work *chains;
@@ -175,7 +177,7 @@ static void close_worker(struct pb_worker *w)
     if (w->leash) pb_leash_stop(w->leash);
     pb_serving_free(w->serving);
     pb_gatekeeper_free(w->gatekeeper);
-    pb_page_unmap(w->own_page);
+    pb_monitor_free(w->monitor);
     for (size_t i = 0; i < PB_COUNTOF(w->signals); i++) pb_signal_close(w->signals[i]);
     pb_evaluator_free(w->evaluator);
     pb_timer_cancel(&w->drain_limit);
@@ -224,24 +226,12 @@ static int add_routes(struct pb_worker *w, struct pb_err *err)
 /* ------------------------------------------------------------------------------------------------ the life
  * of a worker */
 
-int pb_worker_open_log(const struct pb_site *site, struct pb_err *err)
+void pb_worker_log_levels(const struct pb_site *site)
 {
-    pbay_str file = pb_config_get_str(site->log, "file");
-    int fd = 2;
-    if (file.n) {
-        char *path = pb_strndup(file.p, file.n);
-        fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-        if (fd < 0) pb_config_fail(site->log, "file", err, "%s cannot be written: %s", path, strerror(errno));
-        pb_free(path);
-        if (fd < 0) return -1;
-    }
     static const enum pb_log_level levels[] = {PB_LOG_DEBUG, PB_LOG_INFO, PB_LOG_WARN, PB_LOG_ERROR,
                                                PB_LOG_OFF};
     pb_log_level(NULL, levels[pb_config_get_int(site->log, "level")]);
-    pb_log_open(fd, pb_config_get_int(site->log, "format") == 1 ? PB_LOG_JSON : PB_LOG_LOGFMT);
-    static int opened = 2;
-    if (opened > 2) close(opened); /* of the generation before */
-    opened = fd;
+    for (size_t i = 0; pb_log_room_at(i); i++) pb_log_level(pb_log_room_at(i), (enum pb_log_level)0);
     uint32_t n = pb_config_count(site->log, "room");
     for (uint32_t i = 0; i < n; i++) {
         pbay_str room, level = pb_config_item(site->log, "room", i, &room);
@@ -253,6 +243,24 @@ int pb_worker_open_log(const struct pb_site *site, struct pb_err *err)
             pb_log(PB_LOG_WARN, "app", "no such log level", PB_V("room", room), PB_V("level", level));
         pb_free(name);
     }
+}
+
+int pb_worker_open_log(const struct pb_site *site, struct pb_err *err)
+{
+    pbay_str file = pb_config_get_str(site->log, "file");
+    int fd = 2;
+    if (file.n) {
+        char *path = pb_strndup(file.p, file.n);
+        fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+        if (fd < 0) pb_config_fail(site->log, "file", err, "%s cannot be written: %s", path, strerror(errno));
+        pb_free(path);
+        if (fd < 0) return -1;
+    }
+    pb_log_open(fd, pb_config_get_int(site->log, "format") == 1 ? PB_LOG_JSON : PB_LOG_LOGFMT);
+    static int opened = 2;
+    if (opened > 2) close(opened); /* of the generation before */
+    opened = fd;
+    pb_worker_log_levels(site);
     return 0;
 }
 
@@ -280,18 +288,48 @@ static int make_evaluator(struct pb_worker *w, struct pb_err *err)
     return w->evaluator ? 0 : -1;
 }
 
+static struct pb_page *page_of(const struct pb_worker *w)
+{
+    return w->leash ? pb_leash_page(w->leash) : w->own_page;
+}
+
+static uint32_t row_of(const struct pb_worker *w)
+{
+    return w->leash ? pb_leash_slot(w->leash) : 0;
+}
+
+/* Without a supervisor: a page that nobody shares. */
+static int make_page(struct pb_worker *w, struct pb_err *err)
+{
+    int fd;
+    if (!(w->own_page = pb_page_make(&fd, err))) return -1;
+    close(fd);
+    atomic_store(&w->own_page->rows[0].pid, (int32_t)getpid());
+    atomic_store(&w->own_page->rows[0].generation, 1);
+    return 0;
+}
+
+static void start_monitor(struct pb_worker *w)
+{
+    const struct pb_monitor_options o = {.loop = w->shop.loop,
+                                         .metrics = w->shop.metrics,
+                                         .registry = w->generation->registry,
+                                         .durable = w->shop.durable,
+                                         .site = w->generation->site,
+                                         .page = page_of(w),
+                                         .row = row_of(w)};
+    w->monitor = pb_monitor_new(&o);
+}
+
 static int make_gatekeeper(struct pb_worker *w, const struct pb_worker_options *options, struct pb_err *err)
 {
     struct pb_gatekeeper_options o = {.site = w->generation->site,
                                       .loop = w->shop.loop,
                                       .http = w->shop.http,
                                       .state_dir = options->state_dir};
-    int fd = -1;
-    if (!w->leash && !(w->own_page = pb_page_make(&fd, err))) return -1;
-    if (fd >= 0) close(fd);
     if (pb_path_make(options->state_dir, err)) return -1;
-    o.page = w->leash ? pb_leash_page(w->leash) : w->own_page;
-    o.row = w->leash ? pb_leash_slot(w->leash) : 0;
+    o.page = page_of(w);
+    o.row = row_of(w);
     w->gatekeeper = pb_gatekeeper_new(&o, err);
     return w->gatekeeper ? 0 : -1;
 }
@@ -321,6 +359,11 @@ int pb_worker_run(const struct pb_worker_options *options)
         pb_site_free(site);
         goto failed;
     }
+    if (!w->leash && make_page(w, &err)) {
+        pb_site_free(site);
+        goto failed;
+    }
+    pb_workshop_share(&w->shop, page_of(w), row_of(w));
     if (pb_workshop_durable(&w->shop, site, w->leash ? pb_leash_page(w->leash) : NULL,
                             w->leash ? pb_leash_slot(w->leash) : 0, &err)) {
         pb_site_free(site);
@@ -341,10 +384,20 @@ int pb_worker_run(const struct pb_worker_options *options)
         if (!(w->signals[i] = pb_signal_open(w->shop.loop, signums[i], on_signal, w, &err))) goto failed;
     if (make_evaluator(w, &err) || add_routes(w, &err) || make_gatekeeper(w, options, &err)) goto failed;
     pb_generation_start(w->generation, w->leash ? pb_leash_page(w->leash) : NULL);
-    const struct pb_serving_options so = {w->shop.loop,   w->shop.flow,  w->generation, w->evaluator,
-                                          w->shop.routes, w->gatekeeper, w->leash};
+    const struct pb_serving_options so = {.loop = w->shop.loop,
+                                          .flow = w->shop.flow,
+                                          .generation = w->generation,
+                                          .evaluator = w->evaluator,
+                                          .routes = w->shop.routes,
+                                          .gatekeeper = w->gatekeeper,
+                                          .durable = w->shop.durable,
+                                          .metrics = w->shop.metrics,
+                                          .page = page_of(w),
+                                          .row = row_of(w),
+                                          .leash = w->leash};
     if (!(w->serving = pb_serving_open(&so, &err))) goto failed;
     if (w->leash && pb_leash_start(w->leash, w->shop.loop, &leash_ops, w, &err)) goto failed;
+    start_monitor(w);
     pb_durable_start(w->shop.durable);
     pb_chain_work_start(w->chains);
     w->sources = pb_sources_start(w->generation->registry, w->shop.durable);
@@ -357,6 +410,7 @@ int pb_worker_run(const struct pb_worker_options *options)
     pb_log(PB_LOG_INFO, "app", "stopped", PB_I("exit", w->exit_code));
     pb_workshop_close(&w->shop);
     pb_chain_work_free(w->chains);
+    pb_page_unmap(w->own_page);
     pb_leash_free(w->leash);
     return w->exit_code;
 
@@ -365,6 +419,7 @@ failed:
     pb_workshop_end_generation(&w->shop, w->generation);
     pb_workshop_close(&w->shop);
     pb_chain_work_free(w->chains);
+    pb_page_unmap(w->own_page);
     if (w->leash)
         pb_leash_failed(w->leash, err.msg);
     else

@@ -25,6 +25,8 @@ struct pb_worker_options {
 int pb_worker_run(const struct pb_worker_options *options);
 /* Log as [log] says; its file stays open as long as the process, or until this is called again. */
 int pb_worker_open_log(const struct pb_site *site, struct pb_err *err);
+/* The levels that [log] says, and no others. */
+void pb_worker_log_levels(const struct pb_site *site);
 
 /* What commands that do not serve need of it too: a loop, the services of plugins, a store when one is
  * wanted. */
@@ -47,6 +49,8 @@ int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const ch
 /* Durable work, in the store that was opened: for env, before a generation is built. page may be NULL. */
 int pb_workshop_durable(struct pb_workshop *w, const struct pb_site *site, struct pb_page *page, uint32_t row,
                         struct pb_err *err);
+/* Count in a page that others share, in place of one's own; before anything counts. */
+void pb_workshop_share(struct pb_workshop *w, struct pb_page *page, uint32_t row);
 /* Everything made with it is gone. */
 void pb_workshop_close(struct pb_workshop *w);
 /* Close and free a generation, turning the loop until it is done. NULL is fine. */

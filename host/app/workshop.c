@@ -89,6 +89,12 @@ int pb_workshop_durable(struct pb_workshop *w, const struct pb_site *site, struc
     return 0;
 }
 
+void pb_workshop_share(struct pb_workshop *w, struct pb_page *page, uint32_t row)
+{
+    pb_metrics_free(w->metrics);
+    w->metrics = w->env.metrics = pb_metrics_join(&page->metrics, row);
+}
+
 static void set(void *user)
 {
     *(bool *)user = true;

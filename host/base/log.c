@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
-enum { FIELD_MAX = 1024, GATHER = 64 * 1024, ROOMS = 24 };
+enum { FIELD_MAX = 1024, GATHER = 64 * 1024, ROOMS = PB_LOG_ROOMS };
 
 static int out_fd = 2;
 static enum pb_log_format out_format = PB_LOG_LOGFMT;
@@ -56,6 +56,11 @@ void pb_log_level(const char *room, enum pb_log_level level)
     }
     struct room_level *r = room_of(room);
     if (r) atomic_store(&r->level, (int)level);
+}
+
+const char *pb_log_room_at(size_t i)
+{
+    return i < ROOMS ? rooms[i].name : NULL;
 }
 
 bool pb_log_enabled(enum pb_log_level level, const char *room)

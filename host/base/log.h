@@ -19,6 +19,7 @@
 #include "base/str.h"
 
 enum pb_log_level { PB_LOG_DEBUG = 1, PB_LOG_INFO, PB_LOG_WARN, PB_LOG_ERROR, PB_LOG_OFF };
+enum { PB_LOG_ROOMS = 24 };
 enum pb_log_format { PB_LOG_LOGFMT, PB_LOG_JSON };
 
 enum pb_field_type { PB_FIELD_STR, PB_FIELD_INT, PB_FIELD_NUM };
@@ -46,6 +47,8 @@ void pb_log_level(const char *room, enum pb_log_level level);
 bool pb_log_enabled(enum pb_log_level level, const char *room);
 void pb_log_write(enum pb_log_level level, const char *room, const char *message,
                   const struct pb_field *fields, size_t n);
+/* The rooms that may have levels of their own, "net", in a fixed order; NULL: there is no such number. */
+const char *pb_log_room_at(size_t i);
 /* Write what this thread gathered. */
 void pb_log_flush(void);
 /* "info" */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/metrics.h"
 
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,10 +206,16 @@ void pb_metric_label(struct pb_buf *labels, const char *name, pbay_str value)
     pb_buf_ch(labels, '"');
 }
 
+/* Divided where the scale is a part of one: 30e9 ns are 30 s and not 30.000000000000004. */
+static double scaled(int64_t v, double scale)
+{
+    return scale < 1 ? (double)v / round(1 / scale) : (double)v * scale;
+}
+
 static void put_value(struct pb_buf *out, int64_t v, double scale)
 {
     char text[PB_F64_MAX];
-    pb_buf_add(out, text, scale == 1 ? pb_format_i64(v, text) : pb_format_f64((double)v * scale, text));
+    pb_buf_add(out, text, scale == 1 ? pb_format_i64(v, text) : pb_format_f64(scaled(v, scale), text));
     pb_buf_ch(out, '\n');
 }
 
@@ -253,7 +260,7 @@ static void put_histogram(const struct pb_metric_page *page, struct pb_buf *out,
     memcpy(bounds, page->text + s->more, s->n * sizeof *bounds);
     for (uint32_t i = 0; i <= s->n; i++) {
         char le[PB_F64_MAX + 1] = "+Inf";
-        if (i < s->n) le[pb_format_f64((double)bounds[i] * s->scale, le)] = 0;
+        if (i < s->n) le[pb_format_f64(scaled(bounds[i], s->scale), le)] = 0;
         sum += all_of(page, s->slot + i, 0);
         put_name(out, name, "_bucket", labels, le);
         put_value(out, sum, 1);

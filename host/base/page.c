@@ -186,3 +186,44 @@ void pb_page_clear_outs(struct pb_page *page)
 {
     for (size_t i = 0; i < PB_PAGE_OUTS; i++) atomic_store(&page->outs[i].set, 0);
 }
+
+/* ------------------------------------------------------------------------------------------------ levels of
+ * the log */
+
+int pb_page_log_level(struct pb_page *page, pbay_str level, pbay_str room, struct pb_err *err)
+{
+    enum pb_log_level l;
+    size_t at = 0;
+    if (pb_str_is(level, "default")) {
+        for (size_t i = 0; i <= PB_LOG_ROOMS; i++) atomic_store(&page->log_levels[i], 0);
+        atomic_fetch_add(&page->log_turn, 1);
+        return 0;
+    }
+    if (!pb_log_level_parse(level, &l))
+        return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                       "\"%.*s\" is no level; there are debug, info, warn, error, off and default",
+                       PB_FMT(level));
+    if (room.n) {
+        while (pb_log_room_at(at) && !pb_str_is(room, pb_log_room_at(at))) at++;
+        if (!pb_log_room_at(at))
+            return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                           "there is no room \"%.*s\"; rooms are named in the lines of the log",
+                           PB_FMT(room));
+        at++;
+    }
+    atomic_store(&page->log_levels[at], (uint8_t)l);
+    atomic_fetch_add(&page->log_turn, 1);
+    return 0;
+}
+
+void pb_page_log_apply(const struct pb_page *page, uint32_t *turn, void (*configured)(void *user), void *user)
+{
+    uint32_t now = atomic_load(&page->log_turn);
+    if (now == *turn) return;
+    *turn = now;
+    configured(user);
+    for (size_t i = 0; i <= PB_LOG_ROOMS; i++) {
+        uint8_t l = atomic_load(&page->log_levels[i]);
+        if (l) pb_log_level(i ? pb_log_room_at(i - 1) : NULL, (enum pb_log_level)l);
+    }
+}

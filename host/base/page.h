@@ -17,6 +17,7 @@
 #include <patchbay/types.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "base/metrics.h"
 
 enum {
@@ -44,6 +45,8 @@ struct pb_page_row {
     _Atomic int32_t pid; /* 0: the slot is free */
     _Atomic uint32_t generation;
     _Atomic int64_t heartbeat_ns; /* monotonic; written once a second while the loop turns */
+    _Atomic int64_t started_ns;
+    _Atomic uint64_t conns;       /* open */
     _Atomic uint64_t conns_ended; /* connections that were handed to it and are gone */
     _Atomic uint32_t watching;    /* jobs whose end it waits for */
     uint32_t reserved;
@@ -82,8 +85,12 @@ struct pb_page {
     /* Goes up with each commit that makes a job due, or ends one that somebody waits for (loop/bell.h). */
     _Atomic uint32_t work;
     _Atomic uint32_t pauses; /* goes up when somebody paused something, or took it back; then work does */
-    uint64_t seed;           /* of the hashes below: nobody outside can know which names share a place */
-    _Atomic uint64_t calls;  /* at once, in all */
+    /* Levels of the log that were changed while it runs; 0: as the configuration says. [0] is for all rooms,
+     * [i + 1] for pb_log_room_at(i). log_turn goes up with each change. */
+    _Atomic uint32_t log_turn;
+    _Atomic uint8_t log_levels[PB_LOG_ROOMS + 1];
+    uint64_t seed;          /* of the hashes below: nobody outside can know which names share a place */
+    _Atomic uint64_t calls; /* at once, in all */
     _Atomic uint64_t rates[2 * PB_PAGE_RATES];
     _Atomic uint64_t counts[PB_PAGE_COUNTS];
     struct pb_page_limit limits[PB_PAGE_LIMITS];
@@ -117,6 +124,15 @@ uint32_t pb_page_others(const struct pb_page *page, uint32_t row, int limit);
 
 /* So many wait in this worker now. */
 void pb_page_queued(struct pb_page *page, uint32_t row, int limit, uint32_t n);
+
+/*
+ * Another level for a room, or (room empty) for all; "default": what the configuration says, everywhere. Who
+ * shares the page hears of it within a second (pb_page_log_apply). -1 with err: no such level or room.
+ */
+int pb_page_log_level(struct pb_page *page, pbay_str level, pbay_str room, struct pb_err *err);
+/* When something changed since *turn: configured(user) sets what the configuration says, then the changes. */
+void pb_page_log_apply(const struct pb_page *page, uint32_t *turn, void (*configured)(void *user),
+                       void *user);
 
 /* Why crashes have put this connector out, or NULL. Borrowed as long as the page. */
 const char *pb_page_out_reason(const struct pb_page *page, pbay_str connector);

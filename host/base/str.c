@@ -278,3 +278,17 @@ const char *pb_nearest(pbay_str word, const char *const *names, size_t n)
     }
     return found;
 }
+
+bool pb_traceparent_is(pbay_str s)
+{
+    static const char layout[] = "hh-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh";
+    if (s.n != sizeof layout - 1 || pb_str_starts(s, PB_STR("ff"))) return false;
+    bool trace = false, parent = false; /* all zero is none */
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (layout[i] == '-' ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
+        if (i >= 3 && i < 35) trace = trace || c != '0';
+        if (i >= 36 && i < 52) parent = parent || c != '0';
+    }
+    return trace && parent;
+}

@@ -69,3 +69,5 @@ size_t pb_format_i64(int64_t v, char out[PB_F64_MAX]);
 
 /* The nearest of n names within an edit distance that a typing error explains, or NULL: "did you mean". */
 const char *pb_nearest(pbay_str word, const char *const *names, size_t n);
+/* Is it a traceparent (https://www.w3.org/TR/trace-context/#traceparent-header) of a known layout? */
+bool pb_traceparent_is(pbay_str s);

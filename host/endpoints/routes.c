@@ -325,6 +325,8 @@ static void fill_info(struct job *j, pbay_str path, pbay_str principal)
     const char *target = pb_arena_printf(a, "%.*s%s%.*s", PB_FMT(raw), query.n ? "?" : "", PB_FMT(query));
     path = pb_arena_str(a, path);
     const struct place *p = j->place;
+    pbay_str trace = pb_http_header(req, "traceparent");
+    if (!pb_traceparent_is(trace)) trace = pb_str(NULL, 0);
     j->info = (pbay_request_info){
         .struct_size = sizeof j->info,
         .method = pb_arena_str(a, pb_http_method(req)),
@@ -337,7 +339,7 @@ static void fill_info(struct job *j, pbay_str path, pbay_str principal)
         .body = pb_buf_view(&j->body),
         .peer = pb_arena_str(a, pb_http_peer(req)),
         .principal = pb_arena_str(a, principal),
-        .traceparent = pb_arena_str(a, pb_http_header(req, "traceparent")),
+        .traceparent = pb_arena_str(a, trace),
     };
 }
 

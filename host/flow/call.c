@@ -172,7 +172,7 @@ static void log_call(struct pb_flow_call *call, int32_t code, const char *messag
     const struct pb_flow_stats *s = &call->stats;
     enum pb_log_level level = code == PBAY_OK || code == PBAY_CANCELLED ? PB_LOG_INFO : PB_LOG_WARN;
     if (!pb_log_enabled(level, "flow")) return;
-    struct pb_field f[14];
+    struct pb_field f[16];
     size_t n = 0;
     f[n++] = PB_V("function", call->fn->name);
     f[n++] = PB_S("status", pb_code_name(code));
@@ -182,6 +182,7 @@ static void log_call(struct pb_flow_call *call, int32_t code, const char *messag
     f[n++] = PB_F("ms", (double)s->ns / 1e6);
     f[n++] = PB_V("user", r->identity.user);
     f[n++] = PB_V("app", r->identity.app);
+    if (r->identity.principal.n) f[n++] = PB_V("who", r->identity.principal);
     f[n++] = PB_V("via", r->identity.source);
     f[n++] = PB_V("peer", r->peer);
     if (s->repeats) f[n++] = PB_I("repeats", s->repeats);
@@ -499,6 +500,7 @@ struct pb_flow_call *pb_flow_open(struct pb_flow *flow, const struct pb_flow_req
     flow->live++;
     call->opened_ns = pb_loop_now(flow->loop);
     if (!call->req.cut_bytes) call->req.cut_bytes = CUT_BYTES;
+    if (!pb_traceparent_is(call->req.traceparent)) call->req.traceparent = pb_str(NULL, 0);
     call->script = (struct pb_script_ctx){.user = request->identity.user,
                                           .app = request->identity.app,
                                           .function = request->fn->name,

@@ -51,10 +51,11 @@ enum pb_quota_answer pb_quota_call(const struct pb_quota *q, pbay_str peer, stru
     if (q->limits.peer_calls && !pb_count_table_take(&q->counts, PB_STR("call"), pb_quota_peer(peer),
                                                      q->limits.peer_calls, &out->peer))
         return PB_QUOTA_PEER;
-    if (!q->limits.calls) return PB_QUOTA_OK;
     atomic_fetch_add_explicit(q->own_calls, 1, memory_order_relaxed);
+    out->own = true;
+    if (!q->limits.calls) return PB_QUOTA_OK;
     if (pb_count_take(q->calls, q->limits.calls)) {
-        out->counted = true;
+        out->all = true;
         return PB_QUOTA_OK;
     }
     pb_count_give(q->own_calls);
@@ -65,10 +66,8 @@ enum pb_quota_answer pb_quota_call(const struct pb_quota *q, pbay_str peer, stru
 
 void pb_quota_call_end(const struct pb_quota *q, struct pb_quota_call *call)
 {
-    if (call->counted) {
-        pb_count_give(q->calls);
-        pb_count_give(q->own_calls);
-    }
+    if (call->all) pb_count_give(q->calls);
+    if (call->own) pb_count_give(q->own_calls);
     pb_count_table_give(&q->counts, call->peer);
     *call = (struct pb_quota_call){0};
 }

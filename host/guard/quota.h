@@ -39,7 +39,7 @@ void pb_quota_conn_end(const struct pb_quota *q, struct pb_count_hold hold);
 /* What one call holds. Zero-initialised: nothing. */
 struct pb_quota_call {
     struct pb_count_hold peer;
-    bool counted;
+    bool own, all; /* counted among this process' own, among all */
 };
 enum pb_quota_answer { PB_QUOTA_OK, PB_QUOTA_PEER, PB_QUOTA_ALL };
 enum pb_quota_answer pb_quota_call(const struct pb_quota *q, pbay_str peer, struct pb_quota_call *out);

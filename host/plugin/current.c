@@ -35,7 +35,7 @@ static void mark(const struct pb_current *now)
 void pb_visit_enter(struct pb_visit *v, struct pb_connector *c, const char *what, const char *function)
 {
     v->before = pb_current;
-    pb_current = (struct pb_current){c, c->name, what, function};
+    pb_current = (struct pb_current){c, c->name, what, function, {NULL, 0}};
     if (pb_current_mark) mark(&pb_current);
     v->start_ns = pb_mono_ns();
 }

@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include <patchbay/types.h>
+
 #include "base/page.h"
 
 struct pb_connector;
@@ -16,6 +18,7 @@ struct pb_current {
     const char *name;               /* the connector's; for a signal handler */
     const char *what;               /* "submit", "push", ...; a literal */
     const char *function;           /* the function's name, or NULL */
+    pbay_str trace; /* traceparent of the call that it works for, for requests it sends; may be empty */
 };
 extern _Thread_local struct pb_current pb_current;
 

@@ -529,6 +529,7 @@ int pb_op_submit(struct pb_op *op, struct pb_op_context *ctx, uint32_t attempt, 
     pbay_result why = PBAY_RESULT_OK;
     struct pb_visit v;
     pb_visit_enter(&v, c, "submit", op->function);
+    pb_current.trace = call->ctx->traceparent;
     call->inside = true;
     int32_t code = op->table->submit(c->self, op->bound, call->handle, in, &why);
     call->inside = false;

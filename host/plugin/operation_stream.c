@@ -107,6 +107,7 @@ int pb_op_open(struct pb_op *op, struct pb_op_context *ctx, uint32_t attempt,
     pbay_result why = PBAY_RESULT_OK;
     struct pb_visit v;
     pb_visit_enter(&v, c, "open", op->function);
+    pb_current.trace = call->ctx->traceparent;
     call->inside = true;
     int32_t code = op->table->open(c->self, op->bound, call->handle, &why);
     call->inside = false;
@@ -133,6 +134,7 @@ int32_t pb_op_push(struct pb_op_call *call, const pbay_batch *batch)
     struct pb_visit v;
     call->awaiting_ready = false;
     pb_visit_enter(&v, op->connector, "push", op->function);
+    pb_current.trace = call->ctx->traceparent;
     call->inside = true;
     int32_t code = op->table->push(op->connector->self, op->bound, call->handle, in, &why);
     call->inside = false;
@@ -171,6 +173,7 @@ void pb_op_end(struct pb_op_call *call)
     pb_op_call_arm(call, pb_mono_ns());
     struct pb_visit v;
     pb_visit_enter(&v, call->op->connector, "end", call->op->function);
+    pb_current.trace = call->ctx->traceparent;
     call->op->table->end(call->op->connector->self, call->op->bound, call->handle);
     pb_visit_leave(&v);
 }

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/handle.h"
 #include "base/mem.h"
 #include "net/http_client.h"
@@ -17,6 +18,8 @@ _Static_assert(PBAY_HTTP_STREAM_BODY == PB_FETCH_STREAM_BODY &&
                    PBAY_HTTP_CONFIGURED == PB_FETCH_CONFIGURED && PBAY_HTTP_METADATA == PB_FETCH_METADATA,
                "one numbering of flags");
 
+enum { TRACE = 64 };
+
 struct exchange {
     struct pb_connector *connector;
     uint64_t handle;      /* what the plugin holds */
@@ -24,6 +27,7 @@ struct exchange {
     struct pb_defer done; /* explained: its end */
     pbay_http_events events;
     void *user;
+    char trace[TRACE + 1]; /* of the call that it was sent for, also for what its end makes the plugin send */
 };
 
 static _Thread_local struct pb_handles exchanges;
@@ -74,6 +78,7 @@ static void on_done(void *user, uint64_t id, const struct pb_fetch_reply *r)
     pb_handle_release(&exchanges, x->handle);
     struct pb_visit v;
     pb_visit_enter(&v, c, "http done", NULL);
+    pb_current.trace = pb_str_c(x->trace);
     x->events.on_done(x->user, x->handle, &reply);
     pb_visit_leave(&v);
     pb_free(x);
@@ -111,6 +116,21 @@ static bool good(struct pb_connector *c, const pbay_http_request *rq, const pbay
     return !wrong;
 }
 
+/* https://www.w3.org/TR/trace-context/: what we were given goes on to who is asked, unless the plugin says
+ * another. */
+static void pass_trace(struct exchange *x, pbay_http_request *rq, struct pb_arena *mem)
+{
+    pbay_str trace = pb_current.trace;
+    if (!trace.n || trace.n > TRACE) return;
+    memcpy(x->trace, trace.p, trace.n);
+    for (uint32_t i = 0; i < rq->n_headers; i++)
+        if (pb_str_ieq(rq->headers[i].name, PB_STR("traceparent"))) return;
+    pbay_header *all = pb_arena_alloc(mem, (rq->n_headers + 1) * sizeof *all);
+    if (rq->n_headers) memcpy(all, rq->headers, rq->n_headers * sizeof *all);
+    all[rq->n_headers++] = (pbay_header){PB_STR("traceparent"), pb_str_c(x->trace)};
+    rq->headers = all;
+}
+
 static pbay_http http_send(const pbay_host *host, const pbay_http_request *request,
                            const pbay_http_events *events, void *user, pbay_result *why)
 {
@@ -134,6 +154,8 @@ static pbay_http http_send(const pbay_host *host, const pbay_http_request *reque
         pb_loop_defer(c->env->loop, &x->done);
         return handle;
     }
+    struct pb_arena mem = {0};
+    if (!(rq.flags & PBAY_HTTP_METADATA)) pass_trace(x, &rq, &mem);
     const struct pb_fetch_request out = {
         .flags = rq.flags,
         .n_headers = rq.n_headers,
@@ -154,6 +176,7 @@ static pbay_http http_send(const pbay_host *host, const pbay_http_request *reque
         .on_done = on_done,
     };
     x->in_client = pb_fetch_send(c->env->http, &out, &back, x, pb_why_err());
+    pb_arena_free(&mem);
     if (x->in_client) return handle;
     pb_handle_release(&exchanges, handle);
     pb_free(x);

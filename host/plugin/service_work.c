@@ -27,7 +27,7 @@ struct plugin_work {
 static void in_pool(void *user, uint32_t slot)
 {
     struct plugin_work *w = user;
-    pb_current = (struct pb_current){w->connector, w->connector->name, "work", NULL};
+    pb_current = (struct pb_current){w->connector, w->connector->name, "work", NULL, {NULL, 0}};
     w->fn(w->user, slot);
     pb_current = (struct pb_current){0};
 }
