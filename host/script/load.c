@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Scripts: read once, kept as text, loaded into each new state on first use. */
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/trust.h"
 #include "script/vm_priv.h"
 
 enum { FILE_MAX = 32 << 20 };
@@ -25,15 +24,8 @@ static int read_below(struct pb_vm *vm, const char *path, struct pb_buf *out, st
 {
     if (!vm->dir) return pb_fail(err, PBAY_NOT_FOUND, "%s: this state has no files", path);
     char *full PB_AUTO_FREE = pb_sprintf("%s/%s", vm->dir, path);
-    int fd = open(full, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        pb_fail(err, PBAY_NOT_FOUND, "%s: cannot be read: %s", full, strerror(errno));
-        if (fd >= 0) close(fd);
-        return -1;
-    }
-    int rc = 0;
-    if (!S_ISREG(st.st_mode)) rc = pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: is not a file", full);
+    int fd = pb_trust_open(full, err), rc = 0;
+    if (fd < 0) return -1;
     while (rc == 0) {
         if (out->n > FILE_MAX) {
             rc = pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: is larger than 32 MiB", full);
