@@ -437,7 +437,7 @@ static void post_request(struct pb_admin *a, struct pb_http_request *req, const 
 static void on_head(void *user, struct pb_http_request *req)
 {
     struct pb_admin *a = user;
-    struct pb_http_guest *guest = pb_http_guest_new(a->o.gate, req);
+    struct pb_http_guest *guest = pb_http_guest_new(a->o.gate, req, false);
     if (!guest) return;
     pb_http_limit_body(req, BODY_MAX);
     pb_http_set_user(req, &guest->job);

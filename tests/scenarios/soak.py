@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""Left running: workers killed under load, reloads under load, a client across a restart. The full counts: make soak."""
+import collections
+import os
+import random
+import re
+import signal
+import threading
+import time
+
+
+from lib.gateway import Gateway
+from lib.sse import CODE, Client, common
+from lib.story import SOAK, equal, eventually, main, story, true
+
+PLUGINS = os.environ["SCENARIO_PLUGINS"]
+KILLS = 60 if SOAK else 5
+RELOADS = 50 if SOAK else 3
+CHANNELS, CALLS = 8, 8  # 64 calls in flight
+
+CONFIG = """
+[listen "sse"]
+address = 127.0.0.1:%d
+[plugins]
+dir = """ + PLUGINS + """
+[connector "calm"]
+plugin = crasher
+[function "steady"]
+id = 1
+connector = calm
+operation = echo
+params = word:str
+returns = str
+in_flight = 1000
+"""
+
+
+def free_port():
+    """Below the range that the kernel hands out by itself."""
+    import socket
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+class Callers:
+    """CHANNELS connections, CALLS calls at a time on each, until stopped. What came back: (when, code) by channel."""
+
+    def __init__(self, address, words):
+        self.stop, self.words = threading.Event(), words
+        self.done = collections.defaultdict(list)
+        self.channels = [Client(address) for _ in range(CHANNELS)]
+        self.threads = [threading.Thread(target=self.run, args=(i, k), daemon=True)
+                        for i in range(CHANNELS) for k in range(CALLS)]
+        for t in self.threads:
+            t.start()
+        eventually(lambda: all(len(self.done[i]) >= CALLS for i in range(CHANNELS)), "every channel has been answered", 60)
+
+    def run(self, i, k):
+        n = 0
+        while not self.stop.is_set():
+            n += 1
+            rows = ["%s-%d-%d-%d" % (word, i, k, n) if word != "hold" else word for word in self.words]
+            r = self.channels[i].call(1, rows, header=common(user="caller-%d" % i), timeout=60)
+            if r.code == CODE.OK and r.texts() != rows:
+                self.done[i].append((time.monotonic(), "answered %r instead of %r" % (r.texts(), rows)))
+                return
+            self.done[i].append((time.monotonic(), r.code))
+            if r.code != CODE.OK:
+                time.sleep(0.02)
+
+    def end(self):
+        self.stop.set()
+        for t in self.threads:
+            t.join(90)
+            true(not t.is_alive(), "a call has neither an answer nor an error")
+        for c in self.channels:
+            c.close()
+        return self.done
+
+
+@story
+def workers_are_killed():
+    """The other workers' calls all succeed, the dead one's fail cleanly, and a new one serves."""
+    with Gateway(CONFIG % 0, workers=2) as g:
+        callers = Callers(g.address(), ["hold", "b", "c"])
+        killed = {}
+        for n in range(KILLS):
+            began = time.monotonic()
+            pids = sorted(set(re.findall(r"msg=ready worker=\d+ pid=(\d+)", g.log())) - set(killed))
+            victim = random.choice(pids)
+            killed[victim] = time.monotonic()
+            os.kill(int(victim), signal.SIGKILL)
+            eventually(lambda: len(g.log_lines("a worker was replaced")) == n + 1, "another worker serves", 60)
+            time.sleep(max(0, 1 - (time.monotonic() - began)))
+        done = callers.end()
+        replaced = [float(re.search(r" ms=([0-9.]+)", line)[1]) for line in g.log_lines("a worker was replaced")]
+        served = collections.defaultdict(set)  # channel: who has answered it
+        for line in g.log_lines("msg=call", "status=OK"):
+            served[int(re.search(r"caller-(\d+)", line)[1])].add(re.search(r" pid=(\d+)", line)[1])
+        good = bad = 0
+        for i, outcomes in done.items():
+            for _, code in outcomes:
+                true(code in (CODE.OK, CODE.UNAVAILABLE, CODE.CANCELLED, CODE.INTERNAL, CODE.UNKNOWN), "channel %d: %s" % (i, code))
+            failed = sum(code != CODE.OK for _, code in outcomes)
+            good, bad = good + len(outcomes) - failed, bad + failed
+            # What was in flight on a connection to one that was killed, and nothing else.
+            lost = len(served[i] & set(killed))
+            true(failed <= CALLS * (lost + 1), "channel %d: %d calls failed, %d of its workers were killed" % (i, failed, lost))
+            if not lost:
+                equal(failed, 0, "failed calls of channel %d, whose worker nobody killed" % i)
+        print("# %d workers killed: %d calls answered, %d failed; replaced within %.0f ms, at most %.0f" % (
+            KILLS, good, bad, sorted(replaced)[len(replaced) // 2], max(replaced)), flush=True)
+        g.stop()
+        g.run("check", "--store", "--config", g.config, "--state", g.state)
+        g.start()
+
+
+@story
+def reloads_under_load():
+    """No failed call, however often."""
+    with Gateway(CONFIG % 0, workers=2) as g:
+        callers = Callers(g.address(), ["a", "b"])
+        for n in range(RELOADS):
+            g.run("reload", "--state", g.state)
+            if n % 10 == 9:
+                eventually(lambda: len(g.log_lines("msg=stopped")) >= 2 * (n - 4), "old workers end", 90)
+        done = callers.end()
+        wrong = [(i, code) for i, outcomes in done.items() for _, code in outcomes if code != CODE.OK]
+        equal(wrong, [], "calls that failed")
+        print("# %d reloads, %d calls" % (RELOADS, sum(map(len, done.values()))), flush=True)
+
+
+@story
+def a_client_across_a_restart():
+    """Who keeps his connection finds the gateway again, and not only after the 20 s that an engine may wait."""
+    port = free_port()
+    with Gateway(CONFIG % port, workers=2) as g:
+        callers = Callers(g.address(), ["a"])
+        time.sleep(0.3)
+        down = time.monotonic()
+        g.stop()
+        g.start()
+        up = time.monotonic()
+        eventually(lambda: all(any(at > up and code == CODE.OK for at, code in callers.done[i]) for i in range(CHANNELS)),
+                   "every client is served again", 60)
+        done = callers.end()
+        for i, outcomes in done.items():
+            first = min(at for at, code in outcomes if at > up and code == CODE.OK)
+            true(first - up < 20, "client %d was without for %.1f s" % (i, first - up))
+            for at, code in outcomes:
+                true(code == CODE.OK or at > down, "a call failed before anything was stopped: %s" % code)
+        print("# stopped and started in %.1f s" % (up - down), flush=True)
+
+
+main()
