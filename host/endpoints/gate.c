@@ -65,13 +65,15 @@ int pb_gate_refuse(const struct pb_pass *pass, struct pb_err *err)
 
 /* ---------------------------------------------------------------------------------------------- who */
 
-static int identify(struct pb_gate *gate, const pbay_header *headers, size_t n, pbay_str subject,
+static int identify(struct pb_gate *gate, bool own, const pbay_header *headers, size_t n, pbay_str subject,
                     pbay_str peer, struct pb_pass *pass, struct pb_err *err)
 {
     struct pb_auth_stale stale = {false, 0};
+    struct pb_auth auth = gate->o.auth;
+    if (own) auth.required = false; /* the plugin finds out who it is */
     const struct pb_auth_request r = {
         .headers = headers, .n_headers = n, .subject = subject, .peer = peer, .now_ms = pb_now_ms()};
-    int rc = pb_auth_check(&gate->o.auth, &r, &pass->arena, &pass->id, &stale, err);
+    int rc = pb_auth_check(&auth, &r, &pass->arena, &pass->id, &stale, err);
     if (stale.unknown_key && gate->o.stale) gate->o.stale(gate->o.user, stale.issuer);
     return rc;
 }
@@ -111,7 +113,8 @@ int pb_gate_http(struct pb_gate *gate, struct pb_http_request *req, bool own, st
         status = 421;
     else if (pb_origin_check(&gate->o.vhost, &from, err))
         status = 403;
-    else if (identify(gate, headers, own ? 0 : n, pb_http_tls_subject(req), pb_http_peer(req), pass, err))
+    else if (identify(gate, own, headers, own ? 0 : n, pb_http_tls_subject(req), pb_http_peer(req), pass,
+                      err))
         status = err->code == PBAY_UNAUTHENTICATED ? 401 : 403;
     else if (within_limits(gate, pass, err))
         status = 429;
@@ -133,7 +136,7 @@ int pb_gate_grpc(struct pb_gate *gate, struct pb_grpc_call *call, pbay_str user,
         headers[n] = (pbay_header){pb_str_c(names[i]), pb_grpc_metadata(call, names[i])};
         if (headers[n].value.p) n++;
     }
-    int rc = identify(gate, headers, n, pb_grpc_tls_subject(call), pb_grpc_peer(call), pass, err);
+    int rc = identify(gate, false, headers, n, pb_grpc_tls_subject(call), pb_grpc_peer(call), pass, err);
     pass->id.user = user;
     pass->id.app = app;
     if (!rc) rc = within_limits(gate, pass, err);

@@ -34,11 +34,11 @@ function(pb_link_rooms target)
   endforeach()
 endfunction()
 
-# pbay_unit_test(room/test_x [ROOMS room...] [LIBS lib...] [SOURCES extra.c...] [KIT] [TIMEOUT s])
+# pbay_unit_test(room/test_x [ROOMS room...] [LIBS lib...] [SOURCES extra.c...] [KIT] [SOAK] [TIMEOUT s])
 # builds tests/unit/room/test_x.c with cmocka; `ctest -R unit/room/test_x` runs it. KIT links sdk/kit.
 # The test may read PB_TESTS_DIR (this folder) from its environment, and PB_TESTS_DIR is also a macro.
 function(pbay_unit_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "KIT" "TIMEOUT" "ROOMS;LIBS;SOURCES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "KIT;SOAK" "TIMEOUT" "ROOMS;LIBS;SOURCES")
   string(REPLACE "/" "_" target unit_${name})
   add_executable(${target} ${name}.c ${arg_SOURCES})
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/host ${PROJECT_SOURCE_DIR}/tests/unit
@@ -59,6 +59,11 @@ function(pbay_unit_test name)
   add_test(NAME unit/${name} COMMAND ${target})
   set_tests_properties(unit/${name} PROPERTIES LABELS unit TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${PB_TEST_ENV}"
     ENVIRONMENT_MODIFICATION "${PB_TEST_UNSET}")
+  if(arg_SOAK)
+    add_test(NAME soak/unit/${name} COMMAND ${target})
+    set_tests_properties(soak/unit/${name} PROPERTIES LABELS soak TIMEOUT 3600 RUN_SERIAL ON
+      ENVIRONMENT "${PB_TEST_ENV};PATCHBAY_SOAK=1;SOAK=1" ENVIRONMENT_MODIFICATION "${PB_TEST_UNSET}")
+  endif()
 endfunction()
 
 # pbay_fuzz_target(x [ROOMS room...] [LIBS lib...] [KIT])
@@ -93,16 +98,18 @@ function(pbay_fuzz_target name)
     ENVIRONMENT_MODIFICATION "${PB_TEST_UNSET}")
 endfunction()
 
-# pbay_scenario(name.py [RELEASE] [WORKERS] [SERIAL] [TIMEOUT s] [ARGS a...])
+# pbay_scenario(name.py [RELEASE] [WORKERS] [SOAK] [SERIAL] [TIMEOUT s] [ARGS a...])
 # runs tests/scenarios/name.py against the built program: exit 0 passes, 77 is a skip (a peer is not installed), but
 # with PATCHBAY_STRICT_TESTS a skip is a failure. It finds PATCHBAY, PATCHBAY_PLUGINS, PATCHBAY_SCRIPTS, PB_TESTS_DIR
 # and SCENARIO_PLUGINS (scenarios/plugins) in its environment, picks free ports, leaves nothing behind. SERIAL: not
 # beside other tests.
 # Gateways of tests/scenarios/lib run in one process, unless PATCHBAY_WORKERS says how many workers they have. WORKERS:
 # runs again as workers/name with two.
+# SOAK: runs with the full counts (PATCHBAY_SOAK=1) as soak/name, for `make soak` alone; on the optimised build when there
+# is one.
 # RELEASE: runs again as release/name and flat/name on the builds that `make test` names (below).
 function(pbay_scenario file)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "RELEASE;WORKERS;SERIAL" "TIMEOUT" "ARGS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "RELEASE;WORKERS;SOAK;SERIAL" "TIMEOUT" "ARGS")
   cmake_path(GET file STEM name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
@@ -112,6 +119,15 @@ function(pbay_scenario file)
   if(arg_WORKERS)
     pb_add_scenario(workers ${name} ${PROJECT_BINARY_DIR})
     set_property(TEST workers/${name} APPEND PROPERTY ENVIRONMENT "PATCHBAY_WORKERS=2")
+  endif()
+  if(arg_SOAK)
+    set(soak_build ${PROJECT_BINARY_DIR})
+    if(PATCHBAY_RELEASE_BUILD)
+      set(soak_build ${PATCHBAY_RELEASE_BUILD})
+    endif()
+    pb_add_scenario(soak ${name} ${soak_build})
+    set_property(TEST soak/${name} APPEND PROPERTY ENVIRONMENT "PATCHBAY_SOAK=1;SOAK=1;RELOADS=50")
+    set_tests_properties(soak/${name} PROPERTIES LABELS soak TIMEOUT 3600 RUN_SERIAL ON)
   endif()
   if(arg_RELEASE AND PATCHBAY_RELEASE_BUILD)
     pb_add_scenario(release ${name} ${PATCHBAY_RELEASE_BUILD})

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import signal
+import socket
 import threading
 import time
 
@@ -33,19 +34,6 @@ params = word:str
 returns = str
 in_flight = 1000
 """
-
-
-def free_port():
-    """Below the range that the kernel hands out by itself."""
-    import socket
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
 
 
 class Callers:
@@ -138,9 +126,15 @@ def reloads_under_load():
 
 @story
 def a_client_across_a_restart():
-    """Who keeps his connection finds the gateway again, and not only after the 20 s that an engine may wait."""
-    port = free_port()
-    with Gateway(CONFIG % port, workers=2) as g:
+    """With the port held open, as systemd does for a .socket unit, who reconnects meanwhile is not refused: no client waits
+    the 20 s that an engine may wait after a refusal."""
+    with socket.socket() as held, Gateway(CONFIG % 0, workers=2) as g:
+        g.stop()
+        held.bind(("127.0.0.1", 0))
+        held.listen(64)
+        g.hand_over(held, "sse")
+        g.reconfigure(CONFIG % held.getsockname()[1])
+        g.start()
         callers = Callers(g.address(), ["a"])
         time.sleep(0.3)
         down = time.monotonic()

@@ -108,16 +108,24 @@ class Gateway(Folder):
 
     def __init__(self, config, files=None, env=None, workers=None):
         super().__init__(config, files)
-        self.env = env or {}
+        self.env, self.handed = env or {}, None
         self.workers_wanted = WORKERS if workers is None else str(workers)
         self.process = None
         self._log = []
         self._lock = threading.Lock()
 
+    def hand_over(self, listening, name):
+        """From the next start on it gets this socket, as systemd hands sockets over."""
+        self.handed = listening
+        self.env.update(LISTEN_FDS="1", LISTEN_FDNAMES=name)
+
     def start(self):
+        more = {}
+        if self.handed:
+            more = {"preexec_fn": lambda: os.dup2(self.handed.fileno(), 3), "pass_fds": (3,)}
         self.process = subprocess.Popen([PROGRAM, "run", "--config", self.config, "--state", self.state, "--workers", self.workers_wanted],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        env=environment(**self.env), cwd=self.dir)
+                                        env=environment(**self.env), cwd=self.dir, **more)
         self._reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
         self._reader.start()
         line = self.process.stdout.readline().decode()
