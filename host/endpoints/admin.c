@@ -336,6 +336,7 @@ static void changed(struct pb_http_request *req)
 
 static void pause_written(struct ask *ask, bool written)
 {
+    if (written) pb_durable_look(ask->admin->o.durable);
     if (written)
         changed(ask->req);
     else
