@@ -14,7 +14,7 @@ enum pb_msg_type {
     /* a worker */
     PB_MSG_LISTEN =
         1,         /* name, text: wants the connections of that address; answered by one of the next two */
-    PB_MSG_READY,  /* text: what there is, for the log */
+    PB_MSG_READY,  /* text: the same as another generation's when Qlik knows the functions as they are */
     PB_MSG_FAILED, /* text: why it cannot serve; it ends */
     PB_MSG_TAKEN,  /* the oldest PB_MSG_CONN that was not answered so is served from here on */
     PB_MSG_LEAVE,  /* was asked to end by somebody else: give it no more, then DRAIN */

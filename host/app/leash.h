@@ -30,6 +30,7 @@ int pb_leash_listen(struct pb_leash *l, const char *name, const char *address, c
 /* From here on ops are called. Borrowed until pb_leash_free. */
 int pb_leash_start(struct pb_leash *l, struct pb_loop *loop, const struct pb_leash_ops *ops, void *user,
                    struct pb_err *err);
+/* text: see PB_MSG_READY. */
 void pb_leash_ready(struct pb_leash *l, const char *text);
 void pb_leash_failed(struct pb_leash *l, const char *why);
 /* Asked to end by somebody else than the supervisor; drain() follows when it has taken note. */

@@ -253,6 +253,10 @@ static void take_over(struct pb_supervisor *s)
     pb_sockets_switch(s->sockets, s->current->number);
     pb_log(PB_LOG_INFO, "app", old ? "reloaded" : "ready", PB_S("version", PB_VERSION),
            PB_I("generation", s->current->number), PB_I("workers", s->current->n));
+    if (old && strcmp(old->functions, s->current->functions) != 0)
+        pb_log0(PB_LOG_INFO, "app",
+                "functions changed; Qlik has to read them again: change and save the analytic connection, "
+                "or restart the engine");
     if (old) {
         dismiss(old, false);
     } else {

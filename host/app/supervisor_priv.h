@@ -59,6 +59,7 @@ struct pb_crew {
     int config_fd; /* the text as it was */
     int64_t drain_ms;
     uint64_t max_conns; /* of all workers together */
+    char functions[32]; /* of PB_MSG_READY */
     unsigned n;         /* seats */
     unsigned n_processes;
     bool over; /* freed with its last process */

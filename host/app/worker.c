@@ -48,10 +48,42 @@ static void say_listener(void *user, const char *name, pbay_str address)
     pb_log(PB_LOG_INFO, "app", "listening", PB_S("listener", name), PB_V("address", address));
 }
 
+static uint64_t mix(uint64_t h, const void *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) h = (h ^ ((const unsigned char *)p)[i]) * UINT64_C(0x100000001b3);
+    return (h ^ 0xff) * UINT64_C(0x100000001b3);
+}
+
+/* What Qlik has been told of the functions of a catalog, as a number. */
+static uint64_t mark_of(uint64_t h, const struct pb_catalog *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        const struct pb_function *fn = c->functions[i];
+        h = mix(h, fn->name.p, fn->name.n);
+        h = mix(h, &fn->id, sizeof fn->id);
+        h = mix(h, &fn->type, sizeof fn->type);
+        if (fn->n_returns) h = mix(h, &fn->returns[0].kind, sizeof fn->returns[0].kind);
+        for (uint32_t k = 0; k < fn->n_params; k++) {
+            h = mix(h, fn->params[k].name.p, fn->params[k].name.n);
+            h = mix(h, &fn->params[k].kind, sizeof fn->params[k].kind);
+        }
+    }
+    return h;
+}
+
+static void tell_supervisor(const struct pb_worker *w)
+{
+    char text[32];
+    uint64_t h = mark_of(UINT64_C(0xcbf29ce484222325), &w->generation->catalog);
+    for (size_t i = 0; i < w->generation->n_qrags; i++) h = mark_of(h, &w->generation->qrags[i].catalog);
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)h);
+    pb_leash_ready(w->leash, text);
+}
+
 static void say_ready(const struct pb_worker *w)
 {
     if (w->leash)
-        pb_leash_ready(w->leash, NULL);
+        tell_supervisor(w);
     else {
         printf("ready");
         pb_serving_each(w->serving, say_listener, NULL);

@@ -120,6 +120,7 @@ static void hear(struct pb_process *p, const struct pb_msg *m)
     case PB_MSG_READY:
         p->state = PB_WORKER_SERVING;
         p->ready_ns = pb_mono_ns();
+        snprintf(p->crew->functions, sizeof p->crew->functions, "%.31s", m->text);
         pb_supervisor_ready(p);
         return;
     case PB_MSG_TAKEN: forget_conn(p); return;

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Left running: workers killed under load, reloads under load, a client across a restart. The full counts: make soak."""
 import collections
+import http.client
 import os
 import random
 import re
 import signal
 import socket
+import sqlite3
 import threading
 import time
 
@@ -34,6 +36,69 @@ params = word:str
 returns = str
 in_flight = 1000
 """
+
+
+JOBS = """
+[listen "http"]
+address = 127.0.0.1:0
+[jobs]
+backoff = 20ms
+lease = 1s
+attempts = 100
+[connector "a"]
+plugin = actor
+log = @DIR@/did
+"""
+
+
+class Jobs:
+    """Durable jobs, `rate` a second or as many as can be had, and what became of those that were acknowledged."""
+
+    def __init__(self, gateway, rate=1000, threads=8):
+        self.g, self.stop, self.told, self.pause = gateway, threading.Event(), set(), threads / rate
+        self.began = time.monotonic()
+        self.threads = [threading.Thread(target=self.run, args=(i,), daemon=True) for i in range(threads)]
+        for t in self.threads:
+            t.start()
+
+    def run(self, i):
+        c, n = None, 0
+        while not self.stop.is_set():
+            due, key = time.monotonic() + self.pause, "d%d-%d" % (i, n)
+            n += 1
+            try:
+                c = c or http.client.HTTPConnection(self.g.address("http"), timeout=10)
+                c.request("POST", "/a/enqueue", 'echo %s {"delay": "%dms"}' % (key, n % 10))
+                if " known=0 id=" in c.getresponse().read().decode():
+                    self.told.add(key)
+            except (OSError, http.client.HTTPException):
+                c = None
+            time.sleep(max(0, due - time.monotonic()))
+
+    def query(self, sql):
+        db = sqlite3.connect("file:%s?mode=ro" % os.path.join(self.g.state, "state.db"), uri=True, timeout=30)
+        try:
+            return db.execute(sql).fetchall()
+        finally:
+            db.close()
+
+    def end(self, killed):
+        """All that were acknowledged are done, and no job was run again while the one who ran it lived."""
+        self.stop.set()
+        for t in self.threads:
+            t.join(30)
+        took = time.monotonic() - self.began
+        eventually(lambda: not self.query("SELECT 1 FROM job WHERE state IN (0, 1) LIMIT 1"), "all jobs end", 120)
+        states = dict(self.query("SELECT key, state FROM job WHERE key IS NOT NULL"))
+        equal([k for k in self.told if states.get("a/" + k) != 2], [], "acknowledged jobs that are not done")
+        runs = collections.defaultdict(list)
+        with open(os.path.join(self.g.dir, "did")) as f:
+            for what, key, pid in (line.split() for line in f if line.count(" ") == 2):
+                if what == "run":
+                    runs[key].append(pid)
+        equal([(k, pids) for k, pids in runs.items() if any(pid not in killed for pid in pids[:-1])], [],
+              "run again although the one who ran it lives")
+        print("# %d durable jobs acknowledged, %.0f a second, each done" % (len(self.told), len(self.told) / took), flush=True)
 
 
 class Callers:
@@ -74,9 +139,9 @@ class Callers:
 
 @story
 def workers_are_killed():
-    """The other workers' calls all succeed, the dead one's fail cleanly, and a new one serves."""
-    with Gateway(CONFIG % 0, workers=2) as g:
-        callers = Callers(g.address(), ["hold", "b", "c"])
+    """The other workers' calls all succeed, the dead one's fail cleanly, a new one serves; no job is lost or run by two."""
+    with Gateway(CONFIG % 0 + JOBS, workers=2) as g:
+        callers, jobs = Callers(g.address(), ["hold", "b", "c"]), Jobs(g)
         killed = {}
         for n in range(KILLS):
             began = time.monotonic()
@@ -87,6 +152,7 @@ def workers_are_killed():
             eventually(lambda: len(g.log_lines("a worker was replaced")) == n + 1, "another worker serves", 60)
             time.sleep(max(0, 1 - (time.monotonic() - began)))
         done = callers.end()
+        jobs.end(killed)
         replaced = [float(re.search(r" ms=([0-9.]+)", line)[1]) for line in g.log_lines("a worker was replaced")]
         served = collections.defaultdict(set)  # channel: who has answered it
         for line in g.log_lines("msg=call", "status=OK"):

@@ -295,6 +295,20 @@ def reload(g):
     until("the old workers are gone", lambda: not g.workers("leaving"))
 
 
+def changed_functions(g):
+    """The next GetCapabilities shows them, and a line says that Qlik has to ask."""
+    g.reload()
+    check("functions changed" in g.log(), False, "a line although nothing changed")
+    g.write("[function \"more\"]\nscript = functions/greet.lua\nparams = name:str, n:int\nreturns = str\n")
+    check(g.reload().returncode, 0, "reload")
+    check("Qlik has to read them again" in g.log(), True, "the line for Qlik")
+    with sse_connect(g.at["sse"]) as channel:
+        caps = channel.unary_unary("/qlik.sse.Connector/GetCapabilities")(b"", timeout=PATIENCE)
+    check(b"more" in caps, True, "the new function")
+    g.write()
+    check(g.reload().returncode, 0, "reload")
+
+
 def bad_reload(g):
     g.write("[functoin \"x\"]\n")
     r = g.reload()
@@ -393,7 +407,7 @@ def main():
         os.chmod(d, 0o700)
         g = Gateway(d)
         try:
-            for story in spread, kill, limit, reload, bad_reload, crash, drain:
+            for story in spread, kill, limit, reload, changed_functions, bad_reload, crash, drain:
                 story(g)
         except BaseException:
             sys.stderr.writelines(line for line in g.log().splitlines(True) if "msg=call " not in line)

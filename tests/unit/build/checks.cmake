@@ -72,3 +72,10 @@ if(TARGET local_endpoint AND TARGET patchbay AND installed)
   pb_check(sdk/installed ${here}/check_install.sh ${CMAKE_COMMAND} ${installed}
     ${PROJECT_SOURCE_DIR}/sdk/examples/local_endpoint ${CMAKE_C_COMPILER} ${PB_PYTHON} ${here}/check_binary.py)
 endif()
+
+# The unit for systemd.
+if(TARGET patchbay)
+  pb_check(build/systemd_unit ${here}/check_unit.sh ${PROJECT_BINARY_DIR}/host/app/patchbay.service
+    $<TARGET_FILE:patchbay>)
+  set_tests_properties(unit/build/systemd_unit PROPERTIES SKIP_RETURN_CODE 77)
+endif()
