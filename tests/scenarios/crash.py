@@ -133,7 +133,7 @@ class Crashing(Gateway):
 
 @story
 def everything_is_killed():
-    rounds, random = 200 if SOAK else 3, rng("everything")
+    rounds, random = 200 if SOAK else 2, rng("everything")
     with Crashing() as g:
         for _ in range(rounds):
             g.fed(random.uniform(0.05, 0.5), g.kill_everything)
@@ -144,7 +144,7 @@ def everything_is_killed():
 
 @story
 def a_worker_is_killed():
-    rounds, random = 60 if SOAK else 2, rng("worker")
+    rounds, random = 60 if SOAK else 1, rng("worker")
     with Crashing() as g:
         def kill_one():
             victim = random.choice(g.workers())

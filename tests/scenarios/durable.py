@@ -19,7 +19,7 @@ address = 127.0.0.1:0
 [jobs]
 backoff = 20ms
 attempts = 4
-lease = 2s
+lease = 1s
 [connector "a"]
 plugin = actor
 log = @DIR@/did
@@ -187,7 +187,7 @@ def a_source_is_read_to_its_end():
 
 @story
 def a_poll_in_flight_when_it_stops():
-    with Actor(CONFIG + "poll.ticks = yes\ntick_delay = 1s\nticks = 100\n") as g:
+    with Actor(CONFIG + "poll.ticks = yes\ntick_delay = 400ms\nticks = 100\n") as g:
         eventually(lambda: g.query("SELECT until_ms FROM lease WHERE name = 'source a.ticks'"), "it polls")
         g.stop()
         equal(g.query("SELECT until_ms FROM lease WHERE name = 'source a.ticks'"), [(0,)])

@@ -8,16 +8,21 @@
 
 #include <patchbay/types.h>
 #include <patchbay/plugin.h>
+#include <patchbay/actions.h>
 #include <patchbay/commands.h>
+#include <patchbay/events.h>
 #include <patchbay/functions.h>
 #include <patchbay/health.h>
 #include <patchbay/routes.h>
 #include <patchbay/host_batch.h>
 #include <patchbay/host_call.h>
 #include <patchbay/host_crypto.h>
+#include <patchbay/host_event.h>
 #include <patchbay/host_http.h>
 #include <patchbay/host_invoke.h>
+#include <patchbay/host_job.h>
 #include <patchbay/host_kv.h>
+#include <patchbay/host_limit.h>
 #include <patchbay/host_log.h>
 #include <patchbay/host_metric.h>
 #include <patchbay/host_secret.h>
@@ -225,6 +230,108 @@ AT(pbay_routes_1, route_stride, 16);
 AT(pbay_routes_1, reserved, 20);
 AT(pbay_routes_1, handle, 24);
 AT(pbay_routes_1, cancel, 32);
+
+SIZE(pbay_action, 40);
+AT(pbay_action, name, 0);
+AT(pbay_action, doc, 8);
+AT(pbay_action, repeat, 16);
+AT(pbay_action, flags, 20);
+AT(pbay_action, arguments, 24);
+
+SIZE(pbay_action_info, 104);
+AT(pbay_action_info, struct_size, 0);
+AT(pbay_action_info, attempt, 4);
+AT(pbay_action_info, fence, 8);
+AT(pbay_action_info, key, 16);
+AT(pbay_action_info, json, 32);
+AT(pbay_action_info, arguments, 48);
+AT(pbay_action_info, first_attempt_ms, 56);
+AT(pbay_action_info, deadline, 64);
+AT(pbay_action_info, handle, 72);
+AT(pbay_action_info, traceparent, 88);
+
+SIZE(pbay_actions_1, 56);
+AT(pbay_actions_1, struct_size, 0);
+AT(pbay_actions_1, n_actions, 4);
+AT(pbay_actions_1, actions, 8);
+AT(pbay_actions_1, action_stride, 16);
+AT(pbay_actions_1, reserved, 20);
+AT(pbay_actions_1, run, 24);
+AT(pbay_actions_1, poll, 32);
+AT(pbay_actions_1, lookup, 40);
+AT(pbay_actions_1, cancel, 48);
+
+SIZE(pbay_action_1, 32);
+AT(pbay_action_1, struct_size, 0);
+AT(pbay_action_1, reserved, 4);
+AT(pbay_action_1, done, 8);
+AT(pbay_action_1, started, 16);
+AT(pbay_action_1, failed, 24);
+
+SIZE(pbay_source, 32);
+AT(pbay_source, name, 0);
+AT(pbay_source, doc, 8);
+AT(pbay_source, interval_ms, 16);
+AT(pbay_source, flags, 24);
+AT(pbay_source, reserved, 28);
+
+SIZE(pbay_events_1, 40);
+AT(pbay_events_1, struct_size, 0);
+AT(pbay_events_1, n_sources, 4);
+AT(pbay_events_1, sources, 8);
+AT(pbay_events_1, source_stride, 16);
+AT(pbay_events_1, reserved, 20);
+AT(pbay_events_1, poll, 24);
+AT(pbay_events_1, cancel, 32);
+
+SIZE(pbay_event, 88);
+AT(pbay_event, struct_size, 0);
+AT(pbay_event, n_keys, 4);
+AT(pbay_event, keys, 8);
+AT(pbay_event, type, 16);
+AT(pbay_event, id, 32);
+AT(pbay_event, subject, 48);
+AT(pbay_event, time_ms, 64);
+AT(pbay_event, data, 72);
+
+SIZE(pbay_event_1, 24);
+AT(pbay_event_1, struct_size, 0);
+AT(pbay_event_1, reserved, 4);
+AT(pbay_event_1, put, 8);
+AT(pbay_event_1, polled, 16);
+
+SIZE(pbay_job_state, 136);
+AT(pbay_job_state, struct_size, 0);
+AT(pbay_job_state, state, 4);
+AT(pbay_job_state, known, 8);
+AT(pbay_job_state, attempt, 12);
+AT(pbay_job_state, id, 16);
+AT(pbay_job_state, content_type, 32);
+AT(pbay_job_state, result, 48);
+AT(pbay_job_state, expires_ms, 64);
+AT(pbay_job_state, failure, 72);
+
+SIZE(pbay_job_runner, 24);
+AT(pbay_job_runner, struct_size, 0);
+AT(pbay_job_runner, reserved, 4);
+AT(pbay_job_runner, resume, 8);
+AT(pbay_job_runner, cancel, 16);
+
+SIZE(pbay_job_1, 64);
+AT(pbay_job_1, struct_size, 0);
+AT(pbay_job_1, reserved, 4);
+AT(pbay_job_1, enqueue, 8);
+AT(pbay_job_1, park, 16);
+AT(pbay_job_1, finish, 24);
+AT(pbay_job_1, find, 32);
+AT(pbay_job_1, result, 40);
+AT(pbay_job_1, cancel, 48);
+AT(pbay_job_1, on_resume, 56);
+
+SIZE(pbay_limit_1, 16);
+AT(pbay_limit_1, struct_size, 0);
+AT(pbay_limit_1, reserved, 4);
+AT(pbay_limit_1, take, 8);
 
 SIZE(pbay_command, 40);
 AT(pbay_command, verb, 0);

@@ -639,13 +639,64 @@ static void test_wake(void **state)
     assert_int_equal(woken, 2);
 }
 
+/* Ends that no turn brings are told of by a job of the host, in the same transaction. */
+static void told(const char *id, uint32_t want)
+{
+    struct pb_job_filter f = {.queue = PB_STR(PB_JOB_TELL_QUEUE)};
+    struct pb_jobs list;
+    OK(pb_store_job_list(s, &f, &list, &err));
+    uint32_t n = 0;
+    for (size_t i = 0; i < list.n; i++) {
+        assert_int_equal(list.items[i]->connector.n, 0);
+        n += pb_str_is(list.items[i]->args, id);
+    }
+    pb_jobs_free(&list);
+    assert_int_equal(n, want);
+}
+
+static void test_tell(void **state)
+{
+    (void)state;
+    char waits[PB_ID_SIZE], quiet[PB_ID_SIZE], runs[PB_ID_SIZE], dies[PB_ID_SIZE];
+    /* Cancelled while it waits; one of which nobody wants to be told. */
+    put((struct pb_job_put){.tell = true, .run_at_ms = 9000000}, waits);
+    put((struct pb_job_put){.run_at_ms = 9000000}, quiet);
+    OK(pb_store_job_cancel(s, pb_str_c(waits), &err));
+    OK(pb_store_job_cancel(s, pb_str_c(waits), &err));
+    OK(pb_store_job_cancel(s, pb_str_c(quiet), &err));
+    told(waits, 1);
+    told(quiet, 0);
+    pb_free(claim()); /* the one that tells */
+    /* One that runs ends with its turn, which tells itself. */
+    put((struct pb_job_put){.tell = true}, runs);
+    struct pb_job *job = claim();
+    OK(pb_store_job_cancel(s, pb_str_c(runs), &err));
+    told(runs, 0);
+    OK(pb_store_job_done(s, job->id, job->fence, PB_STR(""), &err));
+    told(runs, 0);
+    pb_free(job);
+    /* The last lease that ends. */
+    put((struct pb_job_put){.tell = true, .max_attempts = 1}, dies);
+    job = claim();
+    assert_true(pb_str_is(job->id, dies));
+    pb_free(job);
+    pb_clock_fake(pb_now_ms() + 5000);
+    pb_free(claim());
+    state_is(dies, PB_JOB_DEAD);
+    told(dies, 1);
+    /* Retried, it may end like that again. */
+    OK(pb_store_job_retry(s, pb_str_c(dies), &err));
+    OK(pb_store_job_cancel(s, pb_str_c(dies), &err));
+    told(dies, 2);
+}
+
 int suite_jobs(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(test_life),   T(test_held),   T(test_retries), T(test_check),  T(test_poll),
         T(test_killer), T(test_cancel), T(test_release), T(test_queues), T(test_limits),
-        T(test_pause),  T(test_list),   T(test_sizes),   T(test_wake),
+        T(test_pause),  T(test_list),   T(test_sizes),   T(test_wake),   T(test_tell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
