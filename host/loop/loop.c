@@ -59,6 +59,7 @@ void pb_loop_drain(struct pb_loop *loop)
     loop->draining = true;
     for (int n = 0; n < PB_LOOP_DRAIN_MAX && !queue_empty(&loop->run); n++) {
         struct pb_defer *d = queue_take(&loop->run);
+        loop->happened = true;
         d->fn(d->user);
     }
     loop->draining = false;
@@ -77,6 +78,7 @@ void pb__loop_end_turn(struct pb_loop *loop)
         queue_init(&loop->turn_end);
         while (!queue_empty(&batch)) {
             struct pb_defer *d = queue_take(&batch);
+            loop->happened = true;
             d->fn(d->user);
         }
         pb_loop_drain(loop);
@@ -106,6 +108,8 @@ static void on_prepare(uv_prepare_t *h)
     struct pb_loop *loop = h->data;
     pb__loop_end_turn(loop);
     pb__timers_arm(loop);
+    /* One turn: libuv would block although a timer was due as it began, which may be all that was awaited. */
+    if (loop->one_turn && loop->happened) uv_stop(&loop->uv);
 }
 
 static void on_check(uv_check_t *h)
@@ -228,7 +232,10 @@ void pb_loop_turn(struct pb_loop *loop, bool wait)
 {
     /* What is queued is something that happens: the queue runs before the loop would block. */
     bool queued = !queue_empty(&loop->run) || !queue_empty(&loop->turn_end);
+    loop->happened = false;
+    loop->one_turn = true;
     uv_run(&loop->uv, wait && !queued ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    loop->one_turn = false;
     pb__loop_end_turn(loop);
 }
 

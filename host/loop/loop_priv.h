@@ -18,6 +18,7 @@ struct pb_loop {
     uv_async_t async;
     int64_t now_ns;
     bool draining, spinning, stopped;
+    bool one_turn, happened;       /* pb_loop_turn: under way; something was called */
     struct pb_defer run, turn_end; /* list heads */
     struct pb_turn_hook *hooks;
 

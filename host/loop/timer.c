@@ -133,6 +133,7 @@ static void visit(struct pb_loop *loop, unsigned slot, int64_t now)
     while (due.next != &due) {
         struct pb_deadline *d = due.next;
         pb_deadline_cancel(d);
+        loop->happened = true;
         d->fn(d->user); /* may set or cancel any deadline, those of `due` too */
     }
 }
@@ -174,6 +175,7 @@ static void on_timer(uv_timer_t *h)
     while (loop->n_heap && loop->heap[0]->due_ns <= now && loop->heap[0]->order < upto) {
         struct pb_timer *t = loop->heap[0];
         pb_timer_cancel(t);
+        loop->happened = true;
         t->fn(t->user);
     }
 }

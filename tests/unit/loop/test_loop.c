@@ -285,6 +285,30 @@ static void signals_and_wakes(void **state)
     pb_wake_close(w);
 }
 
+static void set_flag(void *user)
+{
+    *(bool *)user = true;
+}
+
+/* A turn that waits ends although all there was to wait for was due as it began. */
+static void a_turn_with_what_is_due(void **state)
+{
+    (void)state;
+    bool fired = false, passed = false;
+    struct pb_timer t = {.fn = set_flag, .user = &fired};
+    struct pb_deadline d = {.fn = set_flag, .user = &passed};
+    alarm(30);
+    pb_timer_set(g_loop, &t, 1);
+    pb_loop_turn(g_loop, false);
+    usleep(5000);
+    while (!fired) pb_loop_turn(g_loop, true);
+    pb_deadline_set(g_loop, &d, pb_loop_now(g_loop));
+    pb_loop_turn(g_loop, false);
+    usleep(20000);
+    while (!passed) pb_loop_turn(g_loop, true);
+    alarm(0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -294,6 +318,7 @@ int main(void)
         T(a_queue_that_feeds_itself_neither_starves_nor_sleeps),
         T(post_wakes_the_loop),
         T(timers_fire_in_order),
+        T(a_turn_with_what_is_due),
         T(many_timers_keep_their_order),
         T(deadlines_are_never_early),
         T(a_deadline_may_cancel_its_neighbour),
