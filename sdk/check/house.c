@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* The little house that a plugin is tried in: the host's own rooms, without a network behind them. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "check.h"
+#include "data/config.h"
+
+/* Nothing leaves the house: requests end with CANCELLED. */
+static void swallow(void *user, pbay_str connector, pbay_str method, pbay_str url, const pbay_header *headers,
+                    uint32_t n, pbay_str body)
+{
+    (void)user, (void)connector, (void)method, (void)url, (void)headers, (void)n, (void)body;
+}
+
+static void open_house(struct kit *k, bool first)
+{
+    struct pb_err err;
+    k->loop = pb_loop_new(&err);
+    if (!k->loop) kit_fault("%s", err.msg);
+    k->env = (struct pb_plugin_env){
+        .loop = k->loop, .metrics = pb_metrics_new(), .requests = &kit_requests, .explain = swallow};
+    k->registry = pb_registry_new(&k->env, false);
+    int rc = pb_registry_add(k->registry, k->path, &err);
+    const struct pb_found *found = rc ? NULL : pb_registry_at(k->registry, 0);
+    if (found && !found->plugin) err = *found->why;
+    if (found && found->plugin)
+        k->plugin = found->plugin;
+    else if (first)
+        kit_fault("%s", err.msg);
+    else
+        kit_skip("it does not load");
+}
+
+void kit_open(struct kit *k)
+{
+    open_house(k, false);
+}
+
+void kit_load(struct kit *k)
+{
+    open_house(k, true);
+}
+
+void kit_turn(struct kit *k)
+{
+    pb_loop_turn(k->loop, false);
+    usleep(200);
+}
+
+/* The [connector] section of this plugin, or one with nothing in it. */
+static const struct pb_ini_section *section_of(const struct kit *k, struct pb_ini **made, struct pb_err *err)
+{
+    *made = NULL;
+    for (size_t i = 0; k->ini && i < k->ini->n; i++) {
+        const struct pb_ini_section *s = k->ini->sections[i];
+        const struct pb_ini_entry *e = pb_ini_get(s, "plugin");
+        if (pb_str_is(s->kind, "connector") && e && pb_str_is(e->value, k->plugin->name)) return s;
+    }
+    char text[256];
+    snprintf(text, sizeof text, "[connector \"check\"]\nplugin = %s\n", k->plugin->name);
+    return pb_ini_parse("(no configuration)", pb_str_c(text), PB_INI_OURS, made, err) ? NULL
+                                                                                      : (*made)->sections[0];
+}
+
+struct pb_connector *kit_connector(struct kit *k, bool check_only, struct pb_err *err)
+{
+    struct pb_connector_spec spec = {.name = PB_STR("check"), .plugin = k->plugin, .check_only = check_only};
+    const pbay_option_table *tables[] = {&pb_connector_options, &k->plugin->descriptor.options};
+    char dir[4096];
+    const struct pb_config_env cenv = {getcwd(dir, sizeof dir) ? dir : "/", NULL, NULL};
+    struct pb_ini *made;
+    const struct pb_ini_section *s = section_of(k, &made, err);
+    int rc = s ? pb_config_make(s, tables, 2, &cenv, &spec.config, err) : -1;
+    pb_ini_free(made);
+    return rc ? NULL : pb_connector_new(k->registry, &spec, err);
+}
+
+struct pb_connector *kit_started(struct kit *k)
+{
+    struct pb_err err;
+    struct pb_connector *c = kit_connector(k, false, &err);
+    if (!c) kit_skip("no instance could be made: %s (--config gives it a section)", err.msg);
+    if (pb_connector_start(c, &err)) kit_skip("it did not start: %s (--config gives it a section)", err.msg);
+    return c;
+}
+
+static bool closed;
+
+static void on_closed(void *user, bool clean)
+{
+    (void)user;
+    if (!clean)
+        kit_fault("it kept a call, a request or work for 5 s after `stop`: its instance cannot be destroyed");
+    closed = true;
+}
+
+void kit_close(struct kit *k, struct pb_connector *c)
+{
+    closed = false;
+    pb_connector_close(c, 5000, on_closed, NULL);
+    while (!closed) pb_loop_turn(k->loop, false);
+}
