@@ -14,6 +14,7 @@ rounds. Exit code 1 when a bar is missed, 2 when something could not be measured
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -38,7 +39,8 @@ class Bench:
 
     def gateway(self, url, functions, workers=0):
         folder = os.path.join(self.bin, "sagemaker")
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # the store remembers ids
+        os.makedirs(folder, mode=0o700)
         path = os.path.join(folder, "gateway.ini")
         text = '[listen "sse"]\naddress = 127.0.0.1:0\n[log]\nlevel = warn\n' + CONNECTOR % url
         for i, (name, options) in enumerate(functions.items(), 1):
@@ -90,7 +92,7 @@ def signed(bench):
     args, rates = bench.args, {}
     with_endpoint = bench.endpoint()
     url = "http://" + with_endpoint.listening["http"]
-    gateway = bench.gateway(url, {"one": "operation = invoke\nendpoint = churn-v1\nparams = id:str\nmax_rows = 1\nin_flight = 64\n"
+    gateway = bench.gateway(url, {"one": "operation = invoke\nendpoint = churn-v1\nparams = n:num\nmax_rows = 1\nin_flight = 64\n"
                                          "returns = num\nanswer = num"})
     n = args.requests
     clients = {("boto3", t): ["/usr/bin/python3", os.path.join(HERE, "rivals", "boto_client.py"), url, "churn-v1", str(n), str(t)]
@@ -119,7 +121,7 @@ def ideal(bench):
     args, rows = bench.args, []
     endpoint = bench.endpoint("--delay", "50", "--room", "16")
     best = 16 * 100 / 0.05
-    function = ("operation = invoke\nendpoint = churn-v1\nparams = id:str\nmax_rows = 100\nin_flight = 16\nreturns = num\nanswer = num")
+    function = ("operation = invoke\nendpoint = churn-v1\nparams = n:num\nmax_rows = 100\nin_flight = 16\nreturns = num\nanswer = num")
     try:
         for workers in (0, 4):
             gateway = bench.gateway("http://" + endpoint.listening["http"], {"f": function}, workers)
@@ -154,7 +156,7 @@ def qrag(bench):
     command, env = servers.rivals(args.build)["python_qrag"]
     rival = servers.Server("qrag", command + ["--url", rest_url], {}, args.server_core, env)
     cases = {"QRAG's way, a request per row": (rival, "0:count", 50), "Patchbay, a request per row (rest_single)": (gateway, "1:count", 500),
-             "Patchbay, batches (invoke)": (gateway, "2:numcount", 20000)}
+             "Patchbay, batches (invoke)": (gateway, "2:count", 20000)}
     try:
         for _ in range(args.rounds):
             for name, (server, function, rows) in cases.items():
