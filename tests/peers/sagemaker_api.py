@@ -7,7 +7,7 @@ arguments, where Debian's botocore knows the operation.
     api = Api(); api.start(); api.url
     api.steps = 2          how often Describe... says that something is under way
     api.faults["CreateModel"] = ["throttle", "lose", "reset", "failure", "denied"]   what happens to the next calls;
-                           lose: it is done, and the connection breaks before the answer
+                           lose: it is done, and the connection breaks before the answer; hang: ... the answer takes a minute
     api.jobs, api.models, api.endpoint_configs, api.endpoints, api.objects, api.parameters, api.secrets, api.queues
 
 A job whose name holds "fails" fails, one with "stops" is stopped. Shapes and errors:
@@ -119,6 +119,8 @@ class Api(Runtime):
             answer = getattr(self, operation)(args)
             if what == "lose":
                 return self.rude(handler, "reset")
+            if what == "hang" and not self.wait(handler, 60):
+                return None
         except AttributeError:
             return self.refuse(handler, Refused("UnknownOperationException", operation))
         except Refused as e:
