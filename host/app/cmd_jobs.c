@@ -43,7 +43,9 @@ static int read_filter(const struct pb_args *a, struct pb_job_filter *f)
 
 static void print_counts_of(void *user, pbay_str queue, enum pb_job_state state, uint64_t n)
 {
-    (void)user;
+    bool *headed = user;
+    if (!*headed) printf("by queue:\n");
+    *headed = true;
     printf("  ");
     pb_print_text(queue, 60);
     printf(" %s %" PRIu64 "\n", pb_job_state_name(state), n);
@@ -87,8 +89,8 @@ static int list(const struct pb_args *a, struct pb_store *s)
     if (!n)
         printf("no jobs%s\n",
                f.states || f.queue.n || f.connector.n || f.action.n || f.run.n ? " like that" : "");
-    printf("by queue:\n");
-    if (pb_store_job_counts(s, print_counts_of, NULL, &err))
+    bool headed = false;
+    if (pb_store_job_counts(s, print_counts_of, &headed, &err))
         return pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     return PB_EXIT_OK;
 }

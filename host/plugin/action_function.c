@@ -296,13 +296,32 @@ static void rows_put(void *user, const struct pb_err *err)
     }
 }
 
+/* `patchbay explain`: what would be stored, row by row. */
+static int32_t explain(struct rows *r, pbay_result *why)
+{
+    const struct pb_plugin_env *env = r->b->connector->env;
+    for (uint32_t i = 0; i < r->n; i++) {
+        const struct row *row = &r->list[i];
+        const pbay_header headers[] = {{PB_STR("queue"), row->put.queue}, {PB_STR("key"), row->put.key}};
+        if (row->job)
+            env->explain(env->explain_user, row->put.connector, PB_STR("ACTION"), row->put.action, headers,
+                         row->put.key.n ? 2 : 1, row->put.args);
+        else
+            env->explain(env->explain_user, r->b->target, PB_STR("REFUSED"), row->message, NULL, 0,
+                         PB_STR(""));
+    }
+    free_rows(r);
+    why->message = PB_STR("it is only explained");
+    return PBAY_CANCELLED;
+}
+
 static int32_t submit(void *self, void *bound, pbay_call handle, const pbay_batch *in, pbay_result *why)
 {
     struct self *me = self;
     struct bound *b = bound;
     struct pb_op_call *call = pb_op_call_of(handle, "submit");
     struct pb_err err = {0};
-    if (!b->connector->env->durable) {
+    if (!b->connector->env->durable && !b->connector->env->explain) {
         why->message = PB_STR("there is no store here");
         return PBAY_UNAVAILABLE;
     }
@@ -322,6 +341,7 @@ static int32_t submit(void *self, void *bound, pbay_call handle, const pbay_batc
         if (read_row(r, in, i, call->ctx->key, first + i, &err))
             fail_row(r, row, err.code, pb_str_c(err.msg));
     }
+    if (b->connector->env->explain) return explain(r, why);
     r->busy = true;
     r->op = (struct pb_store_op){.run = put_rows, .done = rows_put, .user = r};
     pb_store_post(pb_durable_store(b->connector->env->durable), &r->op);

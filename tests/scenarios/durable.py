@@ -337,6 +337,9 @@ def functions_whose_rows_are_actions():
         job = json.loads(call("begin", [["z"]])["rows"][0][0])
         equal(job["known"], False)
         call("late", [["2s"]], status=504)
+        out = g.run("explain", "echo_args", "v, {}", "--config", g.config).out
+        contains(out, "ACTION a.echo", "queue: a", '"value":"v"')
+        contains(g.run("explain", "fail_some", "99", "--config", g.config).out, "REFUSED arguments of a.fail", "Code")
         eventually(lambda: any(e["ok"] for e in [json.loads(r[0]) for r in g.query(
             "SELECT data FROM event WHERE type = 'echo.done'")] if e["args"] == {"delay": "2s"}), "it goes on")
     for lines, said in [
