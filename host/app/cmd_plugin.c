@@ -320,6 +320,7 @@ static int run_in_generation(struct job *j, struct pbay_config *arguments)
     bool started = flags & PBAY_COMMAND_STARTED;
     const struct pb_generation_options o = {.check_only = !started,
                                             .connectors_only = !(flags & PBAY_COMMAND_BOUND),
+                                            .flow = flags & PBAY_COMMAND_BOUND ? j->shop.flow : NULL,
                                             .probe = pb_config_get_int(j->site->plugins, "probe") != 0,
                                             .env = j->shop.env};
     struct pb_err err;

@@ -257,6 +257,12 @@ static void invoke_list(void *user, struct pb_buf *out)
     pb_catalog_list(&g->catalog, out);
 }
 
+static pbay_str invoke_nth(void *user, uint32_t i)
+{
+    const struct pb_generation *g = user;
+    return i < g->catalog.n ? g->catalog.functions[i]->name : pb_str("", 0);
+}
+
 static struct pb_connector *invoke_connector(void *user, pbay_str name)
 {
     const struct pb_generation *g = user;
@@ -284,6 +290,7 @@ static void make_invokes(struct pb_generation *g, struct pb_flow *flow)
                                          .user = g,
                                          .find = invoke_find,
                                          .list = invoke_list,
+                                         .nth = invoke_nth,
                                          .connector = invoke_connector,
                                          .lane = invoke_lane,
                                          .actions = invoke_actions};

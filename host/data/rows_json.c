@@ -280,12 +280,55 @@ static enum pb_scan whole_row(struct pbay_reader *r, struct pb_scan_in *in, cons
     return PB_SCAN_OK;
 }
 
+/*
+ * A row as machines write it, without blanks: [number,cell,...]. True: it was taken. False: nothing was, and
+ * the whole way reads it and says what is wrong.
+ */
+static bool tight_row(struct pbay_reader *r, struct pb_scan_in *in)
+{
+    enum { AHEAD = 32 }; /* bytes that need no look at the end: comma, bracket, number, comma */
+    const char *begin = in->p, *p = begin, *end = in->end;
+    if (end - p < AHEAD || pb_rows_full(r)) return false;
+    if (!r->first && *p++ != ',') return false;
+    if (*p++ != '[') return false;
+    const char *number = p;
+    if (r->codec.row_numbers) {
+        if (*p >= '1' && *p <= '9')
+            while (*p >= '0' && *p <= '9' && p - number < 20) p++;
+        else if (*p == '0')
+            p++;
+        if (p == number || *p != ',') return false;
+        pb_put_text_near(r->numbers, 0, number, (size_t)(p - number), (size_t)(end - number));
+        p++;
+    }
+    uint32_t base = r->into->cols[0].n;
+    for (uint32_t c = 0; c < r->n_cols; c++) {
+        if (c && (p == end || *p++ != ',')) goto undo;
+        if (p == end) goto undo;
+        in->p = p;
+        if (cell(r, in, c) != PB_SCAN_OK) goto undo;
+        p = in->p;
+    }
+    if (p == end || *p != ']') goto undo;
+    in->p = p + 1;
+    r->first = false;
+    r->rows++;
+    return true;
+undo:
+    in->p = begin;
+    pb_builder_truncate(r->into, base);
+    if (r->numbers) pb_builder_truncate(r->numbers, base);
+    return false;
+}
+
 /* ------------------------------------------------------------------------------------------------ documents
  */
 
 static enum pb_scan rows(struct pbay_reader *r, struct pb_scan_in *in)
 {
     for (;;) {
+        if (r->known && r->n_cols)
+            while (tight_row(r, in)) continue;
         const char *begin = in->p;
         pb_scan_space(in);
         if (in->p == in->end) return pb_scan_more(in);

@@ -128,12 +128,51 @@ static void open_document(struct pbay_writer *w)
     pb_buf_ch(&w->out, '[');
 }
 
+/* Text that is JSON already; `end` is where its column's text ends, behind which nothing may be read. */
+static inline char *put_verbatim(char *o, const char *p, size_t n, const char *end)
+{
+    if (PB_LIKELY(n <= 16 && end - p >= 16))
+        memcpy(o, p, 16);
+    else
+        memcpy(o, p, n);
+    return o + n;
+}
+
+/* Rows of a number and one JSON cell, [n,value]: room for all of them is asked for once. */
+static void put_pairs(struct pbay_writer *w, const pbay_column *col, const pbay_column *numbers,
+                      uint32_t n_rows)
+{
+    size_t bytes = (size_t)(col->off[n_rows] - col->off[0]) + (numbers->off[n_rows] - numbers->off[0]);
+    char *o = pb_buf_room(&w->out, bytes + (size_t)n_rows * 8 + 32);
+    const char *number_end = numbers->bytes + numbers->off[n_rows],
+               *value_end = col->bytes + col->off[n_rows];
+    for (uint32_t row = 0; row < n_rows; row++) {
+        pbay_str n = pbay_cell_text(numbers, row), v = pbay_cell_text(col, row);
+        if (w->rows++) *o++ = ',';
+        *o++ = '[';
+        o = put_verbatim(o, n.p, n.n, number_end);
+        *o++ = ',';
+        if (PB_UNLIKELY(pbay_cell_null(col, row))) {
+            memcpy(o, "null", 4);
+            o += 4;
+        } else
+            o = put_verbatim(o, v.p, v.n, value_end);
+        *o++ = ']';
+    }
+    w->out.n = (size_t)(o - w->out.p);
+}
+
 void pb_rows_json_write(struct pbay_writer *w, const pbay_batch *b, const pbay_column *numbers)
 {
     bool whole = w->codec.format == PBAY_FORMAT_JSON_ROWS;
     if (!w->begun && whole) open_document(w);
     w->begun = true;
     if (w->codec.objects) names(w, b);
+    if (whole && w->codec.row_numbers && !w->codec.objects && b->n_cols == 1 && b->cols->kind == PBAY_JSON &&
+        numbers && !numbers->null_bits && numbers->kind == PBAY_JSON) {
+        put_pairs(w, b->cols, numbers, b->n_rows);
+        return;
+    }
     for (uint32_t row = 0; row < b->n_rows; row++, w->rows++) {
         if (w->rows) pb_buf_ch(&w->out, whole ? ',' : '\n');
         put_row(w, b, numbers, row);

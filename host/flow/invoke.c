@@ -237,6 +237,12 @@ static const struct pb_function *find_function(struct pb_invokes *v, pbay_str na
     return NULL;
 }
 
+static pbay_str invoke_nth(void *user, uint32_t i)
+{
+    struct pb_invokes *v = user;
+    return v->o.nth ? v->o.nth(v->o.user, i) : pb_str("", 0);
+}
+
 static int32_t invoke_describe(void *user, pbay_str name, pbay_invoke_function *out)
 {
     struct pb_invokes *v = user;
@@ -368,7 +374,8 @@ struct pb_invokes *pb_invokes_new(const struct pb_invokes_options *options)
                                      .push = invoke_push,
                                      .end = invoke_end,
                                      .credit = invoke_credit,
-                                     .cancel = invoke_cancel};
+                                     .cancel = invoke_cancel,
+                                     .nth = invoke_nth};
     return v;
 }
 

@@ -25,6 +25,8 @@ struct pb_invokes_options {
     const struct pb_function *(*find)(void *user, pbay_str name);
     /* "predict_churn (1000), ...", appended: for messages. */
     void (*list)(void *user, struct pb_buf *out);
+    /* Name by name, in the order of the configuration; empty: there are no more. */
+    pbay_str (*nth)(void *user, uint32_t i);
     /* A connector by its name; NULL: there is none. */
     struct pb_connector *(*connector)(void *user, pbay_str name);
     /* The lane of an operation, shared with the functions that go there. */

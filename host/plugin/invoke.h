@@ -68,6 +68,8 @@ struct pb_invoker {
     void (*credit)(struct pb_invocation *i, uint32_t rows);
     /* done follows, later. why NULL: the caller has given up. */
     void (*cancel)(struct pb_invocation *i, const char *why);
+    /* Empty: there are no more. */
+    pbay_str (*nth)(void *user, uint32_t i);
 };
 
 /* ------------------------------------------------------------------------------------------------ parents */

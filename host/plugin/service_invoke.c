@@ -310,6 +310,12 @@ static void svc_cancel(pbay_invoke handle)
     if (i) i->invoker->cancel(i->invocation, NULL);
 }
 
+static pbay_str svc_nth(const pbay_host *host, uint32_t i)
+{
+    const struct pb_invoker *inv = pb_connector_of(host)->env->invoker;
+    return inv->nth(inv->user, i);
+}
+
 const pbay_invoke_1 pb_service_invoke = {
     .struct_size = sizeof(pbay_invoke_1),
     .describe = svc_describe,
@@ -318,4 +324,5 @@ const pbay_invoke_1 pb_service_invoke = {
     .end = svc_end,
     .credit = svc_credit,
     .cancel = svc_cancel,
+    .nth = svc_nth,
 };

@@ -122,6 +122,8 @@ typedef struct pbay_invoke_1 {
     void (*credit)(pbay_invoke call, uint32_t rows);
     /* Nobody waits for it any more: on_done comes with PBAY_CANCELLED. An action may have happened. */
     void (*cancel)(pbay_invoke call);
+    /* The name of the i-th function of patchbay.ini, counted from 0; empty: there are no more. Borrowed. */
+    pbay_str (*nth)(const pbay_host *host, uint32_t i);
 } pbay_invoke_1;
 
 #ifdef __cplusplus

@@ -509,7 +509,7 @@ AT(pbay_invoke_events, on_describe, 16);
 AT(pbay_invoke_events, on_rows, 24);
 AT(pbay_invoke_events, on_done, 32);
 
-SIZE(pbay_invoke_1, 56);
+SIZE(pbay_invoke_1, 64);
 AT(pbay_invoke_1, struct_size, 0);
 AT(pbay_invoke_1, reserved, 4);
 AT(pbay_invoke_1, describe, 8);
@@ -518,6 +518,7 @@ AT(pbay_invoke_1, push, 24);
 AT(pbay_invoke_1, end, 32);
 AT(pbay_invoke_1, credit, 40);
 AT(pbay_invoke_1, cancel, 48);
+AT(pbay_invoke_1, nth, 56);
 
 SIZE(pbay_kv_1, 24);
 AT(pbay_kv_1, struct_size, 0);

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who calls, which function is meant, and what of it is new.
+ *
+ * POST /CONNECTOR/NAME is a batch, GET the question how it is. NAME is a map function of patchbay.ini, or one
+ * of the functions that the older gateways had (score.c, train.c).
+ */
+#include "route.h"
+
+#include <stdarg.h>
+#include <strings.h>
+
+#include "park.h"
+#include "score.h"
+#include "train.h"
+#include "translate.h"
+
+static const uint32_t VARIANT[] = {PBAY_JSON}, TEXTS[] = {PBAY_STR, PBAY_STR, PBAY_STR};
+
+/* The functions of the older gateways, by the paths that those had and by their names in SQL. */
+static const struct own {
+    const char *path, *name;
+    const struct work *work;
+    const uint32_t *kinds;
+    uint32_t n_kinds;
+    int effects;
+} OWN[] = {
+    {"", "sagemaker_invoke", &score_arrays, VARIANT, 1, 0},
+    {"train", "train_and_get_recommendations", &train_work, TEXTS, 2, 1},
+    {"deploy", "deploy_model", &deploy_work, TEXTS, 2, 1},
+    {"invoke", "invoke_model", &score_pairs, TEXTS, 3, 0},
+    {"training_status", "training_status", &training_status_work, TEXTS, 1, 0},
+    {"endpoint_status", "endpoint_status", &endpoint_status_work, TEXTS, 1, 0},
+};
+
+enum { PARAMS_MAX = 512 };
+
+struct asked {
+    struct snowflake *s;
+    pbay_request request;
+    const pbay_request_info *info;
+    struct sf_headers h;
+    pbay_str name;
+    int coded;
+};
+
+static void refuse(struct asked *a, int32_t status, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+static void refuse(struct asked *a, int32_t status, const char *code, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    pbay_str message = {text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1};
+    answer_error(a->s, a->request, status, code, message, a->h.batch_id, a->h.query_id);
+}
+
+/* ------------------------------------------------------------------------------------------------ who */
+
+static int secret_is(struct snowflake *s, const char *option, pbay_str shown)
+{
+    pbay_str value = s->host->get_str(s->config, option);
+    pbay_result why = PBAY_RESULT_OK;
+    if (s->secret && s->host->is_set(s->config, option) &&
+        s->secret->get(s->host, option, &value, &why) != PBAY_OK)
+        return 0;
+    return value.n && s->crypto->equal(value, shown);
+}
+
+/* The shared secret, or who the listener says it is; then the list of accounts. */
+static int known(struct asked *a)
+{
+    struct snowflake *s = a->s;
+    pbay_str shown = sf_header(a->info->headers, a->info->n_headers, s->lower), who = a->info->principal;
+    if (shown.n) {
+        /* Both are compared, so that the time does not say which one it was. */
+        int now = secret_is(s, "secret", shown), next = secret_is(s, "secret_next", shown);
+        if (!(now | next)) {
+            refuse(a, 403, "PERMISSION_DENIED", "the secret in %s is not the right one", s->lower);
+            return 0;
+        }
+        who = STR("shared secret");
+    } else if (!who.n && s->host->get_int(s->config, "trust_network"))
+        who = STR("network");
+    if (!who.n) {
+        refuse(a, 403, "PERMISSION_DENIED", "the header %s with the shared secret is missing", s->lower);
+        return 0;
+    }
+    uint32_t n = s->host->count(s->config, "accounts");
+    int listed = !n;
+    for (uint32_t i = 0; i < n && !listed; i++) {
+        pbay_str key, one = s->host->item(s->config, "accounts", i, &key);
+        listed = str_eq(one, a->h.account);
+    }
+    if (!listed) {
+        refuse(a, 403, "PERMISSION_DENIED",
+               "the account in sf-context-current-account is not one of accounts");
+        return 0;
+    }
+    return s->request->accept(a->request, who) == PBAY_OK ||
+           (refuse(a, 403, "PERMISSION_DENIED", "not allowed here"), 0);
+}
+
+/* ------------------------------------------------------------------------------------------------ what */
+
+static const struct own *own_of(const struct snowflake *s, pbay_str name)
+{
+    if (!s->host->get_str(s->config, "sagemaker").n) return NULL;
+    for (size_t i = 0; i < sizeof OWN / sizeof *OWN; i++)
+        if (str_is(name, OWN[i].path) || str_is(name, OWN[i].name)) return &OWN[i];
+    return NULL;
+}
+
+static int offered(const struct snowflake *s, pbay_str name)
+{
+    uint32_t n = s->host->count(s->config, "functions");
+    for (uint32_t i = 0; i < n; i++) {
+        pbay_str key;
+        if (str_eq(s->host->item(s->config, "functions", i, &key), name)) return 1;
+    }
+    return !n;
+}
+
+static int rows_mode(struct asked *a)
+{
+    pbay_str mode = sf_custom(a->info->headers, a->info->n_headers, "patchbay-errors");
+    return mode.n ? str_is(mode, "rows") : a->s->rows_mode;
+}
+
+static int has_word(pbay_str s, const char *word)
+{
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= s.n; i++)
+        if (strncasecmp(s.p + i, word, n) == 0) return 1;
+    return 0;
+}
+
+/* Fill what the work needs. 0, or *why: there is no such work. */
+static int target(struct snowflake *s, struct flight_info *i, pbay_invoke_function *fn, uint32_t *kinds,
+                  uint32_t max, pbay_result *why)
+{
+    *fn = (pbay_invoke_function){.struct_size = sizeof *fn};
+    pbay_str name = i->name;
+    if (name.n && s->invoke->describe(s->host, name, fn) == PBAY_OK && offered(s, name)) {
+        if (fn->shape != PBAY_SHAPE_MAP) {
+            snowflake_refuse(
+                s, why, PBAY_INVALID_ARGUMENT,
+                "%.*s is %s function: Snowflake wants one value per row, so only map functions can be "
+                "called",
+                (int)name.n, name.p, fn->shape == PBAY_SHAPE_TABLE ? "a table" : "an aggregate");
+            return -1;
+        }
+        if (fn->n_params > max) {
+            snowflake_refuse(s, why, PBAY_INVALID_ARGUMENT, "%.*s takes more than %u parameters", (int)name.n,
+                             name.p, max);
+            return -1;
+        }
+        for (uint32_t k = 0; k < fn->n_params; k++) kinds[k] = fn->params[k].kind;
+        i->work = &function_work;
+        i->fn = fn;
+        i->kinds = kinds;
+        i->n_kinds = fn->n_params;
+        i->effects = (fn->flags & PBAY_INVOKE_EFFECTS) != 0;
+        return 0;
+    }
+    const struct own *own = own_of(s, name);
+    if (!own) {
+        snowflake_refuse(s, why, PBAY_NOT_FOUND, "there is no function \"%.*s\"",
+                         name.n < 200 ? (int)name.n : 200, name.n ? name.p : "");
+        return -1;
+    }
+    i->work = own->work;
+    i->kinds = own->kinds;
+    i->n_kinds = own->n_kinds;
+    i->effects = own->effects;
+    return 0;
+}
+
+void route_resume(struct snowflake *s, struct flight_info *i)
+{
+    uint32_t kinds[PARAMS_MAX];
+    pbay_invoke_function fn;
+    pbay_result why = PBAY_RESULT_OK;
+    if (target(s, i, &fn, kinds, PARAMS_MAX, &why))
+        park_fail(s, i->job, &why);
+    else
+        flight_begin(s, i);
+}
+
+/* ------------------------------------------------------------------------------------------------ batches */
+
+/*
+ * The host has inflated what its first bytes show to be gzip or zlib. Deflate without zlib's frame shows
+ * nothing: the header says it, and that the body does not look like JSON. Returns owned, or NULL: it is none.
+ */
+static char *inflate_raw(const struct asked *a, pbay_str *body)
+{
+    pbay_str out;
+    if (!has_word(sf_header(a->info->headers, a->info->n_headers, "content-encoding"), "deflate"))
+        return NULL;
+    if (!body->n || strchr("{ \t\r\n", *body->p)) return NULL;
+    if (a->s->crypto->inflate(PBAY_ZIP_DEFLATE, *body, BODY_MAX, &out) != PBAY_OK) return NULL;
+    char *p = malloc(out.n + 1);
+    if (!p) abort();
+    memcpy(p, out.p, out.n);
+    *body = (pbay_str){p, out.n};
+    a->s->crypto->release(out);
+    return p;
+}
+
+static void post_body(struct asked *a, pbay_str body, char **owned)
+{
+    struct snowflake *s = a->s;
+    uint32_t kinds[PARAMS_MAX];
+    pbay_invoke_function fn;
+    pbay_result why = PBAY_RESULT_OK;
+    struct flight_info i = {.name = a->name,
+                            .batch_id = a->h.batch_id,
+                            .query_id = a->h.query_id,
+                            .user = a->h.user,
+                            .account = a->h.account,
+                            .endpoint =
+                                sf_custom(a->info->headers, a->info->n_headers, "sagemaker-endpoint-name"),
+                            .region = sf_custom(a->info->headers, a->info->n_headers, "sagemaker-region"),
+                            .body = body,
+                            .rows_mode = rows_mode(a),
+                            .request = a->request,
+                            .coded = a->coded};
+    struct flight *f = flight_find(s->flights, a->name, a->h.batch_id);
+    if (f) {
+        if (flight_same_body(f, body))
+            flight_wait(f, a->request, a->coded);
+        else
+            refuse(a, 409, "ALREADY_EXISTS", "this batch id came before with other rows");
+        return;
+    }
+    if (flights_running(s->flights) >= s->in_flight) {
+        answer_error(s, a->request, 429, "RESOURCE_EXHAUSTED", STR("too many batches at once; again later"),
+                     a->h.batch_id, a->h.query_id);
+        return;
+    }
+    if (target(s, &i, &fn, kinds, PARAMS_MAX, &why)) {
+        answer_error(s, a->request, status_of(&why),
+                     why.code == PBAY_NOT_FOUND ? "NOT_FOUND" : "INVALID_ARGUMENT", why.message,
+                     a->h.batch_id, a->h.query_id);
+        return;
+    }
+    f = flight_begin(s, &i);
+    if (!f || !*owned) return;
+    f->kept = *owned;
+    *owned = NULL;
+}
+
+static void post(struct asked *a)
+{
+    pbay_str body = a->info->body;
+    char *owned = inflate_raw(a, &body);
+    post_body(a, body, &owned);
+    free(owned);
+}
+
+static void get(struct asked *a)
+{
+    struct snowflake *s = a->s;
+    if (!a->h.batch_id.n) {
+        refuse(a, 400, "INVALID_ARGUMENT",
+               "GET asks for a batch, and sf-external-function-query-batch-id is missing");
+        return;
+    }
+    struct flight *f = flight_find(s->flights, a->name, a->h.batch_id);
+    if (f && f->done) {
+        answer(s, a->request, f->status, (pbay_str){f->text, f->n_text}, a->coded);
+    } else if (f) {
+        answer(s, a->request, 202, STR("{}"), a->coded);
+    } else
+        park_poll(s, a->request, a->name, a->h.batch_id, a->h.query_id, a->coded);
+}
+
+void route_handle(struct snowflake *s, pbay_request request, const pbay_request_info *info)
+{
+    struct asked a = {.s = s, .request = request, .info = info, .name = info->suffix};
+    const char *wrong = NULL;
+    pbay_str accepts = sf_header(info->headers, info->n_headers, "accept-encoding");
+    a.coded = has_word(accepts, "gzip")      ? CODED_GZIP
+              : has_word(accepts, "deflate") ? CODED_DEFLATE
+                                             : CODED_NOT;
+    while (a.name.n && a.name.p[a.name.n - 1] == '/') a.name.n--;
+    if (sf_headers_read(&a.h, info->headers, info->n_headers, &wrong)) {
+        refuse(&a, 400, "INVALID_ARGUMENT", "%s", wrong);
+    } else if (known(&a)) {
+        if (str_is(info->method, "GET"))
+            get(&a);
+        else if (a.name.n > 4 && memcmp(a.name.p, "raw/", 4) == 0)
+            translate(s, request, info, &a.h, (pbay_str){a.name.p + 4, a.name.n - 4});
+        else
+            post(&a);
+    }
+    sf_headers_free(&a.h);
+}

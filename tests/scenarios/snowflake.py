@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: MIT
+"""Functions called from Snowflake: the protocol of external functions against an emulator of its caller, with Python's
+json and JSON.parse as judges of every reply, curl for compression, openssl for checksums."""
+import base64
+import gzip
+import json
+import os
+import subprocess
+import sys
+import time
+import zlib
+
+from lib.gateway import TESTS, Gateway
+from lib.story import SOAK, contains, equal, lacks, main, rng, story, together, true
+
+sys.path.insert(0, os.path.join(TESTS, "peers"))
+from sagemaker_runtime import Runtime  # noqa: E402
+from snowflake_caller import Caller, QueryFailed, encode, path_of  # noqa: E402
+
+SECRET = "open sesame"
+CONFIG = """
+[listen "http"]
+address = 127.0.0.1:0
+[connector "snowflake"]
+plugin = snowflake
+secret = env:PROXY_SECRET
+content_md5 = yes
+async_after = 300ms
+"""
+FUNCTIONS = """
+[connector "echo"]
+plugin = echo
+[function "same"]
+connector = echo
+operation = echo
+params = v:json
+returns = json
+[function "nothing"]
+script = functions/nothing.lua
+returns = num
+[function "two"]
+script = functions/two.lua
+params = a:num, b:str
+returns = s:str, n:num
+[function "picky"]
+script = functions/picky.lua
+params = a:num
+returns = num
+[function "many"]
+script = functions/many.lua
+params = a:num
+returns = str
+[function "sum"]
+script = functions/sum.lua
+params = a:num
+returns = num
+[function "table"]
+script = functions/table.lua
+params = a:num
+"""
+FILES = {
+    "scripts/functions/nothing.lua": "return function() return 7 end\n",
+    "scripts/functions/two.lua": "return function(a, b) return b, a end\n",
+    "scripts/functions/picky.lua": "return function(a) if a == 3 then fail 'three is not liked' end return a end\n",
+    "scripts/functions/many.lua": "return function(a) return string.rep('x', a) end\n",
+    "scripts/functions/sum.lua": "return { init = function() return 0 end, step = function(s, n) return s + n end,"
+                                 " final = function(s) return s end }\n",
+    "scripts/functions/table.lua": "return { columns = { 'i:num' }, step = function(emit, n) emit(n) end }\n",
+}
+
+
+class House(Gateway):
+    def __init__(self, more="", functions=FUNCTIONS, files=FILES, secret=SECRET):
+        super().__init__(CONFIG + more + functions, files, env={"PROXY_SECRET": secret})
+
+    def caller(self, function, *suffix, **options):
+        options.setdefault("secret", SECRET)
+        return Caller(self.address("http"), path_of(function, *suffix), **options)
+
+
+def fails(status, fn, *parts):
+    try:
+        fn()
+    except QueryFailed as e:
+        equal(e.status, status, e)
+        contains(e.body.decode(), *parts)
+        return e
+    raise AssertionError("it went well, and %s was expected" % (status,))
+
+
+@story
+def rows_keep_their_numbers_and_their_literals():
+    cells = [12, -0.5, "text", "", None, True, False, [], {}, [1, [2, {"a": None}]], {"k": "v", "n": [1.5]}, "é\U0001f600",
+             "tab\tnewline\nquote\"backslash\\", "a\u0000b"]
+    literals = [b"12345678901234567890123456789012345678", b"-0.00000000000000000000000000000000000001", b"1e400", b"1E+2",
+                b"0", b"-0", b'"\\u00e9\\ud83d\\ude00\\/"', b'{"b":1,"a":2,"b":3}', b"[ 1 , 2 ]", b'{"x": 1e-7}']
+    with House() as g:
+        for compression in ("GZIP", "DEFLATE", "NONE"):
+            c = g.caller("same", compression=compression, oracles=compression == "GZIP", case=str.title if compression == "GZIP" else str.upper)
+            equal(c.batch([[v] for v in cells]), cells)
+            equal(c.batch([[v] for v in cells[:5]], numbers=[7, 3, 900000000000, 0, 5]), cells[:5])
+        c = g.caller("same")
+        reply = c.send("POST", "verbatim:1", encode([[i, v] for i, v in enumerate(literals)]))
+        equal(reply.status, 200, reply.body)
+        # Byte for byte, NUMBER(38) and all.
+        equal(reply.body, b'{"data":[' + b",".join(b"[%d,%s]" % (i, v) for i, v in enumerate(literals)) + b"]}")
+        equal(g.caller("nothing").batch([[], [], []]), [7, 7, 7])
+        equal(g.caller("two").batch([[1, "x"], [2, None]]), [{"s": "x", "n": 1}, {"s": None, "n": 2}])
+        equal(c.batch([]), [])
+        many = [[i * 1.5] for i in range(10000)]
+        equal(g.caller("same", oracles=SOAK).query(many, 10000), [r[0] for r in many])
+        r = rng("rows")
+        for _ in range(20 if not SOAK else 500):
+            rows = [[r.choice([r.random(), r.randrange(1 << 60), "s" * r.randrange(40), None, True,
+                               {"k%d" % i: i for i in range(r.randrange(3))}])] for _ in range(r.randrange(1, 50))]
+            equal(g.caller("same", oracles=False).batch(rows), [row[0] for row in rows])
+
+
+@story
+def replies_are_checked_and_compressed():
+    with House() as g:
+        url = "http://%s/snowflake/same" % g.address("http")
+        body = encode([[i, "x" * 100] for i in range(500)])
+
+        def curl(*args, data=body):
+            p = subprocess.run(["curl", "-sS", "-H", "x-patchbay-secret: " + SECRET, "-H", "content-type: application/json",
+                                "--data-binary", "@-", *args, url], input=data, capture_output=True, timeout=60)
+            equal(p.returncode, 0, p.stderr)
+            return p.stdout
+        plain = curl()
+        equal(json.loads(plain)["data"][499], [499, "x" * 100])
+        for coding in ("gzip", "deflate"):
+            equal(curl("--compressed", "-H", "accept-encoding: " + coding), plain, coding)
+            head = curl("-o", "/dev/null", "-D", "-", "-H", "accept-encoding: " + coding).decode().lower()
+            contains(head, "content-encoding: " + coding)
+            lacks(head, "content-md5")
+        head = curl("-o", "/dev/null", "-D", "-").decode()
+        lacks(head.lower(), "content-encoding")
+        openssl = subprocess.run(["openssl", "md5", "-binary"], input=plain, capture_output=True, check=True).stdout
+        contains(head, "Content-MD5: " + base64.b64encode(openssl).decode())
+        # What the proxy has inflated keeps its header; zlib, and deflate without zlib's frame, have the same one.
+        raw = zlib.compressobj(wbits=-15)
+        raw = raw.compress(body) + raw.flush()
+        for data, coding in ((body, "gzip"), (gzip.compress(body), "gzip"), (gzip.compress(body), "identity"),
+                             (zlib.compress(body), "deflate"), (raw, "deflate"), (body, "deflate")):
+            equal(curl("-H", "content-encoding: " + coding, data=data), plain, coding)
+        equal(curl("-o", "/dev/null", "-w", "%{http_code}", data=gzip.compress(b" " * (80 << 20))), b"413")
+
+
+@story
+def what_is_wrong_is_told_and_ends_the_query():
+    with House() as g:
+        c = g.caller("picky", compression="NONE")
+        good = b'{"data":[[0,1],[1,2]]}'
+        for body, *parts in (
+                (b"", "offset 0"), (b"{}", "data"), (b"[]", "object"), (b'{"data":5}', "array"), (b'{"data":[5]}', "row 1"),
+                (b'{"data":[[]]}', "row number"), (b'{"data":[["x",1]]}', "number"), (b'{"data":[[0]]}', "0 values, 1 expected"),
+                (b'{"data":[[0,1],[1,2,3]]}', "row 2", "2 values"), (b'{"data":[[0,1],[1,"x"]]}', "row 2, column 1", "x"),
+                (b'{"data":[[0,1e400]]}', "1e400"), (b'{"data":[[0,01]]}', "zero"), (b'{"data":[[0,NaN]]}', "offset"),
+                (b'{"data":[[0,1]],"data":[[0,1]]}', "twice"), (b'{"data":[[0,1]]}x', "after the end"),
+                (b'{"data":[[0,"\xff"]]}', "UTF-8"), (b'{"data":[[0,"\\ud800"]]}', "surrogate"),
+                (b'{"data":[[0,' + b"[" * 1000000, "nested"), (b'{"data":[[0,{"a":{"a":{}}}]]}', "number")):
+            reply = c.send("POST", "bad:1", body)
+            equal(reply.status, 400, (body[:60], reply.body))
+            contains(json.loads(reply.body)["error"], *parts)
+            contains(reply.body.decode(), "bad:1", c.query_id)
+        for cut in range(len(good)):
+            equal(c.send("POST", "cut:%d" % cut, good[:cut]).status, 400, good[:cut])
+        r = rng("broken")
+        for i in range(300 if not SOAK else 20000):
+            body = bytearray(good)
+            for _ in range(r.randrange(1, 4)):
+                body[r.randrange(len(body))] = r.randrange(256)
+            true(c.send("POST", None, bytes(body)).status in (200, 400), bytes(body))
+        equal(c.send("POST", "good:1", good).status, 200)
+        fails(404, lambda: g.caller("nope").batch([[1]]), "nope")
+        fails(400, lambda: g.caller("sum").batch([[1]]), "aggregate", "sum")
+        fails(400, lambda: g.caller("table").batch([[1]]), "table")
+        fails(400, lambda: g.caller("picky").batch([[1], [3], [4]]), "row 2", "three is not liked")
+        equal(g.caller("picky", headers={"sf-custom-patchbay-errors": "rows"}).batch([[1], [3], [4]]),
+              [1, {"error": "three is not liked", "code": "INVALID_ARGUMENT"}, 4])
+        fails(413, lambda: g.caller("many").batch([[1000000]] * 12), "MAX_BATCH_ROWS")
+        equal(c.send("PUT", "x").status, 405)
+        equal(c.send("GET", "never:1").status, 404)
+        equal(c.send("GET", None).status, 400)
+        equal(c.send("POST", "b", good, more={"sf-external-function-name-base64": "!"}).status, 400)
+        equal(c.send("POST", "b", good, more={"sf-external-function-format": "xml"}).status, 400)
+        for line in g.log_lines("batch refused", "bad:1"):
+            contains(line, c.query_id)
+        g.alive()
+
+
+@story
+def who_may_call():
+    more = "accounts = ACME\n"
+    with House(more) as g:
+        ok = {"sf-context-current-account": "ACME"}
+        equal(g.caller("picky", headers=ok).batch([[1]]), [1])
+        fails(403, lambda: g.caller("picky", headers=ok, secret=None).batch([[1]]), "missing")
+        fails(403, lambda: g.caller("picky", headers=ok, secret="open sesamf").batch([[1]]), "not the right one")
+        fails(403, lambda: g.caller("picky", headers={"sf-context-current-account": "EVIL"}).batch([[1]]), "accounts")
+        fails(403, lambda: g.caller("picky").batch([[1]]), "accounts")
+        # The twin is what counts.
+        fails(403, lambda: g.caller("picky", headers=dict(ok, **{
+            "sf-context-current-account-base64": base64.b64encode("ÄCME".encode()).decode()})).batch([[1]]), "accounts")
+        big = {"sf-custom-x%d" % i: "v" * 1000 for i in range(8)}
+        equal(g.caller("picky", headers=dict(ok, **big), user="K\u00efm O'Neill").batch([[2]]), [2])
+        contains("".join(g.await_log("msg=call", "function=picky", "rows=1", "user=")), "Kïm O'Neill")
+        lacks(g.log(), SECRET, "open sesamf")
+
+
+def slow_house(ms, more="", **options):
+    runtime = Runtime().start()
+    functions = """
+[connector "aws"]
+plugin = sagemaker
+region = eu-west-1
+endpoint_url = %s
+allow_endpoints = predictions*, scores*, arrays*, csv*, slow*, few, throttle*, echo*
+[function "slow"]
+connector = aws
+operation = invoke
+endpoint = slow-%d
+params = a:num
+returns = num
+max_rows = 100000
+attempts = 1
+""" % (runtime.url, ms)
+    return runtime, House(more, functions, {}, **options)
+
+
+@story
+def what_takes_long_is_fetched_later():
+    runtime, house = slow_house(1500)
+    with house as g:
+        c = g.caller("slow", sleeps=(0.1, 20.0))
+        equal(c.batch([[2], [4]]), [1, 2])
+        true(c.polls >= 1, c.polls)
+        equal(len([e for e in runtime.entries if e.path.startswith("/endpoints")]), 1)
+        batch = "%s:1:1:0:0" % c.query_id
+        equal(json.loads(c.send("GET", batch).body)["data"], [[0, 1], [1, 2]], "the result stays")
+        equal(c.send("GET", "unknown:1").status, 404)
+        # The same batch again finds the result; with other rows it is refused.
+        again = c.send("POST", batch, encode([[0, 2], [1, 4]]))
+        equal((again.status, json.loads(again.body)["data"]), (200, [[0, 1], [1, 2]]))
+        equal(c.send("POST", batch, encode([[0, 2], [1, 5]])).status, 409)
+        equal(len(runtime.entries), 1)
+
+
+@story
+def the_same_batch_at_the_same_time_is_worked_on_once():
+    runtime, house = slow_house(800, "")
+    house.reconfigure(open(house.config).read().replace("async_after = 300ms", "async_after = 20s"))
+    with house as g:
+        got, body = [], encode([[0, 2], [1, 4]])
+        with together(4) as run:
+            for _ in range(4):
+                run(lambda: got.append(g.caller("slow").send("POST", "twin:1", body)))
+        equal([r.status for r in got], [200] * 4)
+        equal(len({r.body for r in got}), 1)
+        equal(len(runtime.entries), 1, "requests to the endpoint")
+        # The proxy gave up and closed; the repetition gets what was made meanwhile.
+        c = g.caller("slow")
+        try:
+            c.send("POST", "gone:1", body, timeout=0.3)
+        except OSError:
+            c.close()
+        time.sleep(1.2)
+        equal(g.caller("slow").send("POST", "gone:1", body).status, 200)
+        equal(len([e for e in runtime.entries]), 2)
+
+
+@story
+def too_much_at_once_is_429():
+    runtime, house = slow_house(400, "in_flight = 4\n")
+    house.reconfigure(open(house.config).read().replace("async_after = 300ms", "async_after = 20s"))
+    with house as g:
+        got = []
+        with together(12) as run:
+            for i in range(12):
+                run(lambda i=i: got.append(g.caller("slow").send("POST", "b:%d" % i, encode([[0, 2]])).status))
+        true(429 in got and 200 in got and set(got) == {200, 429}, got)
+        callers = [g.caller("slow", total=60, oracles=False) for _ in range(8)]
+        with together(8) as run:
+            for c in callers:
+                run(lambda c=c: equal(c.batch([[2]]), [1]))
+        true(sum(c.retries for c in callers) > 0)
+
+
+SAGEMAKER = "sagemaker = aws\nregion = eu-west-1\n"
+
+
+@story
+def sagemaker_invoke():
+    runtime, house = slow_house(1, SAGEMAKER)
+    rows = [[[-0.32, 0.29, -1.041, 0, -0.91, 0.021, 1, 1, 1, 0, 0, 1, 0]], [[0.1, 0.2, 0.3, 0, 0, 0, 1, 0, 0, 1, 0, 0, 1]]]
+    with house as g:
+        def caller(endpoint, path="/snowflake", **more):
+            headers = {"sf-custom-sagemaker-endpoint-name": endpoint, **more}
+            return Caller(g.address("http"), path, SECRET, headers=headers)
+        for path in ("/snowflake", "/snowflake/", "/snowflake/sagemaker_invoke"):
+            equal(caller("scores", path).batch(rows, numbers=[5, 3]), [{"score": -0.16}, {"score": 0.05}])
+        equal(runtime.entries[0].body, b"-0.32,0.29,-1.041,0,-0.91,0.021,1,1,1,0,0,1,0\n0.1,0.2,0.3,0,0,0,1,0,0,1,0,0,1")
+        equal(runtime.entries[0].headers["content-type"], "text/csv")
+        equal(runtime.entries[0].headers["accept"], "application/json")
+        equal(caller("predictions").batch(rows), [{"score": -0.16}, {"score": 0.05}])
+        equal(caller("arrays", **{"sf-custom-sagemaker-region": "eu-west-1"}).batch(rows), [[-0.16], [0.05]])
+        # Texts are quoted, null is an empty field, numbers stay as they stand; a null row is not sent.
+        c = caller("echo")
+        fails(422, lambda: c.batch([[["a", 1]]]))
+        equal(caller("arrays").batch([[[4, "x,\"y\"", None, True]], [None]]), [[2], None])
+        equal(runtime.entries[-1].body, b'4,"x,""y""",,true')
+        reply = caller("arrays").send("POST", "n:1", b'{"data":[[0,[123456789012345678901234567890,1.50]]]}')
+        equal(reply.status, 200)
+        equal(runtime.entries[-1].body, b"123456789012345678901234567890,1.50")
+        before = len(runtime.entries)
+        fails(403, lambda: caller("secret-model").batch(rows), "allow_endpoints")
+        fails(403, lambda: caller("scores", **{"sf-custom-sagemaker-region": "us-east-1"}).batch(rows), "us-east-1")
+        fails(400, lambda: caller(None).batch(rows), "sagemaker-endpoint-name")
+        fails(400, lambda: caller("../x").batch(rows))
+        equal(len(runtime.entries), before, "nothing was sent")
+        fails(422, lambda: caller("few").batch(rows), "row")
+        equal(caller("throttle-2").batch(rows), [-0.16, 0.05])
+
+
+@story
+def invoke_model_by_rows():
+    runtime, house = slow_house(1, SAGEMAKER)
+    with house as g:
+        for path in ("invoke", "invoke_model"):
+            equal(g.caller(path).batch([["csv-v1", "1", "610"], ["csv-v1", 10, 313]]), ["0.5", "5.0"])
+            equal(runtime.entries[-1].body, b"1,610\n10,313\n")
+        equal(g.caller("invoke").batch([["csv-a", "2", "x"], ["csv-b", "4", "x"], ["csv-a", "6", "x"], [None, "1", "x"]]),
+              ["1.0", "2.0", "3.0", None])
+        equal([(e.path.split("/")[2], e.body) for e in sorted(runtime.entries[-2:], key=lambda e: e.path)],
+              [("csv-a", b"2,x\n6,x\n"), ("csv-b", b"4,x\n")])
+        fails(403, lambda: g.caller("invoke").batch([["other", "1", "2"]]), "allow_endpoints")
+
+
+@story
+def bodies_of_translators():
+    runtime, house = slow_house(1, SAGEMAKER)
+    with house as g:
+        c = Caller(g.address("http"), "/snowflake/raw/csv-1", SECRET, compression="NONE")
+        reply = c.send("POST", "t:1", b"2,a\n4,b\n", more={"content-type": "text/csv"})
+        equal((reply.status, reply.body, reply.headers["content-type"]), (200, b"1.0\n2.0\n", "text/csv"))
+        equal(runtime.entries[-1].body, b"2,a\n4,b\n")
+        # The name is a path parameter, percent-decoded.
+        reply = c.send("POST", "t:2", b"8\n", path="/snowflake/raw/csv%2D1")
+        equal(reply.body, b"4.0\n")
+        reply = c.send("POST", "t:3", b'{"instances":[[2],[4]]}', path="/snowflake/raw/slow")
+        equal((reply.status, reply.body), (200, b'{"predictions":[[1],[2]]}'))
+        c.send("POST", "t:3", b'{"instances":[[2,"a"],[4,"b"]]}', path="/snowflake/raw/predictions")
+        equal(json.loads(runtime.entries[-1].body), {"instances": [[2, "a"], [4, "b"]]})
+        reply = c.send("POST", "t:4", b"2\n4\n", path="/snowflake/raw/slow")
+        equal(reply.body, b"1\n2\n")
+        equal(c.send("POST", "t:5", b"2\n", path="/snowflake/raw/nope").status, 403)
+        equal(c.send("POST", "t:6", b"2\n", path="/snowflake/raw/..%2Fx").status in (400, 403), True)
+
+
+@story
+def a_thousand_connections():
+    import http.client
+    with House("in_flight = 64\n") as g:
+        held = []
+        for i in range(1000 if SOAK else 300):
+            c = http.client.HTTPConnection(*g.address("http").rsplit(":", 1))
+            c.connect()
+            held.append(c)
+        for round_ in range(2):
+            for i, c in enumerate(held):
+                c.request("POST", "/snowflake/picky", encode([[0, i + 10]]),
+                          {"x-patchbay-secret": SECRET, "content-type": "application/json",
+                           "sf-external-function-query-batch-id": "k:%d:%d" % (round_, i)})
+            for i, c in enumerate(held):
+                answer = c.getresponse()
+                body = answer.read()
+                equal((answer.status, json.loads(body)["data"]), (200, [[0, i + 10]]))
+        for c in held:
+            c.close()
+
+
+if __name__ == "__main__":
+    main()
