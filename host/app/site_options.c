@@ -44,6 +44,8 @@ static const pbay_option log_list[] = {
     {"room", PBAY_OPT_FAMILY, 0, NULL, NULL, "room.net = debug: a level of its own for one room."},
     {"format", PBAY_OPT_ENUM, 0, "logfmt", "logfmt|json", "How a line looks."},
     {"file", PBAY_OPT_FILE, 0, NULL, NULL, "Append here instead of to standard error."},
+    {"payload", PBAY_OPT_BOOL, 0, "no", NULL,
+     "yes: the first rows of what comes and goes are written too, whoever's secrets they may be."},
 };
 static const pbay_option plugins_list[] = {
     {"dir", PBAY_OPT_LIST, 0, NULL, NULL,

@@ -396,6 +396,7 @@ int pb_worker_run(const struct pb_worker_options *options)
         goto failed;
     }
     pb_workshop_share(&w->shop, page_of(w), row_of(w));
+    pb_flow_show_payload(w->shop.flow, pb_config_get_int(site->log, "payload") != 0);
     if (pb_workshop_durable(&w->shop, site, w->leash ? pb_leash_page(w->leash) : NULL,
                             w->leash ? pb_leash_slot(w->leash) : 0, &err)) {
         pb_site_free(site);

@@ -21,6 +21,11 @@ struct pb_flow *pb_flow_new(struct pb_loop *loop)
     return flow;
 }
 
+void pb_flow_show_payload(struct pb_flow *flow, bool show)
+{
+    flow->payload = show;
+}
+
 uint32_t pb_flow_live(const struct pb_flow *flow)
 {
     return flow->live;
@@ -90,6 +95,7 @@ static void seal(struct pb_flow_call *call, bool all)
         pb__call_fail(call, &err);
         return;
     }
+    if (call->flow->payload) pb__flow_show_rows(fn, "in", batch, call->rows_in);
     struct pb_chunk *c = chunk_new(call->flow);
     c->rows = in;
     c->batch = batch;
@@ -272,6 +278,7 @@ bool pb__call_rows(struct pb_flow_call *call, const pbay_batch *batch)
         pb__call_fail(call, &err);
         return false;
     }
+    if (call->flow->payload) pb__flow_show_rows(call->fn, "out", batch, call->stats.rows_out);
     call->stats.rows_out += batch->n_rows;
     if (batch->n_row_errors) call->stats.no_store = true;
     if (call->script.personal) call->stats.personal = true;

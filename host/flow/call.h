@@ -88,6 +88,9 @@ struct pb_loop;
 struct pb_flow *pb_flow_new(struct pb_loop *loop);
 /* Calls of what is paused are refused from now on. Borrowed until the flow is freed. */
 void pb_flow_pauses(struct pb_flow *flow, const struct pb_durable *durable);
+/* Show the first rows of what comes and goes in the log: for finding faults, rows may be anybody's secrets.
+ */
+void pb_flow_show_payload(struct pb_flow *flow, bool show);
 /* Calls in flight. */
 uint32_t pb_flow_live(const struct pb_flow *flow);
 /* All calls must be over. */

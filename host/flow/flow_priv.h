@@ -114,7 +114,12 @@ struct pb_flow {
     struct pb_chunk *free_chunks;
     uint32_t live;  /* calls */
     uint32_t units; /* not in the free list */
+    bool payload;
 };
+
+/* payload.c: the first rows of a batch in the log. way: "in", "out". */
+void pb__flow_show_rows(const struct pb_function *fn, const char *way, const pbay_batch *batch,
+                        uint64_t first_row);
 
 /* call.c */
 void pb__call_fail(struct pb_flow_call *call, const struct pb_err *err);

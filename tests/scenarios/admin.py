@@ -187,6 +187,19 @@ def a_line_for_each_call():
 
 
 @story
+def rows_are_shown_on_request_alone():
+    with Gateway(CONFIG + "[log]\npayload = yes\n", FILES) as g:
+        equal(call(g, "upper", rows='{"rows": [["some"], ["more"]]}'), 200)
+        contains(g.await_log("msg=payload", "way=in")[0], "some", "more", "rows=2")
+        contains(g.await_log("msg=payload", "way=out")[0], "SOME", "MORE")
+    with Gateway(CONFIG, FILES) as g:
+        g.run("check", "--config", g.config)
+        equal(call(g, "upper", rows='{"rows": [["some"], ["more"]]}'), 200)
+        g.await_log("msg=call")
+        lacks(g.log(), "some", "SOME")
+
+
+@story
 def traces_are_passed_on():
     seen = []
 
