@@ -624,8 +624,9 @@ int pb_rehearsal_open(const struct pb_rehearsal_options *o, const pbay_str *file
 {
     struct pb_rehearsal *r = pb_zalloc(sizeof *r);
     struct pb_chains *chains = NULL;
-    const char *tmp = getenv("TMPDIR");
-    r->dir = pb_sprintf("%s/patchbay-rehearsal-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    /* In memory where there is such a place: nothing of it is to last. */
+    const char *tmp = getenv("TMPDIR"), *ram = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    r->dir = pb_sprintf("%s/patchbay-rehearsal-XXXXXX", tmp && *tmp ? tmp : ram);
     r->alert = o->alert.n ? pb_strndup(o->alert.p, o->alert.n) : pb_strdup("alerts");
     r->host = (struct pb_chain_host){r, put_action, put_event, pb_str_c(r->alert), decided};
     struct pb_chains_options co = {.dir = o->dir, .files = files, .n_files = n_files, .names = o->names};
