@@ -77,12 +77,32 @@ static int is_paused(struct pb_store *s, const struct pb_args *a, bool *there, s
     return rc;
 }
 
+/* What chains would have fired meanwhile: `patchbay runs release`. */
+static int release(const struct pb_args *a, const char *held)
+{
+    char words[7][16] = {"runs", "release", "--config", "--state"};
+    char *argv[9] = {words[0], words[1], a->args[0], a->args[1], (char *)(uintptr_t)held};
+    int n = 5;
+    for (int i = 2; i < 4; i++) {
+        const char *value = pb_args_get(a, i == 2 ? "config" : "state");
+        if (!value) continue;
+        argv[n++] = words[i];
+        argv[n++] = (char *)(uintptr_t)value;
+    }
+    return pb_verb_runs.run(n, argv);
+}
+
 static int unpause_it(int argc, char **argv)
 {
     struct pb_args args, *a = &args;
     int rc = pb_args_parse(a, &pb_verb_unpause, argc, argv);
     if (rc >= 0) return rc;
     if ((rc = check_kind(a)) >= 0) return rc;
+    const char *held = pb_args_get(a, "held");
+    if (held && strcmp(a->args[0], "chain") != 0 && strcmp(a->args[0], "app") != 0)
+        return pb_cli_usage(a->verb, "--held is for a chain or an app");
+    if (held && strcmp(held, "none") != 0 && strcmp(held, "once") != 0 && strcmp(held, "all") != 0)
+        return pb_cli_usage(a->verb, "--held %s: none, once or all", held);
     struct pb_store *s = pb_args_store(a);
     struct pb_err err;
     bool there;
@@ -99,7 +119,7 @@ static int unpause_it(int argc, char **argv)
         rc = PB_EXIT_OK;
     }
     pb_store_close(s);
-    return rc;
+    return rc == PB_EXIT_OK && held ? release(a, held) : rc;
 }
 
 static const struct pb_cli_option pause_options[] = {
@@ -117,7 +137,12 @@ const struct pb_cli_verb pb_verb_pause = {
     .max_args = 2,
     .run = pause_it};
 
-static const struct pb_cli_option unpause_options[] = {PB_OPTION_CONFIG, PB_OPTION_STATE};
+static const struct pb_cli_option unpause_options[] = {
+    PB_OPTION_CONFIG,
+    PB_OPTION_STATE,
+    {"held", 0, "WHAT",
+     "of what a chain or an app would have started meanwhile: none, once (the last of each link), all; "
+     "by default it stays held, for `patchbay runs release`"}};
 const struct pb_cli_verb pb_verb_unpause = {.name = "unpause",
                                             .args = "queue|connector|function|chain|app NAME",
                                             .summary = "Let it be started again.",

@@ -3,13 +3,11 @@
  * `patchbay runs`: what chains did, and what a person wants of them. It opens the store itself, so it works
  * whether a gateway runs or not; one that runs takes up what was put within seconds.
  */
-#include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "app/generation.h"
+#include "app/store_args.h"
 #include "app/store_args.h"
 #include "app/verbs.h"
 #include "app/worker.h"
@@ -248,16 +246,9 @@ static int build(struct runs *r, struct pb_site *site, struct pb_err *err)
     return 0;
 }
 
-static char *who(void)
-{
-    const struct passwd *p = getpwuid(getuid());
-    return pb_sprintf("cli:%s", p && p->pw_name ? p->pw_name : "?");
-}
-
 static int run_deed(struct runs *r, size_t which, struct pb_err *err)
 {
-    char *by = who();
-    struct deed d = {r, {.deed = deeds[which].deed, .who = pb_str_c(by)}, {0}};
+    struct deed d = {r, {.deed = deeds[which].deed, .who = pb_args_who()}, {0}};
     d.wish.object = pb_str_c(r->a->args[1]);
     d.wish.name = pb_str_c(deeds[which].args > 1 ? r->a->args[2] : "");
     const char *held = deeds[which].args > 2 ? r->a->args[3] : "none";
@@ -270,7 +261,6 @@ static int run_deed(struct runs *r, size_t which, struct pb_err *err)
         printf("%.*s\n", PB_FMT(pb_buf_view(&d.out)));
     }
     pb_buf_free(&d.out);
-    pb_free(by);
     return rc;
 }
 

@@ -66,6 +66,7 @@ struct pb_occurred {
     uint32_t status;          /* PB_ENDED_* */
     bool app;                 /* an app ended */
     bool own_end;             /* CONNECTOR.ACTION.done */
+    bool coalesced;           /* not started, because one was pending already: that one tells */
     int64_t time_ms;
     pbay_str ev; /* what conditions see, JSON */
 };

@@ -314,7 +314,7 @@ static int decide(struct pb_world *w, const struct pb_chain_plan *p, const struc
 static int note_node(struct pb_world *w, const struct pb_occurred *o)
 {
     struct pb_node *was, is;
-    if (!o->app || !o->subject.n || pb_str_starts(o->occurrence, PB_STR("skip-"))) return 0;
+    if (!o->app || !o->subject.n || o->coalesced || pb_str_starts(o->occurrence, PB_STR("skip-"))) return 0;
     if (pb_store_node_get(w->s, o->connector, o->subject, &was, w->err) != 0) return -1;
     is = (struct pb_node){.connector = o->connector,
                           .subject = o->subject,
@@ -359,6 +359,7 @@ static int end_step(struct pb_world *w, const struct pb_chain_plan *p, int64_t *
         return w->err->code == PBAY_NOT_FOUND ? 0 : -1;
     int rc = 0;
     *depth = t->depth;
+    *again = p->o.coalesced;
     if ((1u << t->state) & PB_RUN_STEP_LIVE)
         rc = pb__chain_step_end(w, t, p->o.status, p->o.occurrence, p->o.message, p->o.event, again);
     else if (t->state == PB_RUN_STEP_ERROR && !t->error.n && p->o.message.n) {
@@ -380,7 +381,8 @@ int pb_chain_decide(const struct pb_chain_plan *p, struct pb_store *s, const str
     int rc = p->timer ? 0 : note_node(&w, &p->o);
     if (rc == 0) rc = note_found(&w, &p->o);
     if (rc == 0) rc = end_step(&w, p, &depth, &again);
-    for (size_t i = 0; rc == 0 && i < p->n; i++) {
+    /* What follows follows from the end of the one that is pending. */
+    for (size_t i = 0; rc == 0 && i < p->n && !p->o.coalesced; i++) {
         /* Its own chain waits for the next attempt. */
         if (again && p->asked[i].run.n) continue;
         rc = decide(&w, p, &p->asked[i], p->asked[i].run.n ? depth : 0);

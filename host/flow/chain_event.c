@@ -44,6 +44,9 @@ static void read_own_end(struct pb_occurred *o, const struct pb_json_object *dat
         o->step = pb_str(key.p, PB_ID_LEN);
     o->status = ok ? PB_ENDED_OK : PB_ENDED_ERROR;
     if (pb_str_is(text_of(o, data, "code"), "CANCELLED")) o->status = PB_ENDED_CANCELED;
+    /* ALREADY_EXISTS: the other side has such a reload pending, and it is as good. */
+    o->coalesced = !ok && pb_str_is(text_of(o, data, "code"), "ALREADY_EXISTS");
+    if (o->coalesced) o->status = PB_ENDED_UNKNOWN;
     uint32_t said = has ? pb_ended_parse(text_of(o, &result, "status")) : 0;
     if (ok && said) o->status = said;
     if (said && !o->message.n) o->message = text_of(o, &result, "errorMessage");

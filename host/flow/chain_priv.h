@@ -54,7 +54,7 @@ int pb__chain_step(struct pb_world *w, const struct pb_firing *f, const struct p
                    pbay_str args, struct pb_run *run, struct pb_buf *said);
 /* Put the job of a step's next attempt; the step is written by the caller. */
 int pb__chain_launch(struct pb_world *w, struct pb_run_step *t, pbay_str cause, int64_t delay_ms);
-/* A live step has ended. *again: it is tried once more. */
+/* A live step has ended. *again: in, it counts as skipped; out, it is tried once more. */
 int pb__chain_step_end(struct pb_world *w, struct pb_run_step *t, uint32_t status, pbay_str occurrence,
                        pbay_str message, pbay_str event, bool *again);
 /* Write runs, end those that are over, start what waits. rc: what the transaction came to so far. */

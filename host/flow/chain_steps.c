@@ -342,6 +342,7 @@ int pb__chain_step_end(struct pb_world *w, struct pb_run_step *t, uint32_t statu
                        pbay_str message, pbay_str event, bool *again)
 {
     struct pb_run *run = pb__chain_run(w, t->run);
+    bool coalesced = *again;
     *again = false;
     if (!run) return w->err->code == PBAY_NOT_FOUND ? 0 : -1;
     if (message.n > 2000) message.n = pb_utf8_floor(message, 2000);
@@ -350,7 +351,7 @@ int pb__chain_step_end(struct pb_world *w, struct pb_run_step *t, uint32_t statu
         *again = true;
         return retry_step(w, t, occurrence, message, event);
     }
-    bool skipped = pb_str_starts(occurrence, PB_STR("skip-"));
+    bool skipped = pb_str_starts(occurrence, PB_STR("skip-")) || coalesced;
     t->state = skipped                       ? PB_RUN_STEP_SKIPPED
                : status == PB_ENDED_OK       ? PB_RUN_STEP_OK
                : status == PB_ENDED_CANCELED ? PB_RUN_STEP_CANCELED
@@ -451,7 +452,7 @@ int pb_chain_notified(struct pb_store *s, const struct pb_job *job, const struct
 {
     struct pb_world w = {.s = s, .h = h, .now = now, .err = err};
     struct pb_run_step *t = NULL;
-    bool again;
+    bool again = false;
     if (job->key.n <= PB_ID_LEN || !pb_id_valid(pb_str(job->key.p, PB_ID_LEN))) return 0; /* an alert */
     int rc = pb_store_step_get(s, pb_str(job->key.p, PB_ID_LEN), &t, err);
     if (rc != 0) return err->code == PBAY_NOT_FOUND ? 0 : -1;

@@ -28,7 +28,11 @@ int pb_sq_bundle_put(struct pb_store *store, pbay_str hash, pbay_str text, struc
 {
     SELF;
     if (pb_sq_begin(s, err) != 0) return -1;
-    return pb_sq_end(s, pb_sq_write(s, PB_SQ_BUNDLE_PUT, err, "tbi", hash, text, pb_now_ms()), err);
+    /* Mostly it is there, and large. */
+    int rc = pb_sq_write(s, PB_SQ_BUNDLE_USED, err, "ti", hash, pb_now_ms());
+    if (rc == 0 && sqlite3_changes(s->db) == 0)
+        rc = pb_sq_write(s, PB_SQ_BUNDLE_PUT, err, "tbi", hash, text, pb_now_ms());
+    return pb_sq_end(s, rc, err);
 }
 
 int pb_sq_bundle_get(struct pb_store *store, pbay_str hash, struct pb_buf *out, struct pb_err *err)
@@ -226,6 +230,8 @@ static enum pb_sq_stmt step_stmt(const struct pb_step_filter *f, bool count)
 {
     bool live = (f->states & ~(uint32_t)PB_RUN_STEP_LIVE) == 0;
     if (f->run.n) return count ? PB_SQ_STEP_COUNT_RUN : PB_SQ_STEP_LIST_RUN;
+    if (live && f->name.n) return count ? PB_SQ_STEP_COUNT_NAME : PB_SQ_STEP_LIST_NAME;
+    if (live && !count && f->connector.n && f->subject.n) return PB_SQ_STEP_LIST_SUBJECT;
     if (live) return count ? PB_SQ_STEP_COUNT_LIVE : PB_SQ_STEP_LIST_LIVE;
     return count ? PB_SQ_STEP_COUNT : PB_SQ_STEP_LIST;
 }

@@ -233,6 +233,8 @@ static const char *const steps[] = {
     ") STRICT, WITHOUT ROWID;",
     /* 7: jobs whose end is told */
     "ALTER TABLE job ADD COLUMN tell INTEGER NOT NULL DEFAULT 0;",
+    /* 8: live steps by name */
+    "CREATE INDEX step_live_name ON step (name, state, connector) WHERE state < 2;",
 };
 
 static int number(struct pb_sq *s, const char *query, int64_t *out, struct pb_err *err)

@@ -225,6 +225,16 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
         "SELECT count(*) FROM step INDEXED BY step_by_run WHERE run = ?1 AND " STEP_FITS " AND ?7",
     [PB_SQ_STEP_COUNT_LIVE] =
         "SELECT count(*) FROM step INDEXED BY step_live WHERE state < 2 AND " STEP_FITS " AND ?7",
+    [PB_SQ_STEP_LIST_NAME] =
+        ("SELECT " STEP_COLS
+         " FROM step INDEXED BY step_live_name WHERE state < 2 AND name = ?5 AND " STEP_FITS STEP_ORDER),
+    [PB_SQ_STEP_LIST_SUBJECT] =
+        ("SELECT " STEP_COLS " FROM step INDEXED BY step_live WHERE state < 2 AND state IN (0, 1) AND "
+         "connector = ?3 AND subject = ?4 AND " STEP_FITS STEP_ORDER),
+    [PB_SQ_STEP_COUNT_NAME] =
+        ("SELECT count(*) FROM step INDEXED BY step_live_name WHERE state < 2 AND name = ?5 AND " STEP_FITS
+         " AND ?7"),
+    [PB_SQ_BUNDLE_USED] = "UPDATE bundle SET put_ms = ?2 WHERE hash = ?1",
     [PB_SQ_STEP_WAITING] = ("WITH busy (run, n) AS (SELECT run, count(*) FROM step INDEXED BY step_live "
                             "WHERE state < 2 AND state = 1 GROUP BY "
                             "run) SELECT w.id, w.run, chain, link, name, connector, action, subject, args, "

@@ -196,6 +196,17 @@ def what_people_do():
             g.runs("cancel", third["id"])
             equal(g.one(third["id"])["state"], "canceled")
             tenant.duration = 0.05
+            eventually(tenant.idle, "idle")
+            # Paused: held; then once.
+            g.run("pause", "chain", "x", "--config", g.config, "--state", g.state)
+            before = len(tenant.started("id-b"))
+            for n in (1, 2):
+                tenant.run_by_hand("id-a")
+                eventually(lambda: len(g.query("SELECT 1 FROM decision WHERE outcome = 4")) == n, "held")
+            equal(len(tenant.started("id-b")), before)
+            g.run("unpause", "chain", "x", "--held", "once", "--config", g.config, "--state", g.state)
+            eventually(lambda: len(tenant.started("id-b")) == before + 1, "released")
+            g.settled(4)
             # What cannot be done says why.
             contains(g.runs("cancel", third["id"], code=1).err, "has ended")
             contains(g.runs("resume", second["id"], code=1).err, "no step that failed")
@@ -205,7 +216,24 @@ def what_people_do():
             contains(g.runs("show", "nix", code=1).err, 'no run "nix"')
             contains(g.runs("dance", code=2).err, 'no "dance"')
             who = [r[0] for r in g.query("SELECT what FROM audit ORDER BY seq")]
-            equal(who, ["resume", "skip", "replay", "cancel"])
+            equal(who, ["resume", "skip", "replay", "cancel", "pause", "unpause"])
+
+
+@story
+def one_that_is_pending_is_enough():
+    """RELOADS-007: the tenant has a reload of the app pending; what follows follows from its end, once."""
+    with Tenant(apps={"id-" + a: a for a in "abc"}) as tenant:
+        lua = apps("abc") + 'chain "x" { on("a").ok { "b" }, on("b").ok { "c" } }'
+        with Site(config(tenant), {"scripts/chains/x.lua": lua}) as g:
+            g.hooked(tenant)
+            tenant.duration = 1.5
+            tenant.run_by_hand("id-b")
+            tenant.duration = 0.05
+            tenant.run_by_hand("id-a")
+            eventually(lambda: g.query("SELECT 1 FROM step WHERE state = 5"), "coalesced")
+            g.settled(2)
+            equal([p["body"]["appId"] for p in tenant.started()], ["id-c"])
+            equal({r["state"] for r in g.all_runs()}, {"ok"})
 
 
 @story
