@@ -311,6 +311,7 @@ static void make_admin(struct door *d, const struct place *p, bool tls)
                                        .metrics = s->o.metrics,
                                        .registry = g->registry,
                                        .durable = s->o.durable,
+                                       .chains = s->o.chains,
                                        .catalogs = s->catalogs,
                                        .n_catalogs = g->n_qrags + 1,
                                        .login = admin_login,

@@ -8,6 +8,7 @@
 #include "app/generation.h"
 #include "flow/call.h"
 
+struct pb_chain_work;
 struct pb_durable;
 struct pb_evaluator;
 struct pb_gatekeeper;
@@ -22,7 +23,8 @@ struct pb_serving_options {
     struct pb_evaluator *evaluator; /* NULL: scripts are refused */
     struct pb_routes *routes;       /* of plugins */
     struct pb_gatekeeper *gatekeeper;
-    struct pb_durable *durable; /* for the admin listener */
+    struct pb_durable *durable;   /* for the admin listener */
+    struct pb_chain_work *chains; /* likewise */
     struct pb_metrics *metrics;
     struct pb_page *page;
     uint32_t row;

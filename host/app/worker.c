@@ -424,6 +424,7 @@ int pb_worker_run(const struct pb_worker_options *options)
                                           .routes = w->shop.routes,
                                           .gatekeeper = w->gatekeeper,
                                           .durable = w->shop.durable,
+                                          .chains = w->chains,
                                           .metrics = w->shop.metrics,
                                           .page = page_of(w),
                                           .row = row_of(w),

@@ -69,6 +69,17 @@ static void see_other(struct pb_http_request *req, const char *cookie)
     respond(req, 303, "text/plain; charset=utf-8", pb_str("", 0), h, *cookie ? 2 : 1);
 }
 
+void pb_admin_respond(struct pb_http_request *req, int status, const char *type, pbay_str body)
+{
+    respond(req, status, type, body, NULL, 0);
+}
+
+void pb_admin_see_other(struct pb_http_request *req, const char *to)
+{
+    const pbay_header h[] = {{PB_STR("location"), pb_str_c(to)}};
+    respond(req, 303, "text/plain; charset=utf-8", pb_str("", 0), h, 1);
+}
+
 static void login_page(struct pb_http_request *req, int status, bool wrong)
 {
     struct pb_buf b = {0};
@@ -295,6 +306,12 @@ static void get(struct pb_admin *a, struct pb_http_request *req, const struct pb
         pb_http_error(req, 0, &err);
         return;
     }
+    if (pb_admin_chains_path(path)) {
+        char csrf[PB_CSRF_LEN + 1] = "";
+        if (s.n) pb_csrf_issue(a->o.secret, s, pb_now_ms(), csrf);
+        pb_admin_chains_get(&a->o, req, path, pb_str_c(csrf));
+        return;
+    }
     struct ask *ask = ask_new(a, req, is_page ? page : pb_str_is(path, "/readyz") ? ready : metrics);
     if (is_page && s.n) pb_csrf_issue(a->o.secret, s, pb_now_ms(), ask->csrf);
     post(ask, read_store, true);
@@ -397,6 +414,17 @@ static void set_log(struct pb_admin *a, struct pb_http_request *req)
         changed(req);
 }
 
+static bool chain_deed(struct pb_admin *a, struct pb_http_request *req, const struct pb_pass *pass,
+                       pbay_str deed)
+{
+    struct pb_buf who = {0};
+    pb_buf_printf(&who, "page:%.*s", PB_FMT(pass->id.principal.n ? pass->id.principal : pass->id.peer));
+    bool browser = pb_cookie_get(pb_http_header(req, "cookie"), COOKIE).n > 0;
+    bool done = pb_admin_chains_deed(&a->o, req, deed, pb_buf_view(&who), browser);
+    pb_buf_free(&who);
+    return done;
+}
+
 static void post_request(struct pb_admin *a, struct pb_http_request *req, const struct pb_pass *pass,
                          pbay_str path)
 {
@@ -425,8 +453,9 @@ static void post_request(struct pb_admin *a, struct pb_http_request *req, const 
         set_pause(a, req, pass, pb_str_is(verb, "pause"));
     else if (pb_str_is(verb, "log"))
         set_log(a, req);
-    else {
-        pb_fail(&err, PBAY_INVALID_ARGUMENT, "do= is one of pause, unpause and log");
+    else if (!chain_deed(a, req, pass, verb)) {
+        pb_fail(&err, PBAY_INVALID_ARGUMENT,
+                "do= is one of pause, unpause, log, start, resume, skip, cancel, replay and release");
         pb_http_error(req, 0, &err);
     }
     pb_buf_free(&what);
@@ -452,7 +481,7 @@ static void on_request(void *user, struct pb_http_request *req)
     struct pb_http_guest *guest = pb_http_user(req);
     struct pb_err err;
     pbay_str path = pb_http_path(req), method = pb_http_method(req);
-    bool can_get = false, can_post = false;
+    bool can_get = pb_admin_chains_path(path), can_post = false;
     for (size_t i = 0; i < PB_COUNTOF(gets); i++) can_get = can_get || pb_str_is(path, gets[i]);
     for (size_t i = 0; i < PB_COUNTOF(posts); i++) can_post = can_post || pb_str_is(path, posts[i]);
     pb_http_set_user(req, NULL);
@@ -463,7 +492,7 @@ static void on_request(void *user, struct pb_http_request *req)
     else if (can_get || can_post)
         pb_http_not_allowed(req, can_get && can_post ? "GET, HEAD, POST" : can_get ? "GET, HEAD" : "POST");
     else {
-        pb_fail(&err, PBAY_NOT_FOUND, "there are /, /healthz, /readyz and /metrics");
+        pb_fail(&err, PBAY_NOT_FOUND, "there are /, /chains, /runs, /healthz, /readyz and /metrics");
         pb_http_error(req, 0, &err);
     }
     pb_http_guest_free(guest);

@@ -6,8 +6,10 @@
  *   GET  /readyz    200 or 503, and a line for each thing that is not as it should be
  *   GET  /metrics   Prometheus' text, over all workers
  *   GET  /          the page; /style.css
- *   POST /action    do=pause|unpause kind= name= [why=] or do=log level= [room=]
- *   POST /login, /logout
+ *   GET  /chains    chains and runs; /chains/json, /rows, /list, /dot, /mermaid; /runs and /runs/ID (pages,
+ * or JSON) POST /action    do=pause|unpause kind= name= [why=] or do=log level= [room=] do=start object=CHAIN
+ * name=APP, resume|cancel object=RUN, skip object=RUN name=APP, replay object=EVENT, release object=chain|app
+ * name= held=none|once|all POST /login, /logout
  *
  * What changes something needs a key with the scope "admin": shown as a header, or given to /login, which
  * sets a cookie; with the cookie each form needs the token of its page too. A listener beyond loopback asks
@@ -21,6 +23,7 @@
 #include "net/http_server.h"
 
 struct pb_admin;
+struct pb_chain_work;
 struct pb_durable;
 struct pb_loop;
 struct pb_registry;
@@ -36,7 +39,8 @@ struct pb_admin_options {
     struct pb_page *page;  /* of all workers */
     struct pb_metrics *metrics;
     struct pb_registry *registry;
-    struct pb_durable *durable; /* NULL: there is no store */
+    struct pb_durable *durable;   /* NULL: there is no store */
+    struct pb_chain_work *chains; /* NULL: none */
     const struct pb_catalog *const *catalogs;
     size_t n_catalogs;
     /* Does this key have the scope? 0; -1 with err for the log. */

@@ -14,7 +14,7 @@ enum { TEXT_MAX = 1024 };
 /* ------------------------------------------------------------------------------------------------ pieces */
 
 /* Escaped and cut; control characters and broken UTF-8 become visible marks. */
-static void text(struct pb_buf *out, pbay_str s)
+void pb_admin_text(struct pb_buf *out, pbay_str s)
 {
     if (s.n > TEXT_MAX) s.n = pb_utf8_floor(s, TEXT_MAX);
     if (!pb_utf8_valid(s)) s = PB_STR("(not UTF-8)");
@@ -35,6 +35,11 @@ static void text(struct pb_buf *out, pbay_str s)
         else
             pb_buf_ch(out, (char)c);
     }
+}
+
+static void text(struct pb_buf *out, pbay_str s)
+{
+    pb_admin_text(out, s);
 }
 
 /* 1234567 -> "1,234,567" */
@@ -103,7 +108,7 @@ static void pause_button(const struct pb_admin_view *v, struct pb_buf *out, cons
     pb_buf_c(out, "</td>");
 }
 
-static void head(struct pb_buf *out)
+void pb_admin_head(struct pb_buf *out)
 {
     pb_buf_c(out, "<!doctype html><html lang=en><meta charset=utf-8><title>Patchbay</title>"
                   "<meta name=viewport content=\"width=device-width\"><link rel=stylesheet href=/style.css>");
@@ -345,13 +350,13 @@ void pb_admin_page(const struct pb_admin_view *v, struct pb_buf *out)
     char host[256] = "", at[PB_TIME_MAX];
     gethostname(host, sizeof host - 1);
     pb_format_time(pb_now_ms(), at);
-    head(out);
+    pb_admin_head(out);
     pb_buf_c(out, "<header><h1>Patchbay</h1>");
     pb_buf_printf(out, "<span class=\"state %s\">%s</span><span>", v->ready ? "ok" : "bad",
                   v->ready ? "ready" : "not ready");
     text(out, pb_str_c(host));
     pb_buf_printf(out, "</span><span>%s</span><span class=grow></span><span>%s</span>", PB_VERSION, at);
-    pb_buf_c(out, "<a href=/>Refresh</a><a href=/metrics>Metrics</a>");
+    pb_buf_c(out, "<a href=/>Refresh</a><a href=/chains>Chains</a><a href=/metrics>Metrics</a>");
     if (v->csrf.n) {
         pb_buf_c(out, "<form method=post action=/logout>");
         hidden(out, "csrf", v->csrf);
@@ -377,7 +382,7 @@ void pb_admin_page(const struct pb_admin_view *v, struct pb_buf *out)
 
 void pb_admin_login_page(bool wrong, struct pb_buf *out)
 {
-    head(out);
+    pb_admin_head(out);
     pb_buf_c(out, "<section class=box><h1>Patchbay</h1>");
     if (wrong)
         pb_buf_c(out, "<p class=wrong>That key is not one that may sign in here.</p>");

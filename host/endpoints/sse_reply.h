@@ -20,7 +20,7 @@ struct pb_sse_reply {
     struct pb_grpc_call *grpc; /* NULL: the client is gone */
     struct pb_loop *loop;
     bool no_store; /* told already */
-    bool full;      /* a message was one too many: hold until pb_sse_reply_writable */
+    bool full;     /* a message was one too many: hold until pb_sse_reply_writable */
     bool started;  /* a message was sent */
     struct pb_buf out;
     struct pb_defer flush;

@@ -73,8 +73,8 @@ static int match_live(struct planning *g, const struct pb_event *e)
         if (pb_store_job_get(g->s, t->job, pb_str("", 0), &job, NULL) != 0) continue;
         if (job->handle.n) {
             if (pb_str_eq(job->handle, p->o.occurrence)) belongs(p, t);
-        } else if (job->attempt > 0 && job->first_ms <= e->stored_ms && patient &&
-                   (job->state == PB_JOB_RUNNING || job->state == PB_JOB_WAITING)) {
+        } else if (job->attempt > 0 && job->first_ms <= e->stored_ms && patient) {
+            /* Also when it has ended: what tells of its end is on its way. */
             p->wait_ms = WAIT_MS;
         }
         pb_free(job);

@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -234,6 +235,53 @@ def one_that_is_pending_is_enough():
             g.settled(2)
             equal([p["body"]["appId"] for p in tenant.started()], ["id-c"])
             equal({r["state"] for r in g.all_runs()}, {"ok"})
+
+
+def curl(g, path, *args):
+    p = subprocess.run(["curl", "-sS", "-i", "--max-time", "60", *args, "http://%s%s" % (g.address("admin"), path)],
+                       capture_output=True, text=True)
+    equal(p.returncode, 0, p.stderr)
+    head, _, body = p.stdout.replace("\r", "").partition("\n\n")
+    return int(head.split()[1]), head, body
+
+
+@story
+def pages_and_pictures():
+    admin = '[listen "admin"]\naddress = 127.0.0.1:0\n'
+    with Tenant(apps={"id-" + a: a for a in ("extract", "transform", "fx", "report")}) as tenant:
+        tenant.outcome["id-fx"] = ["FAILED"]
+        with Site(config(tenant, None, admin), {"scripts/chains/finance.lua": FINANCE}) as g:
+            g.hooked(tenant)
+            tenant.run_by_hand("id-extract")
+            run = g.settled()[0]
+            status, head, body = curl(g, "/chains")
+            equal(status, 200)
+            contains(head, "default-src 'none'")
+            contains(body, "finance", run["id"], "failed", "on(&quot;extract&quot;).ok: transform, fx")
+            contains(curl(g, "/runs/" + run["id"])[2], "1 of 2 have ended", "starts transform")
+            equal(curl(g, "/runs/nix")[0], 404)
+            equal(json.loads(curl(g, "/runs")[2])["runs"][0]["id"], run["id"])
+            equal(json.loads(curl(g, "/runs/" + run["id"], "-H", "accept: application/json")[2])["state"], "failed")
+            nodes = {n["id"]: n["status"] for n in json.loads(curl(g, "/chains/json")[2])["chains"][0]["nodes"]}
+            equal((nodes["fx"], nodes["transform"], nodes["report"]), ("error", "ok", ""))
+            rows = json.loads(curl(g, "/chains/rows")[2])
+            equal([(r["parent_id"], r["node_id"]) for r in rows if r["node_id"] == "report"],
+                  [("transform", "report"), ("fx", "report")])
+            equal([a["name"] for a in json.loads(curl(g, "/chains/list")[2]) if "chain" in a], ["extract", "transform", "fx"])
+            dot = subprocess.run(["dot", "-Tplain"], input=curl(g, "/chains/dot")[2], capture_output=True, text=True)
+            equal(dot.returncode, 0, dot.stderr)
+            contains(dot.stdout, "node extract", "edge extract transform")
+            contains(curl(g, "/chains/mermaid")[2], "flowchart LR", "-->|")
+            # What changes something wants the key.
+            with open(os.path.join(g.state, "admin.token")) as f:
+                key = ("-H", "authorization: Bearer " + f.read().strip())
+            form = ("-d", "do=resume&object=" + run["id"])
+            equal(curl(g, "/action", *form)[0], 401)
+            equal(json.loads(curl(g, "/action", *key, *form)[2]), {"steps": 1})
+            eventually(lambda: g.all_runs()[0]["state"] in ("ok", "failed"), "resumed")
+            equal(curl(g, "/action", *key, "-d", "do=resume")[0], 400)
+            equal(curl(g, "/action", *key, "-d", "do=start&object=finance&name=nix")[0], 404)
+            equal(g.query("SELECT who, what FROM audit"), [("page:admin", "resume")])
 
 
 @story
