@@ -56,8 +56,9 @@ static struct pb_chains *load(int apps, int links, double *ms)
                   "  if k == 4 then l = l.when(function(ev, run) return ev.duration_ms > 6e5, \"slow\" end) "
                   "else l = l.ok end\n"
                   "  links[#links + 1] = l { \"a\" .. i + k }\n"
-                  "end end\nchain \"big\" (links)\n",
-                  apps, links, apps);
+                  "end end\n"
+                  "while #links < %d do links[#links + 1] = on(\"a1\").error { \"a%d\" } end\nchain \"big\" (links)\n",
+                  apps, links, apps, links, apps);
     pb_buf_printf(&bundle, "patchbay-chains 1\nscript chains/big.lua\t%zu\n%.*s\n", lua.n,
                   PB_FMT(pb_buf_view(&lua)));
     int64_t from = pb_mono_ns();

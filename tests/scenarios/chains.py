@@ -324,6 +324,25 @@ def mistakes_are_named():
                 contains(g.check(code=1).err.replace(g.dir + "/scripts", "scripts/"), *said)
 
 
+@story
+def many_at_once():
+    """Never more than the tenant takes, none starved, each once."""
+    n, rate = (500, 100) if SOAK else (60, 30)
+    names = ["a%d" % i for i in range(n)] + ["b%d" % i for i in range(n)]
+    lua = apps(names) + "".join('chain "c%d" { on("a%d").ok { "b%d" } }\n' % (i, i, i) for i in range(n))
+    with Tenant(apps={"id-" + a: a for a in names}, posts=(rate, 1), reads=(10**6, 300)) as tenant:
+        conf = config(tenant).replace("limit_starts = 100000", "limit_starts = %d\nlimit_window = 1s" % rate)
+        with Site(conf, {"scripts/chains/many.lua": lua}) as g:
+            g.hooked(tenant)
+            for i in range(n):
+                tenant.run_by_hand("id-a%d" % i)
+            runs = eventually(lambda: (lambda r: r if len(r) == n and all(x["state"] != "running" for x in r) else None)(
+                g.all_runs()), "all of %d" % n, 120)
+            equal({r["state"] for r in runs}, {"ok"})
+            equal(sorted(p["body"]["appId"] for p in tenant.started()), sorted("id-b%d" % i for i in range(n)))
+            equal(tenant.throttled, 0, "requests beyond the tenant's limit")
+
+
 def graph(nodes, random_):
     """A chain of many apps: each follows one or two of the earlier ones; also as {app: [apps it waits for]}."""
     after = {}
