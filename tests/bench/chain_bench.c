@@ -47,18 +47,19 @@ static struct pb_chains *load(int apps, int links, double *ms)
     struct pb_err err;
     pb_buf_printf(&lua, "for i = 1, %d do app(\"a\" .. i) { id = \"id\" .. i, connector = \"prod\" } end\n",
                   apps);
-    pb_buf_printf(&lua,
-                  "local links, n = {}, 0\n"
-                  "for i = 1, %d do for k = 1, 4 do\n"
-                  "  n = n + 1\n"
-                  "  if n > %d or i + k > %d then break end\n"
-                  "  local l = on(\"a\" .. i)\n"
-                  "  if k == 4 then l = l.when(function(ev, run) return ev.duration_ms > 6e5, \"slow\" end) "
-                  "else l = l.ok end\n"
-                  "  links[#links + 1] = l { \"a\" .. i + k }\n"
-                  "end end\n"
-                  "while #links < %d do links[#links + 1] = on(\"a1\").error { \"a%d\" } end\nchain \"big\" (links)\n",
-                  apps, links, apps, links, apps);
+    pb_buf_printf(
+        &lua,
+        "local links, n = {}, 0\n"
+        "for i = 1, %d do for k = 1, 4 do\n"
+        "  n = n + 1\n"
+        "  if n > %d or i + k > %d then break end\n"
+        "  local l = on(\"a\" .. i)\n"
+        "  if k == 4 then l = l.when(function(ev, run) return ev.duration_ms > 6e5, \"slow\" end) "
+        "else l = l.ok end\n"
+        "  links[#links + 1] = l { \"a\" .. i + k }\n"
+        "end end\n"
+        "while #links < %d do links[#links + 1] = on(\"a1\").error { \"a%d\" } end\nchain \"big\" (links)\n",
+        apps, links, apps, links, apps);
     pb_buf_printf(&bundle, "patchbay-chains 1\nscript chains/big.lua\t%zu\n%.*s\n", lua.n,
                   PB_FMT(pb_buf_view(&lua)));
     int64_t from = pb_mono_ns();
