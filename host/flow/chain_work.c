@@ -23,6 +23,7 @@ struct pb_chain_work {
     pthread_mutex_t lock; /* of loaded: the store thread looks bundles up */
     struct loaded *loaded;
     struct pb_store_op clocks;
+    bool quiet; /* [store thread] there are no chains, and no run of earlier ones goes on */
 };
 
 /* ------------------------------------------------------------------------ bundles of earlier scripts */
@@ -312,7 +313,7 @@ static int cause(struct pb_store *s, void *user, const struct pb_event_put *even
     struct pb_chain_work *w = user;
     char job_id[PB_ID_SIZE];
     bool known;
-    if (!pb_chain_listens(&w->now, event)) return 0;
+    if (w->quiet || !pb_chain_listens(&w->now, event)) return 0;
     struct pb_job_put job = {.queue = PB_STR(PB_CHAIN_QUEUE),
                              .action = PB_STR("event"),
                              .args = PB_STR("{}"),
@@ -362,6 +363,15 @@ struct pb_chain_work *pb_chain_work_new(const struct pb_chain_work_config *c)
 
 static int put_clocks(struct pb_store *s, void *user, struct pb_err *err)
 {
+    struct pb_chain_work *work = user;
+    struct pb_runs going;
+    if (!pb_chains_graph(work->now.chains)->n_links) {
+        int rc = pb_store_run_list(s, &(struct pb_run_filter){.states = 1 << PB_RUN_RUNNING, .limit = 1},
+                                   &going, err);
+        work->quiet = rc == 0 && !going.n;
+        pb_runs_free(&going);
+        if (rc != 0) return -1;
+    }
     struct task t = {.w = user};
     struct pb_chain_host host = t.w->host;
     host.user = &t;

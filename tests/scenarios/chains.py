@@ -12,6 +12,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.environ["PB_TESTS_DIR"], "peers"))
+from lib import gateway  # noqa: E402
 from lib.gateway import Folder, Gateway  # noqa: E402
 from lib.story import SOAK, contains, equal, eventually, main, rng, story, true  # noqa: E402
 from qlik_tenant import KEY, Tenant  # noqa: E402
@@ -63,6 +64,7 @@ address = 127.0.0.1:0
 backoff = 20ms
 backoff_max = 200ms
 lease = 2s
+attempts = 1000
 [connector "prod"]
 plugin = qlik_saas
 tenant_url = %s
@@ -84,6 +86,18 @@ def apps(names):
 
 
 class Site(Gateway):
+    def supervised(self):
+        """With a supervisor commands can wake it; one process looks every five seconds."""
+        self.workers = "1"
+        return self
+
+    def start(self):
+        before, gateway.WORKERS = gateway.WORKERS, getattr(self, "workers", gateway.WORKERS)
+        try:
+            return super().start()
+        finally:
+            gateway.WORKERS = before
+
     def hooked(self, tenant):
         """Deliveries go where the gateway listens now."""
         tenant.webhooks.clear()
@@ -157,7 +171,7 @@ def a_chain_runs_through():
 def without_webhooks_the_polls_tell():
     with Tenant(apps={"id-a": "a", "id-b": "b", "id-c": "c"}) as tenant:
         lua = apps("abc") + 'chain "x" { on("a").ok { "b" }, on("b").ok { "c" } }'
-        with Site(config(tenant), {"scripts/chains/x.lua": lua}) as g:
+        with Site(config(tenant), {"scripts/chains/x.lua": lua}).supervised() as g:
             out = g.runs("start", "x", "a")
             run = json.loads(out.out)["run"]
             done = g.settled()
@@ -169,7 +183,7 @@ def without_webhooks_the_polls_tell():
 def what_people_do():
     with Tenant(apps={"id-" + a: a for a in "abcd"}) as tenant:
         lua = apps("abcd") + 'chain "x" { on("a").ok { "b", "c" }, all_of("b", "c") { "d" } }'
-        with Site(config(tenant), {"scripts/chains/x.lua": lua}) as g:
+        with Site(config(tenant), {"scripts/chains/x.lua": lua}).supervised() as g:
             g.hooked(tenant)
             tenant.outcome["id-c"] = ["FAILED"]
             tenant.run_by_hand("id-a")
@@ -325,6 +339,24 @@ def mistakes_are_named():
 
 
 @story
+def apps_known_by_name():
+    """Found once by name; from then on events that tell an id alone are theirs."""
+    lua = 'app "in" { name = "Sales extract" } app "out" { name = "SALES report", space = "Finance" }\n' \
+          'chain "x" { on("in").ok { "out" }, on("out").ok { notify "ops" } }'
+    target = Target()
+    with Tenant(apps={"id-1": "Sales extract", "id-2": {"name": "Sales report", "spaceId": "s1"}, "id-3": "Sales report"},
+                spaces={"s1": {"name": "Finance", "type": "shared"}}, both=False) as tenant:
+        with Site(config(tenant, target), {"scripts/chains/x.lua": lua}) as g:
+            g.hooked(tenant)
+            eventually(lambda: len(g.query("SELECT 1 FROM kv WHERE space = '@chains'")) == 4, "both found")
+            tenant.run_by_hand("id-1")
+            g.settled()
+            equal([p["body"]["appId"] for p in tenant.started()], ["id-2"])
+            eventually(lambda: len(target.bodies) == 1, "told")
+    target.close()
+
+
+@story
 def many_at_once():
     """Never more than the tenant takes, none starved, each once."""
     n, rate = (500, 100) if SOAK else (60, 30)
@@ -383,6 +415,9 @@ def killed_again_and_again():
                 true(time.monotonic() < end, "not done: %s" % g.query("SELECT name, state, job FROM step WHERE state < 2"))
                 time.sleep(0.2)
             equal(len(runs), 1, "runs")
+            bad = g.query("SELECT s.name, s.state, s.error, j.state, j.error FROM step s LEFT JOIN job j ON j.id = s.job "
+                          "WHERE s.state > 2")
+            equal(bad, [], "steps that did not end well")
             started = [p["body"]["appId"] for p in tenant.started()]
             equal(sorted(started), sorted("id-n%d" % i for i in range(1, nodes)), "reloads")
             place = {a: i for i, a in enumerate(started)}
