@@ -23,6 +23,7 @@ enum {
     OPT_NAME,
     OPT_USER,
     OPT_APP,
+    OPT_KEY,
     OPT_TIMEOUT,
     OPT_ROWS,
     OPT_QUIET,
@@ -39,6 +40,7 @@ static const struct pb_cli_option options[N_OPTIONS] = {
     [OPT_NAME] = {"name", 'n', "COLUMN", "name of the answer's column; the function's unless given"},
     [OPT_USER] = {"user", 'u', "USER", "call as this Qlik user"},
     [OPT_APP] = {"app", 0, "APP", "call as from this Qlik app"},
+    [OPT_KEY] = {"key", 'k', "FILE", "show the API key in FILE; admin.token of the state directory is one"},
     [OPT_TIMEOUT] = {"timeout", 't', "TIME", "give up after 30s, 5m, 2h; the whole call"},
     [OPT_ROWS] = {"rows-per-bundle", 0, "N", "rows of a message; as many as make 256 KiB unless given"},
     [OPT_QUIET] = {"quiet", 'q', NULL, "no progress on the terminal"},
@@ -109,6 +111,7 @@ struct job {
     const char *function;
     const char *file; /* NULL: none */
     int64_t timeout_ms;
+    pbay_str key; /* in the arena; empty: none */
 
     struct pb_grpc_client *client;
     struct pb_arena arena;
@@ -138,6 +141,29 @@ static int read_options(struct job *j)
                             rows);
     j->in.max_rows = (uint32_t)n;
     return -1;
+}
+
+/* The text of the key, which stands alone in its file. */
+static int read_key(struct job *j)
+{
+    const char *path = j->values[OPT_KEY];
+    struct pb_err err;
+    char text[256];
+    if (!path) return -1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : -1;
+    if (n < 0) pb_fail(&err, PBAY_NOT_FOUND, "%s: %s", path, strerror(errno));
+    if (fd >= 0) close(fd);
+    if (n < 0) return failed(PB_EXIT_INPUT, &err);
+    pbay_str key = pb_str_trim(pb_str(text, (size_t)n));
+    bool good = key.n && n < (ssize_t)sizeof text;
+    for (size_t i = 0; good && i < key.n; i++) good = key.p[i] > ' ' && key.p[i] < 0x7f;
+    if (good) {
+        j->key = pb_arena_str(&j->arena, key);
+        return -1;
+    }
+    pb_fail(&err, PBAY_INVALID_ARGUMENT, "%s: is no file with a key alone in it", path);
+    return failed(PB_EXIT_INPUT, &err);
 }
 
 /* The file and its header. */
@@ -176,8 +202,9 @@ static int plan(struct job *j)
     struct pb_err err;
     struct pb_buf reply = {0};
     int64_t ms = j->timeout_ms && j->timeout_ms < CAPABILITIES_MS ? j->timeout_ms : CAPABILITIES_MS;
-    int rc = pb_grpc_client_unary(j->client, "/qlik.sse.Connector/GetCapabilities", NULL, 0, ms,
-                                  pb_str(NULL, 0), &reply, &err);
+    const pbay_header key = {PB_STR("x-api-key"), j->key};
+    int rc = pb_grpc_client_unary(j->client, "/qlik.sse.Connector/GetCapabilities", &key, j->key.n ? 1 : 0,
+                                  ms, pb_str(NULL, 0), &reply, &err);
     if (!rc) rc = pb_sse_read_capabilities(pb_buf_view(&reply), &j->capabilities, &j->arena, &err);
     pb_buf_free(&reply);
     if (rc) return failed(PB_EXIT_FAILED, &err);
@@ -280,9 +307,10 @@ static int call(struct job *j)
     const pbay_header metadata[] = {
         {PB_STR("qlik-functionrequestheader-bin"), pb_buf_view(&function)},
         {PB_STR("qlik-commonrequestheader-bin"), pb_buf_view(&common)},
+        {PB_STR("x-api-key"), j->key},
     };
     struct pb_grpc_stream *s = pb_grpc_stream_open(j->client, "/qlik.sse.Connector/ExecuteFunction", metadata,
-                                                   PB_COUNTOF(metadata), j->timeout_ms);
+                                                   j->key.n ? 3 : 2, j->timeout_ms);
     pb_buf_free(&function);
     pb_buf_free(&common);
     /* A bar in the middle of the answer helps nobody. */
@@ -307,6 +335,7 @@ int pb_cmd_call(int argc, char **argv)
     catch_signals();
     const char *output = j.values[OPT_OUTPUT];
     if (output && !strcmp(output, "-")) output = NULL;
+    if (rc < 0) rc = read_key(&j);
     if (rc < 0) rc = open_file(&j);
     if (rc < 0) rc = connect_gateway(&j);
     if (rc < 0) rc = plan(&j);

@@ -111,6 +111,14 @@ def the_admin_token():
         said(post(g, "keyed", "x-api-key: " + token), 403, "PERMISSION_DENIED")
         g.restart()
         equal(open(path).read().strip(), token)
+        # The command line shows it, or another.
+        table = g.write("table.csv", "a\nx\n")
+        call = ["call", "open", table, "--address", g.address("sse"), "--quiet"]
+        contains(g.run(*call, "--key", path).out, "x,x")
+        contains(g.run("call", "keyed", *call[2:], code=1).err, "authentication is required")
+        contains(g.run("call", "keyed", *call[2:], "--key", path, code=1).err, "not allowed")
+        contains(g.run(*call, "--key", g.write("none", UNKNOWN + "\n"), code=1).err, "authentication is required")
+        contains(g.run(*call, "--key", table, code=4).err, "table.csv")
         g.stop()
         os.chmod(path, 0o644)
         p = g.run("run", "--workers", "0", "--config", g.config, "--state", g.state, code=1)
