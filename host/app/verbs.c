@@ -194,7 +194,8 @@ static void help_config(void)
 {
     printf("patchbay.ini: [section] or [section \"name\"], then key = value. A comment starts a line with ; "
            "or #,\n"
-           "or follows a value after two blanks and ;. A value may be env:NAME or file:PATH; in double "
+           "or follows a value after two blanks and ;. A value may be env:NAME or file:PATH, in [connector] "
+           "and [function] what a connector resolves (ssm:NAME, secretsmanager:ID#KEY); in double "
            "quotes it\n"
            "is taken as it is. `patchbay check` finds what is wrong in a file.\n");
     for (size_t i = 0; i < pb_section_docs_n; i++) {

@@ -148,8 +148,9 @@ static pbay_http http_send(const pbay_host *host, const pbay_http_request *reque
     uint64_t handle = x->handle;
     pb_connector_began(c);
     if (c->env->explain) {
-        c->env->explain(c->env->explain_user, pb_str_c(c->name), rq.method, rq.url, rq.headers, rq.n_headers,
-                        rq.body);
+        if (!(rq.flags & PBAY_HTTP_METADATA)) /* asking for credentials is not what is to be explained */
+            c->env->explain(c->env->explain_user, pb_str_c(c->name), rq.method, rq.url, rq.headers,
+                            rq.n_headers, rq.body);
         x->done = pb_defer_make(explained, x);
         pb_loop_defer(c->env->loop, &x->done);
         return handle;

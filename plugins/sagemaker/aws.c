@@ -86,7 +86,14 @@ static void no_news(struct aws *a, struct aws_settings *s, int32_t code, const c
 {
     int64_t left = a->keys.expires_ms ? a->keys.expires_ms - now(a) : 0;
     enum aws_base base = s->recipe.base;
-    snprintf(a->why, sizeof a->why, "%s", why);
+    if (base == AWS_IMDS && !a->have && !a->t.host->get_int(a->config, "credential_source"))
+        snprintf(a->why, sizeof a->why,
+                 "no AWS credentials: set access_key_id = and secret_access_key =, AWS_ACCESS_KEY_ID and "
+                 "AWS_SECRET_ACCESS_KEY, "
+                 "keys in the profile \"%.60s\", or give this machine a role (%.120s)",
+                 s->recipe.profile, why);
+    else
+        snprintf(a->why, sizeof a->why, "%s", why);
     a->state = code;
     aws_settings_free(s);
     if (!a->have) return;

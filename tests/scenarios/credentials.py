@@ -10,7 +10,7 @@ import time
 
 from lib.gateway import SSE, TESTS, Gateway
 from lib.sse import CODE, client
-from lib.story import contains, equal, eventually, lacks, main, story, true
+from lib.story import SOAK, contains, equal, eventually, lacks, main, story, true
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
 from aws_identity import ROLE, Identity  # noqa: E402
@@ -192,7 +192,7 @@ def an_instance():
 def keys_expire_in_the_middle():
     """Many rows; everything that was given out is revoked again and again. Nothing is lost, and one renewal serves all."""
     runtime, identity = pair()
-    numbers = [float(i) for i in range(6000)]
+    numbers = [float(i) for i in range(1000000 if SOAK else 6000)]
     with runtime, identity:
         answer, gate = runtime.answer, threading.Lock()
         state = {"n": 0, "last": time.monotonic()}
@@ -206,9 +206,9 @@ def keys_expire_in_the_middle():
                     state["last"] = time.monotonic()
             return answer(handler, entry)
         runtime.answer = revoking
-        functions = "endpoint = csv\nmax_rows = 10\nin_flight = 8\nattempts = 1\n"
+        functions = "endpoint = csv\nmax_rows = %d\nin_flight = 8\nattempts = 1\n" % (len(numbers) // 600)
         with Gateway(config({"f": "role_arn = " + ROLE}, runtime, identity, functions)) as g, client(g) as c:
-            equal(c.call(c.ids()["f"], numbers, size=500, timeout=100).ok().numbers(), [n / 2 for n in numbers])
+            equal(c.call(c.ids()["f"], numbers, size=500, timeout=900).ok().numbers(), [n / 2 for n in numbers])
             true(3 <= len(identity.roles) <= 5, "%d renewals" % len(identity.roles))
             true(any(e.status == 403 for e in runtime.entries), "nothing was refused")
 

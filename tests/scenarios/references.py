@@ -48,6 +48,23 @@ def one_connector_resolves_for_another():
 
 
 @story
+def files_are_read_again():
+    """Keys in files, as secrets are mounted: replaced while it runs, and refused."""
+    with Api() as api:
+        keys = [api.ring.issue(3600) for _ in range(2)]
+        def files(k):
+            return {"id": k[0], "secret": k[1] + "\n", "token": k[2]}
+        config = SSE + connector("aws", api, "access_key_id = file:id\nsecret_access_key = file:secret\nsession_token = file:token\n") + \
+            FUNCTION % ("f", "aws")
+        with Gateway(config, files(keys[0])) as g, client(g) as c:
+            equal(c.call(c.ids()["f"], [4.0]).ok().numbers(), [2.0])
+            for name, text in files(keys[1]).items():
+                g.write(name, text)
+            api.ring.add(*keys[0][:3], 0)
+            eventually(lambda: c.call(c.ids()["f"], [4.0]).code == CODE.OK, "the new keys")
+
+
+@story
 def what_cannot_be_resolved():
     with Api() as api:
         api.secrets.update(text="just text", object='{"a": 1}')

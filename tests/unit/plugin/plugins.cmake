@@ -3,7 +3,7 @@
 set(PB_TEST_PLUGIN_DIR ${CMAKE_CURRENT_BINARY_DIR}/plugins)
 set(PB_TEST_FAULTS
   action argument crash create descriptor_size duplicate every_id exit functions_size hang host_option lookup magic
-  major name no_entry null option route shape source stride submit truncated undefined verb)
+  major name no_entry null option route scheme shape source stride submit truncated undefined verb)
 
 function(pb_test_plugin name source)
   set(target test_plugin_${name})
@@ -38,6 +38,7 @@ endfunction()
 pb_plugin_test(test_commands SOURCES plugin/harness.c)
 pb_plugin_test(test_loader)
 pb_plugin_test(test_operation SOURCES plugin/harness.c)
+pb_plugin_test(test_secrets SOURCES plugin/harness.c)
 pb_plugin_test(test_services SOURCES plugin/harness.c)
 pbay_unit_test(plugin/test_layout)
 

@@ -79,6 +79,7 @@ static void test_refusals(void **state)
         {PLUGIN("fault_route"), {"routes[0].suffix is \"hook\"", NULL, NULL}},
         {PLUGIN("fault_action"), {"pbay.actions/1", "option path: a FILE is no argument", NULL}},
         {PLUGIN("fault_lookup"), {"actions.lookup is NULL", "PBAY_REPEAT_CHECK", NULL}},
+        {PLUGIN("fault_scheme"), {"secrets.schemes[1] is \"https\"", "something else", NULL}},
         {PLUGIN("fault_source"), {"source \"busy\"", "interval_ms is 5", NULL}},
         {PLUGIN("fault_verb"), {"commands[0].verb is \"say  it\"", "[a-z][a-z0-9-]*", NULL}},
         {PLUGIN("fault_argument"), {"command \"say\"", "\"connector\" is the host's own", NULL}},
@@ -158,7 +159,7 @@ static void test_registry(void **state)
     struct pb_plugin_env env = {0};
     struct pb_registry *r = pb_registry_new(&env, true);
     if (pb_registry_scan(r, PB_TEST_PLUGINS, &err)) fail_msg("%s", err.msg);
-    assert_int_equal(pb_registry_count(r), 28);
+    assert_int_equal(pb_registry_count(r), 29);
     assert_non_null(pb_registry_find(r, PB_STR("good"), &err));
     assert_non_null(pb_registry_find(r, PB_STR("newer"), &err));
     assert_null(pb_registry_find(r, PB_STR("goot"), &err));

@@ -8,6 +8,7 @@
 #include <patchbay/actions.h>
 #include <patchbay/events.h>
 #include <patchbay/routes.h>
+#include <patchbay/secrets.h>
 
 #ifdef FAULT_UNDEFINED
 extern int nobody_has_this(void);
@@ -164,6 +165,18 @@ static const pbay_commands_1 command_table = {
     .run = run_command,
 };
 
+#ifdef FAULT_SCHEME
+static const char *const schemes[] = {"vault", "https"};
+static void resolve(void *self, uint32_t scheme, pbay_resolve question, pbay_str rest)
+{
+    (void)self;
+    (void)scheme;
+    (void)question;
+    (void)rest;
+}
+static const pbay_secrets_1 secret_table = {sizeof secret_table, 2, schemes, resolve};
+#endif
+
 static const void *extension(const char *id)
 {
 #ifdef FAULT_EVERY_ID
@@ -178,6 +191,9 @@ static const void *extension(const char *id)
 #endif
 #if defined(FAULT_ACTION) || defined(FAULT_LOOKUP)
     if (!strcmp(id, PBAY_EXT_ACTIONS)) return &action_table;
+#endif
+#ifdef FAULT_SCHEME
+    if (!strcmp(id, PBAY_EXT_SECRETS)) return &secret_table;
 #endif
 #ifdef FAULT_SOURCE
     if (!strcmp(id, PBAY_EXT_EVENTS)) return &event_table;

@@ -18,6 +18,8 @@
 #include <patchbay/host_timer.h>
 #include <patchbay/host_work.h>
 #include <patchbay/routes.h>
+#include <patchbay/secrets.h>
+#include <stdio.h>
 
 #define STR(lit) ((pbay_str){(lit), sizeof(lit) - 1})
 
@@ -51,6 +53,7 @@ struct good {
     const pbay_command_1 *command;
     pbay_command_run run; /* the one that counts */
     pbay_timer counting;
+    pbay_resolve asked; /* never answered, until somebody asks for said:release */
     uint64_t count;
 };
 
@@ -496,6 +499,59 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     return PBAY_OK;
 }
 
+/* ------------------------------------------------------------------------------------------------ secrets */
+
+/* said:X is X; later:X comes on a later turn, and with a number behind it each time; never: no answer; bad:
+ * no text. */
+static const char *const schemes[] = {"said", "later", "never", "bad", "gone"};
+
+struct asked {
+    struct good *good;
+    pbay_resolve question;
+    char text[64];
+};
+
+static void answer_later(void *user)
+{
+    static int n;
+    struct asked *a = user;
+    const pbay_resolve_1 *svc = a->good->host->service(a->good->host, PBAY_SVC_SECRETS);
+    const pbay_result ok = PBAY_RESULT_OK;
+    char text[96];
+    int len = snprintf(text, sizeof text, "%s%d", a->text, ++n);
+    svc->resolved(a->question, &ok, (pbay_str){text, (size_t)len}, 1);
+    free(a);
+}
+
+static void resolve(void *self, uint32_t scheme, pbay_resolve question, pbay_str rest)
+{
+    struct good *g = self;
+    const pbay_resolve_1 *svc = g->host->service(g->host, PBAY_SVC_SECRETS);
+    pbay_result r = PBAY_RESULT_OK;
+    if (scheme == 1) {
+        struct asked *a = calloc(1, sizeof *a);
+        if (!a) abort();
+        a->good = g;
+        a->question = question;
+        snprintf(a->text, sizeof a->text, "%.*s", (int)rest.n, rest.p);
+        g->timer->start(g->host, 1, 0, answer_later, a);
+        return;
+    }
+    if (scheme == 2) {
+        g->asked = question;
+        return;
+    }
+    if (scheme == 4) {
+        r.code = PBAY_NOT_FOUND;
+        r.message = (pbay_str){"nobody has it", 13};
+    }
+    svc->resolved(question, &r, scheme == 3 ? (pbay_str){"\xff", 1} : rest, 0);
+    if (g->asked && rest.n == 7 && memcmp(rest.p, "release", 7) == 0) svc->resolved(g->asked, &r, rest, 0);
+    if (scheme == 0) svc->resolved(question, &r, rest, 0); /* once too often: counted, and nothing else */
+}
+
+static const pbay_secrets_1 secret_table = {sizeof secret_table, 5, schemes, resolve};
+
 static int32_t start(void *self, pbay_result *why)
 {
     struct good *g = self;
@@ -517,6 +573,7 @@ static const void *extension(const char *id)
     if (!strcmp(id, PBAY_EXT_ROUTES)) return &route_table;
     if (!strcmp(id, PBAY_EXT_HEALTH)) return &health_table;
     if (!strcmp(id, PBAY_EXT_COMMANDS)) return &command_table;
+    if (!strcmp(id, PBAY_EXT_SECRETS)) return &secret_table;
     return NULL;
 }
 
