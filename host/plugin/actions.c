@@ -41,6 +41,7 @@ static int split(struct pb_actions *a, pbay_str target, struct pb_connector **c,
                  struct pb_err *err)
 {
     size_t dot = pb_str_chr(target, '.');
+    *c = NULL;
     if (dot == 0 || dot + 1 >= target.n)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "action \"%.*s\": expected CONNECTOR.ACTION",
                        PB_FMT(target));
@@ -55,7 +56,7 @@ static int split(struct pb_actions *a, pbay_str target, struct pb_connector **c,
 static int find(struct pb_actions *a, pbay_str target, struct pb_connector **c, int *action,
                 struct pb_err *err)
 {
-    pbay_str name;
+    pbay_str name = {NULL, 0};
     if (split(a, target, c, &name, err)) return -1;
     *action = pb_action_find(*c, name, err);
     return *action < 0 ? -1 : 0;

@@ -17,6 +17,7 @@ enum { SLACK_MS = 10000, LEAST_MS = 100, CURSOR_MOST = PB_STORE_VALUE_MAX };
 enum phase { IDLE, TAKING, POLLING, STORING };
 
 struct source {
+    struct source *next;
     struct pb_sources *all;
     struct pb_connector *connector;
     uint32_t index;
@@ -35,14 +36,13 @@ struct source {
     struct pb_arena mem;
     struct pb_event_put *events;
     uint32_t n_events, n_new;
-    pbay_str next;
+    pbay_str new_cursor;
     bool again;
 };
 
 struct pb_sources {
     struct pb_durable *durable;
-    struct source **list;
-    size_t n, cap;
+    struct source *first;
     bool stopped;
 };
 
@@ -252,8 +252,8 @@ static int run_store(struct pb_store *store, void *user, struct pb_err *err)
         if (pb_durable_event(s->all->durable, store, &s->events[i], id, &known, err) != 0) return -1;
         s->n_new += !known;
     }
-    return pb_store_cursor_put(store, pb_str_c(s->connector->name), pb_str_c(table_of(s)->name), s->next,
-                               err);
+    return pb_store_cursor_put(store, pb_str_c(s->connector->name), pb_str_c(table_of(s)->name),
+                               s->new_cursor, err);
 }
 
 static void stored(void *user, const struct pb_err *err)
@@ -326,7 +326,7 @@ void pb_source_polled(uint64_t poll, const pbay_result *result, const pbay_event
     }
     s->n_events = n;
     keep_texts(s);
-    s->next = pb_arena_str(&s->mem, cursor);
+    s->new_cursor = pb_arena_str(&s->mem, cursor);
     s->again = again != 0;
     s->phase = STORING;
     s->op = (struct pb_store_op){.run = run_store, .done = stored, .user = s};
@@ -342,8 +342,8 @@ static void add(struct pb_sources *all, struct pb_connector *c, uint32_t index, 
     s->lease = pb_sprintf("source %.100s.%s", c->name, c->plugin->source_table[index].name);
     s->timer = (struct pb_timer){.fn = begin, .user = s};
     s->limit = (struct pb_timer){.fn = over_limit, .user = s};
-    PB_GROW(all->list, all->cap, all->n + 1);
-    all->list[all->n++] = s;
+    s->next = all->first;
+    all->first = s;
     pb_timer_set(c->env->loop, &s->timer, 0);
 }
 
@@ -366,8 +366,7 @@ void pb_sources_stop(struct pb_sources *all)
 {
     if (!all || all->stopped) return;
     all->stopped = true;
-    for (size_t i = 0; i < all->n; i++) {
-        struct source *s = all->list[i];
+    for (struct source *s = all->first; s; s = s->next) {
         pb_timer_cancel(&s->timer);
         pb_timer_cancel(&s->limit);
         if (s->poll && !s->overdue) over_limit(s);
@@ -380,8 +379,8 @@ void pb_sources_stop(struct pb_sources *all)
 void pb_sources_free(struct pb_sources *all)
 {
     if (!all) return;
-    for (size_t i = 0; i < all->n; i++) {
-        struct source *s = all->list[i];
+    for (struct source *s = all->first, *next; s; s = next) {
+        next = s->next;
         if (s->poll) pb_handle_release(&polls, s->poll);
         pb_timer_cancel(&s->timer);
         pb_timer_cancel(&s->limit);
@@ -390,7 +389,6 @@ void pb_sources_free(struct pb_sources *all)
         pb_arena_free(&s->mem);
         pb_free(s);
     }
-    pb_free(all->list);
     pb_free(all);
     if (!polls.live) pb_handles_free(&polls);
 }
