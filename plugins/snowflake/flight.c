@@ -91,6 +91,14 @@ struct flight *flight_find(struct flights *fs, pbay_str name, pbay_str batch_id)
     return NULL;
 }
 
+int flight_adopt(struct flights *fs, pbay_str name, pbay_str batch_id, const char *job)
+{
+    struct flight *f = flight_find(fs, name, batch_id);
+    if (!f || !f->running || f->elsewhere || f->job[0]) return 0;
+    snprintf(f->job, sizeof f->job, "%s", job);
+    return 1;
+}
+
 uint32_t flights_running(const struct flights *fs)
 {
     return fs->running;
@@ -243,7 +251,7 @@ static void set_text(struct flight *f, const pbay_result *result)
         pbay_text_c(&t, "}\n");
         body = pbay_text_view(&t);
     }
-    log_batch(f, &r);
+    if (!f->elsewhere) log_batch(f, &r);
     f->text = malloc(body.n + 1);
     if (!f->text) abort();
     memcpy(f->text, body.p, body.n);
@@ -291,6 +299,7 @@ void flight_parked(struct flight *f, const char *id)
 {
     f->parking = 0;
     if (id) snprintf(f->job, sizeof f->job, "%s", id);
+    id = f->job[0] ? f->job : NULL;
     if (f->done) { /* it was faster */
         if (id) park_finish(f, NULL, (pbay_str){f->text, f->n_text});
         forget(f->s->flights, f);

@@ -87,6 +87,10 @@ uint32_t flights_running(const struct flights *fs);
 /* The batch of this name and id that is under way or finished; NULL: none that this process knows. */
 struct flight *flight_find(struct flights *fs, pbay_str name, pbay_str batch_id);
 
+/* The batch of this name and id, when it runs here without a job: from now on it is this job. 0: there is
+ * none. */
+int flight_adopt(struct flights *fs, pbay_str name, pbay_str batch_id, const char *job);
+
 /* What a batch is begun with; everything is copied but body. */
 struct flight_info {
     const struct work *work;

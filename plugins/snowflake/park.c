@@ -57,6 +57,10 @@ static void on_parked(void *user, const pbay_result *result, const pbay_job_stat
 {
     struct flight *f = user;
     char id[80];
+    if (f->job[0]) { /* resumed meanwhile, and so it is this one's */
+        flight_parked(f, NULL);
+        return;
+    }
     if (result->code == PBAY_OK && job->known && !f->done) {
         f->parking = 0;
         f->elsewhere = 1;
@@ -200,7 +204,9 @@ static void resume(void *user, pbay_str id, pbay_str key, pbay_str input)
     if (!head) {
         snowflake_refuse(s, &why, PBAY_DATA_LOSS, "the stored batch cannot be read");
         park_fail(s, job, &why);
-    } else if (!flight_find(s->flights, name, batch_id)) {
+    } else if (flight_adopt(s->flights, name, batch_id, job)) {
+        /* The batch came again before this job did: it goes on under it. */
+    } else {
         struct flight_info i = {.name = name,
                                 .batch_id = batch_id,
                                 .query_id = text_of(head, "query_id"),
