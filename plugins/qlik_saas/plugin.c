@@ -14,7 +14,7 @@ enum { SECRET_MIN = 32, SECRET_MAX = 64 };
 
 static const pbay_option OPTIONS[] = {
     {"tenant_url", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL,
-     "The tenant's address: acme.eu.qlikcloud.com, or a whole URL; an http:// URL is allowed here."},
+     "The tenant's address: acme.eu.qlikcloud.com, or a URL, which may be http:// and have a path."},
     {"tenant_id", PBAY_OPT_STR, 0, NULL, NULL, "The tenant's id; events of other tenants are refused then."},
     {"api_key", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "An API key; reloads are its user's."},
     {"client_id", PBAY_OPT_STR, 0, NULL, NULL, "OAuth machine to machine, instead of an API key."},
@@ -111,7 +111,7 @@ static int32_t bad(struct qlik *q, pbay_result *why, const char *option, const c
     return qlik_refuse(q, why, PBAY_INVALID_ARGUMENT, "%.*s: %s", FMT(where), text);
 }
 
-/* "acme.eu.qlikcloud.com" or a URL without path to q->base. */
+/* "acme.eu.qlikcloud.com" or a URL (of a proxy, it may have a path) to q->base. */
 static int32_t read_address(struct qlik *q, pbay_result *why)
 {
     pbay_str s = q->host->get_str(q->config, "tenant_url");
@@ -124,11 +124,12 @@ static int32_t read_address(struct qlik *q, pbay_result *why)
     for (size_t i = scheme; i < s.n; i++) {
         char c = s.p[i];
         good &= (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-                c == '-' || (c == ':' && i > scheme) || c == '[' || c == ']';
+                c == '-' || (c == ':' && i > scheme) || (scheme && i > scheme && (c == '/' || c == '_')) ||
+                c == '[' || c == ']';
     }
     if (!good)
         return bad(q, why, "tenant_url",
-                   "tenant_url is the name of a host, acme.eu.qlikcloud.com, or a URL without a path");
+                   "tenant_url is the name of a host, acme.eu.qlikcloud.com, or a plain URL");
     if (!scheme) pbay_text_c(&base, "https://");
     pbay_text_add(&base, s);
     q->base = qlik_copy(pbay_text_view(&base));

@@ -13,6 +13,7 @@ BUILD = os.path.dirname(os.environ.get("PATCHBAY", "build/patchbay"))
 SAYS = {
     "main": ["5,000 customers: 1,016 (20 %) are likely to leave; 10 have no known plan", "function=predict_churn status=OK rows=5000"],
     "snowflake": ['{"data":[[0,"leaves"],[1,"stays"],', "create or replace function predict_churn(age float", "as '/snowflake/predict_churn';"],
+    "chains": ["Task chains in Lua", "nightly", "fx rates", "last week's fx"],
     "recommender": ["RMSE (testset)", "user 1, film ", " stars\n"],
 }
 

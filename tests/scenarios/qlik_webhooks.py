@@ -139,7 +139,7 @@ def configurations_that_are_refused():
             (("api_key = " + KEY, ""), "neither api_key nor client_id"),
             (("api_key = " + KEY, "api_key = x\nclient_id = y\nclient_secret = z"), "one of the two"),
             (("api_key = " + KEY, "client_id = y"), "go together"),
-            (("https://acme.eu.qlikcloud.com", "https://acme.eu.qlikcloud.com/console"), "tenant_url is the name of a host"),
+            (("https://acme.eu.qlikcloud.com", "acme.eu.qlikcloud.com/console"), "tenant_url is the name of a host"),
             (("https://acme.eu.qlikcloud.com", "acme.eu.qlikcloud.com@evil.example"), "tenant_url is the name of a host")]:
         text = config()
         true(change[0] in text, change)
