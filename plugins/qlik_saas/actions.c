@@ -12,6 +12,7 @@
 
 #include "envelope.h"
 #include "kit/time.h"
+#include "logs.h"
 #include "names.h"
 
 enum { LOG_MAX = 64 << 20 };
@@ -97,6 +98,7 @@ static void take_record(struct action_run *r, const json_t *record, pbay_str tex
         return;
     }
     if (!r->wait || ended(status)) {
+        if (status_of(status) == STATUS_ERROR) logs_fetch(r->q, member(record, "appId"), STR(""), id);
         done(r, text); /* also of one that failed: that is the reload's end, not ours */
         return;
     }
@@ -307,22 +309,10 @@ static void on_log(void *user, const struct api_reply *reply)
         fail(r, &reply->result);
         return;
     }
-    pbay_str log = reply->body;
-    int cut = log.n > (size_t)r->tail;
-    if (cut) {
-        log.p += log.n - (size_t)r->tail;
-        log.n = (size_t)r->tail;
-        while (log.n && ((unsigned char)*log.p & 0xc0) == 0x80) log.p++, log.n--;
-    }
     pbay_text out = {NULL, 0, 0};
-    json_t *checked = json_stringn(log.p, log.n); /* NULL: it is not UTF-8 */
-    pbay_text_c(&out, "{\"log\":");
-    if (checked)
-        pbay_text_json(&out, log);
-    else
-        pbay_text_c(&out, "\"(the log is not UTF-8)\"");
-    pbay_text_c(&out, cut ? ",\"cut\":true}" : ",\"cut\":false}");
-    json_decref(checked);
+    pbay_text_c(&out, "{");
+    logs_tail(&out, reply->body, (size_t)r->tail);
+    pbay_text_c(&out, "}");
     done(r, pbay_text_view(&out));
     pbay_text_free(&out);
 }

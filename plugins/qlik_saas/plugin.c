@@ -7,6 +7,7 @@
 
 #include <patchbay/health.h>
 
+#include "logs.h"
 #include "names.h"
 #include "webhook.h"
 
@@ -39,6 +40,9 @@ static const pbay_option OPTIONS[] = {
      "The types of events that are kept; the rest is answered with 200 and ignored."},
     {"session_apps", PBAY_OPT_BOOL, 0, "no", NULL, "Keep reloads of session apps."},
     {"data_prep", PBAY_OPT_BOOL, 0, "no", NULL, "Keep reloads of data preparation and data flows."},
+    {"script_logs", PBAY_OPT_SIZE, 0, "0", "0..262144",
+     "How much of the end of a failed reload's script log becomes the event script_log; 0: none is asked "
+     "for."},
     {"paper_bodies", PBAY_OPT_BOOL, 0, "no", NULL,
      "Take bodies as they were in 2020: no type, the app's id in data.id."},
     {"max_age", PBAY_OPT_DURATION, 0, "0s", "0s..365d", "Ignore events that are older; 0: none are too old."},
@@ -232,6 +236,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
 static void destroy(void *self)
 {
     struct qlik *q = self;
+    logs_free(q);
     names_free(q);
     api_free(q);
     free(q);

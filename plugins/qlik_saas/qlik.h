@@ -34,6 +34,7 @@ enum { QLIK_SOURCES = 2 };
 
 struct api_call;
 struct action_run;
+struct log_fetch;
 struct name_entry;
 struct command_run;
 struct watch;
@@ -75,7 +76,9 @@ struct qlik {
     int32_t state;                 /* the last answer: PBAY_OK, or what is wrong */
     char state_why[400];
 
-    struct action_run *runs;             /* actions.c */
+    struct action_run *runs; /* actions.c */
+    struct log_fetch *logs;  /* logs.c */
+    uint32_t n_logs;
     struct name_entry *names;            /* names.c */
     struct command_run *command_run;     /* commands.c: the one there is */
     struct watch *watches[QLIK_SOURCES]; /* sources.c: polls that run */

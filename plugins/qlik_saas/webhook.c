@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "happening.h"
+#include "logs.h"
 #include "names.h"
 #include "views.h"
 #include "webhook.h"
@@ -21,6 +22,7 @@ enum { MAC = 32, BODY_MAX = 1 << 20, LINES_PER_MINUTE = 20 };
 struct hook {
     struct qlik *q;
     pbay_request request;
+    char *app, *app_name, *reload; /* of a reload that failed; else NULL */
 };
 
 static const char *const END_NAMES[N_HOOK_ENDS] = {"stored",  "known",   "ignored",
@@ -125,12 +127,18 @@ static int genuine(struct qlik *q, pbay_request request, const pbay_request_info
     return 0;
 }
 
+static pbay_str text_of(const char *s)
+{
+    return (pbay_str){s, strlen(s)};
+}
+
 static void on_stored(void *user, const pbay_result *result, uint32_t n_new)
 {
     struct hook *h = user;
-    if (result->code == PBAY_OK)
+    if (result->code == PBAY_OK) {
+        if (n_new && h->reload) logs_fetch(h->q, text_of(h->app), text_of(h->app_name), text_of(h->reload));
         answer(h->q, h->request, 200, n_new ? HOOK_STORED : HOOK_KNOWN, NULL);
-    else {
+    } else {
         qlik_log(h->q, PBAY_LOG_ERROR, "an event could not be stored", "error", result->message, NULL,
                  STR(""));
         if (result->code == PBAY_INVALID_ARGUMENT)
@@ -138,6 +146,9 @@ static void on_stored(void *user, const pbay_result *result, uint32_t n_new)
         else
             answer(h->q, h->request, 503, HOOK_LOST, "the event could not be stored now");
     }
+    free(h->app);
+    free(h->app_name);
+    free(h->reload);
     free(h);
 }
 
@@ -157,6 +168,11 @@ static void take_event(struct qlik *q, pbay_request request, const struct envelo
     struct hook *h = qlik_alloc(sizeof *h);
     h->q = q;
     h->request = request;
+    if (e->kind != EVENT_OTHER && e->status == STATUS_ERROR) {
+        h->app = qlik_copy(e->app);
+        h->app_name = qlik_copy(e->app_name);
+        h->reload = qlik_copy(e->reload);
+    }
     happening_make(e, &what);
     q->event->put(q->host, &what.event, 1, on_stored, h);
     happening_free(&what);

@@ -333,6 +333,22 @@ def lost_deliveries_are_found():
 
 
 @story
+def script_logs_of_failed_reloads():
+    with Tenant(apps={APP: "Extract"}, both=False) as t:
+        with Gateway(HTTP + connector(t, "script_logs = 40", "poll.reloads = no")) as g:
+            t.hook("http://127.0.0.1:%d/prod/hook" % g.port("http"), HMAC)
+            t.logs[APP] = "x" * 100 + "\nError: field é not found\n"
+            t.outcome[APP] = ["FAILED", "SUCCEEDED"]
+            t.fault("GET /api/v1/apps", 503)  # not there yet
+            t.run_by_hand(APP)
+            log = eventually(lambda: [e for e in events(g) if e[0] == "script_log"], "the log")[0]
+            equal((log[1], log[2]["status"], log[2]["cut"]), (APP, "error", True))
+            true(log[2]["log"].endswith("\nError: field é not found\n") and len(log[2]["log"].encode()) == 40, log)
+            t.run_by_hand(APP)
+            eventually(lambda: len(events(g)) == 3, "one that went well has none")
+
+
+@story
 def webhooks_by_command():
     url = "https://gw.example.com/prod/hook"
     for prefix in ("/api/core/webhooks", "/api/v1/webhooks"):
