@@ -6,7 +6,7 @@ import re
 import subprocess
 import tempfile
 
-from lib.story import contains, equal, main, story, true
+from lib.story import contains, equal, main, rng, story, true
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 BUILD = os.path.dirname(os.environ.get("PATCHBAY", "build/patchbay"))
@@ -22,7 +22,9 @@ def play(scenes=""):
     with tempfile.TemporaryDirectory() as tmp:
         p = subprocess.run([os.path.join(ROOT, "scripts/demo/run")], capture_output=True, text=True, timeout=300,
                            stdin=subprocess.DEVNULL,
-                           env=dict(os.environ, RUN_ONCE="1", PATCHBAY_BUILD=BUILD, TMPDIR=tmp, DEMO_SCENES=scenes))
+                           env=dict(os.environ, RUN_ONCE="1", PATCHBAY_BUILD=BUILD, TMPDIR=tmp, DEMO_SCENES=scenes,
+                                    DEMO_SSE_PORT=str(20000 + rng("sse", scenes).randrange(5000)),
+                                    DEMO_HTTP_PORT=str(25000 + rng("http", scenes).randrange(5000))))
         equal(p.returncode, 0, p.stdout + p.stderr)
         for sign in ("AddressSanitizer", "runtime error:", "not found", "No such file"):
             true(sign not in p.stdout + p.stderr, p.stdout + p.stderr)

@@ -3,6 +3,8 @@
  * Ways out of the sandbox and around the budgets that were found by running them. Each must end, with an
  * error or with a harmless value, and leave the state usable.
  */
+#include <time.h>
+
 #include "script/helpers.h"
 
 #include "base/clock.h"
@@ -108,6 +110,14 @@ static const struct escape refused[] = {
     {"x = 1 return x + y", "\"y\" is not defined"},
 };
 
+/* What others do on the machine does not count. */
+static int64_t cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * PB_SEC + t.tv_nsec;
+}
+
 static void run_all(const struct escape *list, size_t n, const struct pb_vm_options *o)
 {
     struct pb_err err;
@@ -115,11 +125,12 @@ static void run_all(const struct escape *list, size_t n, const struct pb_vm_opti
     for (size_t i = 0; i < n; i++) {
         struct pbay_builder *out = pb_builder_new();
         err.msg[0] = '\0';
-        int64_t from = pb_mono_ns();
+        int64_t from = cpu_ns();
         if (eval(vm, list[i].text, out, &err) == 0) fail_msg("no error: %s", list[i].text);
         if (list[i].error && !strstr(err.msg, list[i].error)) fail_msg("%s: %s", list[i].text, err.msg);
-        /* A minute is not a time limit of ours: without the budget these take hours or for ever. */
-        assert_true(pb_mono_ns() - from < 60 * PB_SEC);
+        /* A minute of the processor is not a limit of ours: without the budget these take hours or for ever.
+         */
+        assert_true(cpu_ns() - from < 60 * PB_SEC);
         pb_builder_unref(out);
         still_works(vm);
     }
