@@ -60,6 +60,13 @@ operation = echo
 params = word:str
 returns = str
 in_flight = 1
+[function "short"]
+connector = narrow
+operation = echo
+params = word:str
+returns = str
+in_flight = 1
+queue = 1
 [function "steady"]
 connector = calm
 operation = echo
@@ -274,6 +281,21 @@ def limit(g):
     check(g.call("single", "free"), (200, "free"), "a place after its holder died")
 
 
+def queue(g):
+    """Who would wait behind as many as may wait is told at once, whichever worker he is at."""
+    answers = []
+    callers = [threading.Thread(target=lambda: answers.append(g.call("short", "hold"))) for _ in range(16)]
+    for t in callers:
+        t.start()
+    for t in callers:
+        t.join()
+    good = [a for a in answers if a == (200, "hold")]
+    full = [a for a in answers if a[0] == 429 and "wait for a place" in a[1]]
+    check(len(good) + len(full), 16, f"answers: {answers}")
+    check(bool(good and full), True, f"some are served and some are told: {answers}")
+    check(g.call("short", "free"), (200, "free"), "a call when nobody waits")
+
+
 def attempt(g, *args):
     try:
         return g.call(*args)
@@ -407,7 +429,7 @@ def main():
         os.chmod(d, 0o700)
         g = Gateway(d)
         try:
-            for story in spread, kill, limit, reload, changed_functions, bad_reload, crash, drain:
+            for story in spread, kill, limit, queue, reload, changed_functions, bad_reload, crash, drain:
                 story(g)
         except BaseException:
             sys.stderr.writelines(line for line in g.log().splitlines(True) if "msg=call " not in line)
