@@ -42,15 +42,17 @@ static int split(struct pb_actions *a, pbay_str target, struct pb_connector **c,
 {
     size_t dot = pb_str_chr(target, '.');
     *c = NULL;
-    if (dot == 0 || dot + 1 >= target.n)
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "action \"%.*s\": expected CONNECTOR.ACTION",
-                       PB_FMT(target));
+    if (dot == 0 || dot + 1 >= target.n) {
+        pb_fail(err, PBAY_INVALID_ARGUMENT, "action \"%.*s\": expected CONNECTOR.ACTION", PB_FMT(target));
+        return -1;
+    }
     pbay_str connector = pb_str(target.p, dot);
     *name = pb_str(target.p + dot + 1, target.n - dot - 1);
     *c = pb_registry_connector(a->registry, connector);
     if (*c) return 0;
-    return pb_fail(err, PBAY_NOT_FOUND, "action \"%.*s\": there is no [connector \"%.*s\"]", PB_FMT(target),
-                   PB_FMT(connector));
+    pb_fail(err, PBAY_NOT_FOUND, "action \"%.*s\": there is no [connector \"%.*s\"]", PB_FMT(target),
+            PB_FMT(connector));
+    return -1;
 }
 
 static int find(struct pb_actions *a, pbay_str target, struct pb_connector **c, int *action,
