@@ -67,7 +67,7 @@ struct pbay_reader *pb_reader_new(const pbay_codec *codec, struct pbay_builder *
         return r;
     }
     if (c->row_numbers) {
-        r->numbers = pb_builder_new();
+        r->numbers = pb_builder_get();
         pb_builder_column(r->numbers, pb_str(NULL, 0), PBAY_JSON);
     }
     if (!c->n_columns) return r;

@@ -61,6 +61,7 @@ static void forget(struct flights *fs, struct flight *f)
 /* Results that are too old or too many, the oldest first. */
 static void prune(struct flights *fs)
 {
+    if (!fs->oldest) return;
     int64_t now = fs->s->timer->monotonic_ns();
     while (fs->oldest && (fs->kept_bytes > KEEP_BYTES || fs->kept > KEEP_COUNT ||
                           now - fs->oldest->began_ns > fs->s->results_ttl_ms * 1000000))
@@ -251,7 +252,9 @@ static void set_text(struct flight *f, const pbay_result *result)
         pbay_text_c(&t, "}\n");
         body = pbay_text_view(&t);
     }
-    if (!f->elsewhere) log_batch(f, &r);
+    /* What went through a function and well is in the log already, under its batch id: call_id of msg=call.
+     */
+    if (!f->elsewhere && (f->work != &function_work || f->job[0] || r.code != PBAY_OK)) log_batch(f, &r);
     f->text = malloc(body.n + 1);
     if (!f->text) abort();
     memcpy(f->text, body.p, body.n);

@@ -60,16 +60,10 @@ static int utf8(pbay_str s)
 
 pbay_str sf_header(const pbay_header *headers, uint32_t n, const char *name)
 {
+    size_t len = strlen(name);
     for (uint32_t i = 0; i < n; i++)
-        if (eq(headers[i].name, name)) return headers[i].value;
+        if (headers[i].name.n == len && memcmp(headers[i].name.p, name, len) == 0) return headers[i].value;
     return (pbay_str){NULL, 0};
-}
-
-pbay_str sf_custom(const pbay_header *headers, uint32_t n, const char *name)
-{
-    char full[160];
-    snprintf(full, sizeof full, "sf-custom-%s", name);
-    return sf_header(headers, n, full);
 }
 
 enum { FIELDS = 10 };

@@ -26,11 +26,7 @@ struct sf_headers {
 int sf_headers_read(struct sf_headers *h, const pbay_header *headers, uint32_t n, const char **wrong);
 void sf_headers_free(struct sf_headers *h);
 
-/*
- * `sf-custom-NAME`, or `sf-context-NAME` (its base64 twin when there is one, decoded into *mem), empty when
- * there is none. name in lower case.
- */
-pbay_str sf_custom(const pbay_header *headers, uint32_t n, const char *name);
+/* The value of a header, empty when there is none. name in lower case. */
 pbay_str sf_header(const pbay_header *headers, uint32_t n, const char *name);
 
 /* Base64 (RFC 4648 section 4, with or without its padding) appended to out. -1: it is none. */

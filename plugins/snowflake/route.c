@@ -62,10 +62,6 @@ static void refuse(struct asked *a, int32_t status, const char *code, const char
 static int secret_is(struct snowflake *s, const char *option, pbay_str shown)
 {
     pbay_str value = s->host->get_str(s->config, option);
-    pbay_result why = PBAY_RESULT_OK;
-    if (s->secret && s->host->is_set(s->config, option) &&
-        s->secret->get(s->host, option, &value, &why) != PBAY_OK)
-        return 0;
     return value.n && s->crypto->equal(value, shown);
 }
 
@@ -125,7 +121,7 @@ static int offered(const struct snowflake *s, pbay_str name)
 
 static int rows_mode(struct asked *a)
 {
-    pbay_str mode = sf_custom(a->info->headers, a->info->n_headers, "patchbay-errors");
+    pbay_str mode = sf_header(a->info->headers, a->info->n_headers, "sf-custom-patchbay-errors");
     return mode.n ? str_is(mode, "rows") : a->s->rows_mode;
 }
 
@@ -216,18 +212,18 @@ static void post_body(struct asked *a, pbay_str body, char **owned)
     uint32_t kinds[PARAMS_MAX];
     pbay_invoke_function fn;
     pbay_result why = PBAY_RESULT_OK;
-    struct flight_info i = {.name = a->name,
-                            .batch_id = a->h.batch_id,
-                            .query_id = a->h.query_id,
-                            .user = a->h.user,
-                            .account = a->h.account,
-                            .endpoint =
-                                sf_custom(a->info->headers, a->info->n_headers, "sagemaker-endpoint-name"),
-                            .region = sf_custom(a->info->headers, a->info->n_headers, "sagemaker-region"),
-                            .body = body,
-                            .rows_mode = rows_mode(a),
-                            .request = a->request,
-                            .coded = a->coded};
+    struct flight_info i = {
+        .name = a->name,
+        .batch_id = a->h.batch_id,
+        .query_id = a->h.query_id,
+        .user = a->h.user,
+        .account = a->h.account,
+        .endpoint = sf_header(a->info->headers, a->info->n_headers, "sf-custom-sagemaker-endpoint-name"),
+        .region = sf_header(a->info->headers, a->info->n_headers, "sf-custom-sagemaker-region"),
+        .body = body,
+        .rows_mode = rows_mode(a),
+        .request = a->request,
+        .coded = a->coded};
     struct flight *f = flight_find(s->flights, a->name, a->h.batch_id);
     if (f) {
         if (flight_same_body(f, body))

@@ -196,6 +196,7 @@ void translate(struct snowflake *s, pbay_request request, const pbay_request_inf
         if (read_rows(j, body, kinds, endpoint ? 0 : fn.n_params, endpoint, &why))
             fail(j, 400, "INVALID_ARGUMENT", why.message);
         else
-            open(j, name, endpoint, sf_custom(info->headers, info->n_headers, "sagemaker-region"), h);
+            open(j, name, endpoint, sf_header(info->headers, info->n_headers, "sf-custom-sagemaker-region"),
+                 h);
     }
 }

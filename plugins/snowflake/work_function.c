@@ -39,8 +39,17 @@ static void on_done(void *user, pbay_invoke call, const pbay_result *result, pba
     flight_done(f, &r);
 }
 
+/* The batch id, with the query's before it where it does not hold that anyway. */
+static pbay_str text_id(const struct flight *f, char *room, size_t n)
+{
+    pbay_str q = f->query_id, b = f->batch_id;
+    if (!q.n || (b.n >= q.n && memcmp(b.p, q.p, q.n) == 0) || q.n + b.n + 2 > n) return b;
+    return (pbay_str){room, (size_t)snprintf(room, n, "%.*s/%.*s", (int)q.n, q.p, (int)b.n, b.n ? b.p : "")};
+}
+
 static int begin(struct flight *f, pbay_result *why)
 {
+    char id[512];
     static const pbay_invoke_events events = {sizeof events, 0, on_ready, NULL, on_rows, on_done};
     struct snowflake *s = f->s;
     pbay_invoke_info info = {.struct_size = sizeof info,
@@ -51,7 +60,8 @@ static int begin(struct flight *f, pbay_result *why)
                              .deadline = f->deadline,
                              .user = f->user,
                              .app = f->account,
-                             .key = f->effects ? str_c(f->key) : (pbay_str){NULL, 0}};
+                             /* Without effects the key is only what the log calls it. */
+                             .key = f->effects ? str_c(f->key) : text_id(f, id, sizeof id)};
     f->call = s->invoke->open(s->host, &info, (pbay_str){NULL, 0}, &events, f, why);
     if (!f->call) return -1;
     on_ready(f, f->call);

@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct sf_headers h;
     if (sf_headers_read(&h, headers, n, &wrong) && !wrong) abort();
-    sf_custom(headers, n, "sagemaker-endpoint-name");
+    sf_header(headers, n, "sf-custom-sagemaker-endpoint-name");
     sf_headers_free(&h);
     return 0;
 }

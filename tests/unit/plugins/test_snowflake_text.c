@@ -78,8 +78,8 @@ static void twins(void **state)
     assert_true(str_is(h.user, "KIM"));
     assert_true(str_is(h.batch_id, "01b:1:1:0:0"));
     assert_int_equal(h.query_id.n, 0);
-    assert_true(str_is(sf_custom(headers, 7, "sagemaker-endpoint-name"), "churn-v1"));
-    assert_int_equal(sf_custom(headers, 7, "sagemaker-region").n, 0);
+    assert_true(str_is(sf_header(headers, 7, "sf-custom-sagemaker-endpoint-name"), "churn-v1"));
+    assert_int_equal(sf_header(headers, 7, "sf-custom-sagemaker-region").n, 0);
     sf_headers_free(&h);
 }
 
