@@ -333,7 +333,7 @@ static int run_in_generation(struct job *j, struct pbay_config *arguments)
     int rc = PB_EXIT_USAGE;
     struct pb_connector *c = pick(j, g);
     j->site = NULL; /* the generation's */
-    if (c && started && pb_connector_start(c, &err)) {
+    if (c && started && !pb_connector_started(c) && pb_connector_start(c, &err)) {
         rc = pb_cli_fail(&j->verb, PB_EXIT_FAILED, &err, false);
         c = NULL;
     }

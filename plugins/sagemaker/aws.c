@@ -279,7 +279,9 @@ int aws_refused(struct aws *a, uint32_t generation, const pbay_http_reply *reply
 
 int aws_is_own(const struct aws *a, enum aws_service service)
 {
-    return !a->s || !a->s->url[service][0];
+    /* Before the first keys are there, what they are fetched by says where things are. */
+    const struct aws_settings *s = a->s ? a->s : a->next;
+    return !s || !s->url[service][0];
 }
 
 pbay_http aws_send(struct aws *a, const struct aws_request *r, const pbay_http_events *events, void *user,
