@@ -83,7 +83,7 @@ class Bench:
         folder = tempfile.mkdtemp(dir=self.folder)
         os.makedirs(os.path.join(folder, "scripts", "chains"))
         with open(os.path.join(folder, "patchbay.ini"), "w", encoding="utf-8") as f:
-            f.write('[listen "http"]\naddress = 127.0.0.1:0\n[log]\nlevel = warn\n[limits]\nconnections = 20000\npeer_connections = 0\n[jobs]\nconcurrency = 256\n[connector "prod"]\nplugin = qlik_saas\n'
+            f.write('[listen "http"]\naddress = 127.0.0.1:0\n[limits]\nconnections = 20000\npeer_connections = 0\n[jobs]\nconcurrency = 256\n[connector "prod"]\nplugin = qlik_saas\n'
                     "tenant_url = %s\napi_key = bench\nwebhook_secret = %s\nreload_poll = 1h\nlimit_starts = 1000000\n"
                     "limit_reads = 1000000\n" % (tenant, SECRET))
         lua = []

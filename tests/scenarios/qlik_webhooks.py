@@ -11,7 +11,7 @@ import time
 
 from lib.gateway import TESTS, Folder
 from lib.gateway import Gateway as Plain
-from lib.story import contains, equal, eventually, lacks, main, skip, story, together, true
+from lib.story import SOAK, contains, equal, eventually, lacks, main, skip, story, together, true
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
 import qlik_events as q  # noqa: E402
@@ -346,6 +346,31 @@ def script_logs_of_failed_reloads():
             true(log[2]["log"].endswith("\nError: field é not found\n") and len(log[2]["log"].encode()) == 40, log)
             t.run_by_hand(APP)
             eventually(lambda: len(events(g)) == 3, "one that went well has none")
+
+
+@story
+def many_chains_end_at_once_within_the_limits():
+    """Every head ends in the same moment: the reloads that follow start within the tenant's limits, each once."""
+    n, most = (500, 100) if SOAK else (48, 16)
+    apps = {"%s%d" % (k, i): k for i in range(n) for k in ("head", "tail")}
+    lua = "".join('app "h%d" { id = "head%d" }\napp "t%d" { id = "tail%d" }\nchain "c%d" { on("h%d").ok { "t%d" } }\n' % ((i,) * 7)
+                  for i in range(n))
+    # The tenant counts when a request arrives, the gateway when it sends: a little shorter, so that no hiccup counts.
+    with Tenant(apps=apps, posts=(most, 0.8), both=False) as t:
+        more = ("limit_starts = %d" % most, "limit_window = 1s", "limit_reads = 100000", "poll.reloads = no", "reload_poll = 2s")
+        with Gateway(HTTP + "[jobs]\nbackoff = 50ms\n" + connector(t, *more), {"scripts/chains/c.lua": lua}) as g:
+            t.hook("http://127.0.0.1:%d/prod/hook" % g.port("http"), HMAC)
+            with together(16) as run:
+                for k in range(16):
+                    h = Hook(g)
+                    run(lambda h, k: [equal(h.post(q.reload_finished("head%d" % i, "r-%d" % i))[0], 200) for i in range(k, n, 16)],
+                        h, k)
+            eventually(lambda: len(t.started()) >= n and t.idle(), "all were started", 120)
+            equal(sorted(p["body"]["appId"] for p in t.started()), sorted("tail%d" % i for i in range(n)))
+            equal(t.throttled, 0, "the tenant never had to say so")
+            db = sqlite3.connect("file:%s?mode=ro" % os.path.join(g.state, "state.db"), uri=True, timeout=10)
+            eventually(lambda: db.execute("select count(*) from run where state <> 0").fetchone()[0] == n, "all runs have ended")
+            db.close()
 
 
 @story
