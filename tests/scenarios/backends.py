@@ -43,7 +43,7 @@ def every_form_of_answer():
         for name in [*forms, "predictions_path"]:
             equal(c.call(ids[name], NUMBERS, size=333).ok().numbers(), HALVES, name)
         sent = r.of("/csv/")
-        equal(len(sent), math.ceil(1000 / 64))
+        true(math.ceil(1000 / 64) <= len(sent) <= 32, len(sent))  # rows that come late go by themselves
         true(all(e.status == 200 for e in r.entries), [e.note for e in r.entries if e.note])
         equal(b"".join(e.body if e.body.endswith(b"\n") else e.body + b"\n" for e in
               sorted(sent, key=lambda e: float(e.body.split(b"\n")[0]))).split(),
