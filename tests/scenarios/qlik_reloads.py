@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from lib.gateway import TESTS, Folder, Gateway
+from lib.gateway import TESTS, WORKERS, Folder, Gateway
 from lib.story import contains, equal, eventually, main, skip, story, true
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
@@ -155,12 +155,13 @@ def tokens_are_kept_and_renewed():
     auth = "client_id = %s\nclient_secret = %s" % (CLIENT, SECRET)
     with Tenant(apps=apps, keys=[]) as t, Site(t, auth=auth) as g:
         g.call("reload", *[["app-%d" % i] for i in range(4)])
-        equal((t.tokens_given, len(t.started())), (1, 4))
+        each = max(1, int(WORKERS))  # a worker keeps what it was given
+        equal((1 <= t.tokens_given <= each, len(t.started())), (True, 4))
         entry = t.of("/oauth/token")[0]
         equal(json.loads(entry.body), {"client_id": CLIENT, "client_secret": SECRET, "grant_type": "client_credentials"})
         t.tokens.clear()  # all at once are refused: one new token for all
         g.call("reload", *[["app-%d" % i] for i in range(4, 8)])
-        equal((t.tokens_given, len(t.started())), (2, 8))
+        equal((2 <= t.tokens_given <= 2 * each, len(t.started())), (True, 8))
         t.tokens.clear()
         t.token_life = 1  # renewed before it expires
         g.call("reload", ["app-8"])
@@ -189,7 +190,8 @@ def apps_by_name():
         equal(g.call("space", ["finance"])[0], {"id": "s2", "name": "Finance", "type": "managed"})
         before = len(t.of("/api/v1/items"))
         equal(g.call("reload_named", ["Försäljning", "Finance"])[0]["appId"], B)
-        equal(len(t.of("/api/v1/items")), before, "the name was known")
+        if WORKERS == "0":  # else it may be known to the other worker
+            equal(len(t.of("/api/v1/items")), before, "the name was known")
 
 
 @story
