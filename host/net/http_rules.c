@@ -108,6 +108,11 @@ int pb_http_url_parse(pbay_str url, struct pb_http_url *out, struct pb_err *err)
     return host_check(out->host, bracketed, err);
 }
 
+int pb_http_host_check(pbay_str host, struct pb_err *err)
+{
+    return host_check(host, pb_str_chr(host, ':') < host.n, err);
+}
+
 /* ------------------------------------------------------------------------------------------------ addresses
  */
 

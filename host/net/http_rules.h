@@ -31,6 +31,9 @@ struct pb_http_url {
  */
 int pb_http_url_parse(pbay_str url, struct pb_http_url *out, struct pb_err *err) PB_NODISCARD;
 
+/* Is it a name or a literal address (IPv6 without brackets) as a URL could have it? 0, or -1 with err. */
+int pb_http_host_check(pbay_str host, struct pb_err *err) PB_NODISCARD;
+
 /*
  * May a connection be made to this address? Not to link-local ones and not to the metadata services of
  * clouds, which hand out credentials to whoever asks. IPv4 addresses inside IPv6 ones are looked at too.

@@ -15,6 +15,7 @@
 #include <patchbay/host_log.h>
 #include <patchbay/host_metric.h>
 #include <patchbay/host_secret.h>
+#include <patchbay/host_stream.h>
 #include <patchbay/host_timer.h>
 #include <patchbay/host_work.h>
 #include <patchbay/host_ws.h>
@@ -50,6 +51,7 @@ const void *pb_service(const struct pb_connector *c, const char *id)
         {PBAY_SVC_ROUTE_REQUEST, env->requests, env->requests},
         {PBAY_SVC_SECRET, &pb_service_secret, true},
         {PBAY_SVC_SECRETS, &pb_service_resolve, true},
+        {PBAY_SVC_STREAM, &pb_service_stream, env->outgoing && !env->explain},
         {PBAY_SVC_TIMER, &pb_service_timer, true},
         {PBAY_SVC_WORK, &pb_service_work, true},
         {PBAY_SVC_WS, &pb_service_ws, env->outgoing || env->explain},

@@ -94,13 +94,6 @@ static void explained(void *user)
     on_done(user, 0, &r);
 }
 
-/* Requests of older plugins are shorter, events too. */
-static void copy_known(void *to, size_t size, const void *from, uint32_t has)
-{
-    memset(to, 0, size);
-    memcpy(to, from, has < size ? has : size);
-}
-
 static bool good(struct pb_connector *c, const pbay_http_request *rq, const pbay_http_events *ev,
                  pbay_result *why)
 {
@@ -137,8 +130,8 @@ static pbay_http http_send(const pbay_host *host, const pbay_http_request *reque
     struct pb_connector *c = pb_connector_of(host);
     pbay_http_request rq;
     pbay_http_events ev;
-    copy_known(&rq, sizeof rq, request, request->struct_size);
-    copy_known(&ev, sizeof ev, events, events->struct_size);
+    pb_copy_known(&rq, sizeof rq, request, request->struct_size);
+    pb_copy_known(&ev, sizeof ev, events, events->struct_size);
     if (!good(c, &rq, &ev, why)) return 0;
     struct exchange *x = pb_zalloc(sizeof *x);
     x->connector = c;

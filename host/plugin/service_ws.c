@@ -3,8 +3,6 @@
 #include <patchbay/host_http.h>
 #include <patchbay/host_ws.h>
 
-#include <string.h>
-
 #include "base/handle.h"
 #include "base/mem.h"
 #include "net/ws.h"
@@ -129,12 +127,6 @@ static int32_t show(struct socket *s, pbay_str message)
 /* ------------------------------------------------------------------------------------------------ the table
  */
 
-static void copy_known(void *to, size_t size, const void *from, uint32_t has)
-{
-    memset(to, 0, size);
-    memcpy(to, from, has < size ? has : size);
-}
-
 static bool good(struct pb_connector *c, const pbay_ws_open_info *info, const pbay_ws_events *ev,
                  pbay_result *why)
 {
@@ -156,8 +148,8 @@ static pbay_ws ws_open(const pbay_host *host, const pbay_ws_open_info *given, co
     struct pb_connector *c = pb_connector_of(host);
     pbay_ws_open_info info;
     pbay_ws_events ev;
-    copy_known(&info, sizeof info, given, given->struct_size);
-    copy_known(&ev, sizeof ev, events, events->struct_size);
+    pb_copy_known(&info, sizeof info, given, given->struct_size);
+    pb_copy_known(&ev, sizeof ev, events, events->struct_size);
     if (!good(c, &info, &ev, why)) return 0;
     struct socket *s = pb_zalloc(sizeof *s);
     s->connector = c;

@@ -2,9 +2,19 @@
 /* The host's side of the services, by id. Inside of this room. Threads: [any]. */
 #pragma once
 
+#include <string.h>
+
 #include <patchbay/plugin.h>
 
 struct pb_connector;
+
+/* A struct that a plugin fills, which may be older and shorter, or newer and longer, than the one known here.
+ */
+static inline void pb_copy_known(void *to, size_t size, const void *from, uint32_t has)
+{
+    memset(to, 0, size);
+    memcpy(to, from, has < size ? has : size);
+}
 struct pb_job;
 
 /* The table for an id such as "pbay.host.log/1", or NULL: unknown, or the environment has nothing to make it
@@ -27,6 +37,7 @@ extern const struct pbay_log_1 pb_service_log;
 extern const struct pbay_metric_1 pb_service_metric;
 extern const struct pbay_secret_1 pb_service_secret;
 extern const struct pbay_resolve_1 pb_service_resolve;
+extern const struct pbay_stream_1 pb_service_stream;
 extern const struct pbay_timer_1 pb_service_timer;
 extern const struct pbay_work_1 pb_service_work;
 extern const struct pbay_ws_1 pb_service_ws;

@@ -39,6 +39,7 @@ pb_plugin_test(test_commands SOURCES plugin/harness.c)
 pb_plugin_test(test_loader)
 pb_plugin_test(test_operation SOURCES plugin/harness.c)
 pb_plugin_test(test_secrets SOURCES plugin/harness.c)
+pb_plugin_test(test_service_net SOURCES plugin/harness.c)
 pb_plugin_test(test_services SOURCES plugin/harness.c)
 pbay_unit_test(plugin/test_layout)
 

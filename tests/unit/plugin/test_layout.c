@@ -26,6 +26,7 @@
 #include <patchbay/host_log.h>
 #include <patchbay/host_metric.h>
 #include <patchbay/host_secret.h>
+#include <patchbay/host_stream.h>
 #include <patchbay/host_timer.h>
 #include <patchbay/host_work.h>
 #include <patchbay/host_ws.h>
@@ -557,6 +558,33 @@ SIZE(pbay_work_1, 16);
 AT(pbay_work_1, struct_size, 0);
 AT(pbay_work_1, reserved, 4);
 AT(pbay_work_1, submit, 8);
+
+SIZE(pbay_stream_open_info, 48);
+AT(pbay_stream_open_info, struct_size, 0);
+AT(pbay_stream_open_info, flags, 4);
+AT(pbay_stream_open_info, host, 8);
+AT(pbay_stream_open_info, port, 24);
+AT(pbay_stream_open_info, reserved, 28);
+AT(pbay_stream_open_info, connect_timeout_ms, 32);
+AT(pbay_stream_open_info, idle_timeout_ms, 40);
+
+SIZE(pbay_stream_events, 48);
+AT(pbay_stream_events, struct_size, 0);
+AT(pbay_stream_events, reserved, 4);
+AT(pbay_stream_events, on_open, 8);
+AT(pbay_stream_events, on_data, 16);
+AT(pbay_stream_events, on_drained, 24);
+AT(pbay_stream_events, on_end, 32);
+AT(pbay_stream_events, on_close, 40);
+
+SIZE(pbay_stream_1, 48);
+AT(pbay_stream_1, struct_size, 0);
+AT(pbay_stream_1, reserved, 4);
+AT(pbay_stream_1, open, 8);
+AT(pbay_stream_1, write, 16);
+AT(pbay_stream_1, credit, 24);
+AT(pbay_stream_1, half_close, 32);
+AT(pbay_stream_1, close, 40);
 
 SIZE(pbay_ws_open_info, 88);
 AT(pbay_ws_open_info, struct_size, 0);

@@ -9,7 +9,7 @@
 #include <patchbay/events.h>
 #include <patchbay/host_chain.h>
 #include <patchbay/host_event.h>
-#include <patchbay/draft/host_stream.h>
+#include <patchbay/host_stream.h>
 #include <patchbay/secrets.h>
 
 #include "sketch.h"
