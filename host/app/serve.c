@@ -322,17 +322,22 @@ static void make_admin(struct door *d, const struct place *p, bool tls)
 
 static int open_http(struct pb_serving *s, const struct place *p, struct pb_err *err)
 {
-    const struct pb_http_options o = {
-        .max_body = (size_t)pb_config_get_int(s->o.generation->site->limits, "max_body")};
+    const struct pbay_config *limits = s->o.generation->site->limits;
+    struct pb_http_options o = {.max_body = (size_t)pb_config_get_int(limits, "max_body"),
+                                .head_ms = pb_config_get_int(limits, "head_timeout"),
+                                .body_ms = pb_config_get_int(limits, "body_timeout"),
+                                .write_ms = pb_config_get_int(limits, "write_timeout"),
+                                .idle_ms = pb_config_get_int(limits, "idle_timeout")};
     struct pb_vhost vhost;
     struct pb_tls *tls;
-    if (load_tls(p, s->o.gatekeeper, PB_ALPN_HTTP1, &tls, err)) return -1;
+    if (load_tls(p, s->o.gatekeeper, PB_ALPN_H2, &tls, err)) return -1;
     int rc = vhost_of(s->o.generation, p, tls != NULL, &vhost, err);
     if (!rc) {
         struct door *d = add(s, p->name);
         bool admin = strcmp(p->name, "admin") == 0; /* it asks by itself, page by page */
         d->gate = pb_gatekeeper_gate(s->o.gatekeeper, p->name, !admin && required(p), &vhost);
         if (admin) {
+            o.pack_min = SIZE_MAX; /* its pages hold tokens, whose length must not show */
             make_admin(d, p, tls != NULL);
             d->http = pb_http_server_new(s->o.loop, p->name, &o, &pb_admin_ops, d->admin);
         } else {
@@ -340,7 +345,7 @@ static int open_http(struct pb_serving *s, const struct place *p, struct pb_err 
                 pb_http_door_new(s->o.loop, &s->o.generation->catalog, s->o.flow, s->o.routes, d->gate);
             d->http = pb_http_server_new(s->o.loop, p->name, &o, &pb_http_door_ops, d->endpoints);
         }
-        rc = listen_at(d, p, "HTTP/1.1", tls, take_http, err);
+        rc = listen_at(d, p, "HTTP", tls, take_http, err);
     }
     pb_tls_unref(tls);
     return rc;

@@ -30,7 +30,7 @@ enum {
     PB_PAGE_WHAT = 24,
     PB_PAGE_REASON = 256,
     PB_PAGE_RATES = 2048,   /* buckets of callers' requests a second; a power of two */
-    PB_PAGE_COUNTS = 16384, /* peers and what they hold; a power of two, twice what may be held at once */
+    PB_PAGE_COUNTS = 32768, /* peers and what they hold; a power of two, twice what may be held at once */
 };
 
 /* What of a plugin is running now in a worker's loop thread. Written by that thread alone. */

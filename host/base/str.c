@@ -71,6 +71,7 @@ bool pb_str_split(pbay_str *rest, char sep, pbay_str *field)
 
 bool pb_utf8_valid(pbay_str s)
 {
+    if (!s.n) return true;
     const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
     while (p < end) {
         /* Eight ASCII bytes at a time: nearly all text is that. */

@@ -228,10 +228,15 @@ static void call(struct pb_functions_http *h, struct pb_http_request *req, const
 {
     struct pb_err err;
     struct pbay_builder *rows = pb_builder_get();
-    pbay_str body = pb_http_body(req);
-    if (read_rows(fn, body, rows, &err)) {
+    struct pb_buf plain = {0}; /* the body without its content coding */
+    bool coded = pb_http_header(req, "content-encoding").n != 0;
+    int status = coded ? pb_http_decode_body(req, pb_http_body_limit(req), &plain, &err) : 0;
+    pbay_str body = coded ? pb_buf_view(&plain) : pb_http_body(req);
+    bool bad = status || read_rows(fn, body, rows, &err);
+    pb_buf_free(&plain);
+    if (bad) {
         pb_builder_unref(rows);
-        pb_http_error(req, 0, &err);
+        pb_http_error(req, status, &err);
         return;
     }
     struct call *c = pb_zalloc(sizeof *c);
@@ -297,7 +302,6 @@ void pb_functions_http_request(struct pb_functions_http *h, struct pb_http_reque
         return;
     }
     const struct pb_function *fn = find(h, path, &err);
-    pbay_str coding = pb_http_header(req, "content-encoding");
     if (!fn) {
         pb_http_error(req, 0, &err);
     } else if (!pb_str_is(method, "POST")) {
@@ -306,9 +310,6 @@ void pb_functions_http_request(struct pb_functions_http *h, struct pb_http_reque
         pb_http_error(req, 415, &err);
     } else if (pb_gate_function(&(*guest)->pass, fn, &err)) {
         pb_http_error(req, 0, &err);
-    } else if (coding.n && !pb_str_ieq(coding, PB_STR("identity"))) {
-        pb_fail(&err, PBAY_INVALID_ARGUMENT, "the body must not be compressed");
-        pb_http_error(req, 415, &err);
     } else {
         call(h, req, fn, guest);
     }

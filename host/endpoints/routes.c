@@ -290,25 +290,12 @@ static int decode_path(pbay_str raw, struct pb_buf *out, struct pb_err *err)
 static int take_body(struct job *j, pbay_str raw, struct pb_err *err)
 {
     const pbay_route *route = j->place->route;
-    pbay_str coding = pb_http_header(j->req, "content-encoding");
-    uint32_t zip = 0;
-    if (route->body == PBAY_BODY_SNIFFED) {
-        zip = PB_ZIP_SNIFF;
-    } else if (route->body == PBAY_BODY_DECODED && coding.n && !pb_str_ieq(coding, PB_STR("identity"))) {
-        if (pb_str_ieq(coding, PB_STR("gzip")) || pb_str_ieq(coding, PB_STR("x-gzip")))
-            zip = PB_ZIP_GZIP;
-        else if (pb_str_ieq(coding, PB_STR("deflate")))
-            zip = PB_ZIP_ZLIB;
-        else {
-            pb_fail(err, PBAY_INVALID_ARGUMENT, "content-encoding: gzip, deflate or none is expected");
-            return 415;
-        }
-    }
-    if (!zip) {
+    if (route->body == PBAY_BODY_DECODED) return pb_http_decode_body(j->req, max_body(route), &j->body, err);
+    if (route->body != PBAY_BODY_SNIFFED) {
         pb_buf_str(&j->body, raw);
         return 0;
     }
-    if (!pb_inflate(zip, raw, max_body(route), &j->body, err)) return 0;
+    if (!pb_inflate(PB_ZIP_SNIFF, raw, max_body(route), &j->body, err)) return 0;
     return err->code == PBAY_RESOURCE_EXHAUSTED ? 413 : 400;
 }
 

@@ -26,6 +26,7 @@ static _Thread_local uint32_t t_conns;
 
 static void flush(void *user);
 static void on_deadline(void *user);
+static void on_stall(void *user);
 
 /* ------------------------------------------------------------------------------------------------ life */
 
@@ -41,6 +42,7 @@ static struct pb_conn *make(struct pb_loop *loop, const struct pb_conn_options *
     c->protocol = o->protocol ? o->protocol : "";
     c->flush = pb_defer_make(flush, c);
     c->deadline = (struct pb_deadline){.fn = on_deadline, .user = c};
+    c->stall = (struct pb_deadline){.fn = on_stall, .user = c};
     c->handshake_ms = o->handshake_ms ? o->handshake_ms : HANDSHAKE_MS;
     uv_tcp_init(pb_loop_uv(loop), &c->tcp);
     c->tcp.data = c;
@@ -72,6 +74,7 @@ static void destroy(struct pb_conn *c)
     c->state = PB_CONN_DEAD;
     pb_defer_cancel(&c->flush);
     pb_deadline_cancel(&c->deadline);
+    pb_deadline_cancel(&c->stall);
     uv_close((uv_handle_t *)&c->tcp, on_uv_close);
 }
 
@@ -302,9 +305,43 @@ void pb_conn_pause(struct pb_conn *c, bool paused)
 
 /* ------------------------------------------------------------------------------------------------ writing */
 
+void pb_conn_rest(struct pb_conn *c)
+{
+    if (c->write_active || c->out.n || c->plain.n) return;
+    pb_buf_free(&c->out);
+    pb_buf_free(&c->plain);
+    pb_buf_free(&c->writing);
+}
+
+void pb_conn_limit_writes(struct pb_conn *c, int64_t ms)
+{
+    c->write_ms = ms;
+}
+
+static void await_progress(struct pb_conn *c)
+{
+    c->writing_left = uv_stream_get_write_queue_size((const uv_stream_t *)&c->tcp);
+    if (c->write_ms > 0) pb_deadline_set(c->loop, &c->stall, pb_mono_ns() + c->write_ms * PB_MS);
+}
+
+static void on_stall(void *user)
+{
+    struct pb_conn *c = user;
+    if (c->state == PB_CONN_DEAD || !c->write_active) return;
+    if (uv_stream_get_write_queue_size((const uv_stream_t *)&c->tcp) < c->writing_left) {
+        await_progress(c);
+        return;
+    }
+    struct pb_err err;
+    pb_fail(&err, PBAY_DEADLINE_EXCEEDED, "%.*s has not taken anything for %lld ms", PB_FMT(pb_conn_peer(c)),
+            (long long)c->write_ms);
+    pb_conn_abort(c, &err);
+}
+
 static void on_written(uv_write_t *req, int status)
 {
     struct pb_conn *c = req->handle->data;
+    pb_deadline_cancel(&c->stall);
     c->writing.n = 0;
     if (c->writing.cap > OUT_KEEP) pb_buf_free(&c->writing);
     c->write_active = false;
@@ -381,11 +418,12 @@ static void flush(void *user)
         c->out.n = 0;
         c->write_active = true;
         b = uv_buf_init(c->writing.p + n, (unsigned)(c->writing.n - (size_t)n));
-        c->writing_left = b.len;
         int rc = uv_write(&c->write_req, (uv_stream_t *)&c->tcp, &b, 1, on_written);
         if (rc) {
             c->write_active = false;
             lost(c, "writing to", rc);
+        } else {
+            await_progress(c);
         }
         return;
     }

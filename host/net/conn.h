@@ -87,6 +87,11 @@ void pb_conn_established(struct pb_conn *conn);
 void pb_conn_want_write(struct pb_conn *conn);
 /* Bytes that fill() gave and the socket has not taken. */
 size_t pb_conn_unsent(const struct pb_conn *conn);
+/* A peer that takes nothing of what waits for it for so long is given up (DEADLINE_EXCEEDED); 0: never.
+ * Before start. */
+void pb_conn_limit_writes(struct pb_conn *conn, int64_t ms);
+/* Give back the memory of buffers that are empty: nothing has happened for a while. */
+void pb_conn_rest(struct pb_conn *conn);
 /* Stop and go on reading: back-pressure for protocols without windows of their own. */
 void pb_conn_pause(struct pb_conn *conn, bool paused);
 /*

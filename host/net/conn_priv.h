@@ -34,7 +34,9 @@ struct pb_conn {
     struct pb_buf out;     /* goes to the socket at the end of the turn */
     struct pb_buf plain;   /* TLS: what is to be encrypted */
     struct pb_buf writing; /* belongs to uv_write */
-    size_t writing_left;
+    size_t writing_left;   /* when it was last looked at */
+    int64_t write_ms;      /* 0: no limit */
+    struct pb_deadline stall;
     struct pb_defer flush;
     struct pb_deadline deadline; /* handshake, later lingering */
     struct pb_err why;

@@ -160,7 +160,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     struct pb_h2_stream *s = stream_of(session, frame->hd.stream_id);
-    if (s && !s->remote_end) pb_h2_reset(s, NGHTTP2_NO_ERROR);
+    if (s && !s->remote_end && !s->lingers) pb_h2_reset(s, NGHTTP2_NO_ERROR);
     return 0;
 }
 

@@ -51,6 +51,7 @@ struct pb_h2_stream {
     bool finished;      /* nothing will be added to the output */
     bool waiting;       /* nghttp2 waits for output */
     bool reset;         /* we have submitted RST_STREAM */
+    bool lingers;       /* set by the user: a request that goes on after its response is not reset at once */
     uint32_t owed;      /* bytes of DATA not given back */
     struct pb_buf text; /* of the fields */
     struct pb_h2_field *fields;
@@ -127,11 +128,15 @@ static inline pbay_str pb_h2_field_value(const struct pb_h2_stream *s, size_t i)
 
 /* n received bytes back to the windows of stream and connection. */
 void pb_h2_consumed(struct pb_h2_stream *s, size_t n);
+/* n received bytes that nobody wants: back to the connection's window alone. */
+void pb_h2_discard(struct pb_h2_stream *s, size_t n);
 /* Make the windows large enough that n bytes can be received while none are given back. */
 void pb_h2_expect(struct pb_h2_stream *s, size_t n);
 
 /* Response headers; fields are copied by nghttp2. no_body: END_STREAM with them. Names lower-case. */
 void pb_h2_respond(struct pb_h2_stream *s, const pbay_header *fields, size_t n, bool no_body);
+/* 100 Continue, before pb_h2_respond. */
+void pb_h2_continue(struct pb_h2_stream *s);
 /* Queue head (at most 8 bytes) and the buffer, whose memory is taken. After pb_h2_respond. */
 void pb_h2_write(struct pb_h2_stream *s, const uint8_t *head, size_t head_n, struct pb_buf *body);
 /* Nothing more is written; trailers (copied) follow, or END_STREAM at the last byte when there are none. */

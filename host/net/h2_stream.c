@@ -38,6 +38,14 @@ void pb_h2_consumed(struct pb_h2_stream *s, size_t n)
         nghttp2_session_consume(s->h2->session, s->id, n);
 }
 
+void pb_h2_discard(struct pb_h2_stream *s, size_t n)
+{
+    if (!n || !s->h2) return;
+    PB_REQUIRE(n <= s->owed);
+    s->owed -= (uint32_t)n;
+    nghttp2_session_consume_connection(s->h2->session, n);
+}
+
 void pb_h2_expect(struct pb_h2_stream *s, size_t n)
 {
     if (!s->h2 || s->remote_end || s->reset) return;
@@ -137,6 +145,14 @@ void pb_h2_respond(struct pb_h2_stream *s, const pbay_header *fields, size_t n, 
     nghttp2_data_provider provider = {.source = {.ptr = s}, .read_callback = on_read};
     nghttp2_submit_response(s->h2->session, s->id, nv, n, no_body ? NULL : &provider);
     if (nv != stack) pb_free(nv);
+}
+
+void pb_h2_continue(struct pb_h2_stream *s)
+{
+    const nghttp2_nv status = {(uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t) "100", 7, 3,
+                               NGHTTP2_NV_FLAG_NONE};
+    if (s->responded || s->reset || !s->h2) return;
+    nghttp2_submit_headers(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NULL, &status, 1, NULL);
 }
 
 static void resume(struct pb_h2_stream *s)

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside of the HTTP server: http_server.c (connections, HTTP/1), http_request.c (requests and responses). */
+/*
+ * Inside of the HTTP server: http_server.c (the server), http1.c and http2.c (connections), http_request.c
+ * (what a handler reads), http_reply.c (what it answers).
+ */
 #pragma once
 
 #include "loop/loop.h"
 #include "net/conn.h"
 #include "net/h1.h"
+#include "net/h2.h"
 #include "net/http_server.h"
 
 #define PB_HTTP_MAGIC 0x70624833u
+
+enum { PB_HTTP_BODY_KEEP = 64 * 1024 };
 
 enum pb_http_state {
     PB_HTTP_IDLE,     /* between requests */
@@ -16,37 +22,52 @@ enum pb_http_state {
     PB_HTTP_DONE,     /* the response is complete */
 };
 
-struct pb_http_conn;
+struct pb_http_packer;
+struct pb_http_request;
 
-/* One at a time per HTTP/1 connection, so it is part of it. */
+/* How a response gets onto a connection. */
+struct pb_http_wire {
+    /* Status and headers, which are fit to be sent. length: of the body; -1: it comes in pieces. */
+    void (*head)(struct pb_http_request *req, int status, const pbay_header *headers, size_t n,
+                 int64_t length);
+    void (*piece)(struct pb_http_request *req, struct pb_buf *piece); /* takes */
+    void (*end)(struct pb_http_request *req);                         /* req may be gone when it returns */
+    size_t (*unsent)(const struct pb_http_request *req);
+};
+
 struct pb_http_request {
     uint32_t magic;
-    struct pb_http_conn *hc;
-    void *user;
+    uint8_t state; /* enum pb_http_state */
+    bool http10;
     bool known; /* head() or request() was called for it */
     bool begun; /* response headers are in the output */
-    bool chunked, no_body, close;
-    bool wants_writable;
+    bool no_body, wants_writable;
+    const struct pb_http_wire *wire;
+    struct pb_http_server *server;
+    struct pb_conn *conn;
+    void *user;
+    pbay_str method, target, host; /* as the connection has them */
     size_t max_body;
+    int64_t body_since; /* when its body was begun to be waited for */
     struct pb_buf body;
     pbay_header *headers;
     size_t n_headers, headers_cap;
+    struct pb_http_packer *packer; /* the response is being compressed; NULL: it is not */
 };
 
+struct pb_http_conn;
+struct pb_http_conn_kind {
+    void (*drain)(struct pb_http_conn *c); /* no more requests; close when those that are here are answered */
+    /* gone() for its requests; c is unlinked already and is freed when its connection has closed. */
+    void (*leave)(struct pb_http_conn *c);
+};
+
+/* First member of both kinds of connections. */
 struct pb_http_conn {
-    struct pb_http_server *server;
+    const struct pb_http_conn_kind *kind;
+    struct pb_http_server *server; /* NULL: it has left */
     struct pb_http_conn *next, *prev;
     struct pb_conn *conn;
-    enum pb_http_state state;
-    bool dead; /* nothing is read any more: an error was answered, or the client has ended */
-    bool established, in_next, paused;
-    struct pb_h1 h1;
-    struct pb_buf held; /* bytes that came while a request was being handled */
-    struct pb_buf out;
-    struct pb_deadline phase;
-    int phase_status; /* what a passed phase deadline is answered with; 0: nothing, just close */
-    struct pb_defer go_on;
-    struct pb_http_request req;
 };
 
 struct pb_http_server {
@@ -65,9 +86,25 @@ struct pb_http_server {
     char date[40];
 };
 
-/* The response is complete: keep the connection or close it. */
-void pb__http_complete(struct pb_http_request *req);
+void pb__http_link(struct pb_http_server *server, struct pb_http_conn *c);
+/* Out of the server's list: kind->leave, and drained when it was the last. */
+void pb__http_unlink(struct pb_http_conn *c);
 /* "Sat, 21 Nov 2026 08:00:00 GMT", renewed once a second. */
 const char *pb__http_date(struct pb_http_server *server);
-/* Answer with an error that is not the handler's, and close. */
-void pb__http_refuse(struct pb_http_conn *hc, int status, const char *why);
+/* {"error":{"code":"...","message":"..."}} for a request that no handler answers. */
+void pb__http_error_body(int status, const char *why, struct pb_buf *out);
+
+/* A connection that has read nothing yet; takes conn. HTTP/2 goes on to pb__http2_take. */
+void pb__http1_take(struct pb_http_server *server, struct pb_conn *conn);
+/* The first bytes are HTTP/2's: p, n is all that has been read. conn has been another's. */
+void pb__http2_take(struct pb_http_server *server, struct pb_conn *conn, const char *p, size_t n);
+
+/* Pieces come in time, but so few that the whole would take for ever: below 256 bytes a second after body_ms.
+ */
+bool pb__http_body_crawls(const struct pb_http_request *req);
+/* Output of a response has left: go on with it, or tell the handler. */
+void pb__http_writable(struct pb_http_request *req);
+/* The client has left, or the connection is done with it: what http_reply.c keeps is freed. */
+void pb__http_reply_drop(struct pb_http_request *req);
+/* Ready for another request; memory is kept. */
+void pb__http_request_reset(struct pb_http_request *req);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HTTP requests as callbacks: a whole request in, a response out, whole or in pieces. HTTP/1.1 and 1.0 below
- * (RFC 9110, 9112); nothing here tells which, so that HTTP/2 can come in on the same port.
+ * HTTP requests as callbacks: a whole request in, a response out, whole or in pieces. HTTP/1.1, HTTP/1.0 and
+ * HTTP/2 (RFC 9110, 9112, 9113) come in on the same port, with and without TLS; nothing here tells which it
+ * is.
  *
  * Life of a request: head? when its headers are there, request when its body is there too, then exactly one
  * of: the response is complete (pb_http_respond, pb_http_end), or gone() is called because the client left.
@@ -39,12 +40,17 @@ struct pb_http_ops {
 
 /* Zero-initialised members take the default in parentheses. */
 struct pb_http_options {
-    size_t max_body;   /* bytes; more: 413 (16 MiB) */
-    uint32_t max_head; /* bytes of request line and headers; more: 431 (64 KiB) */
-    int64_t head_ms;   /* from its first byte until a head is complete; then 408 (10 s) */
-    int64_t body_ms;   /* between two pieces of a body; then 408 (30 s) */
-    int64_t idle_ms;   /* a kept-alive connection without a request is closed (75 s) */
-    size_t low, high;  /* watermarks of a streamed response (256 KiB, 1 MiB) */
+    size_t max_body;      /* bytes; more: 413 (16 MiB) */
+    uint32_t max_head;    /* bytes of request line and headers; more: 431 (64 KiB) */
+    uint32_t max_streams; /* requests at once on an HTTP/2 connection (128) */
+    size_t pack_min;  /* bytes; longer bodies of text are compressed for those who take it (1 KiB); SIZE_MAX:
+                         none */
+    int64_t head_ms;  /* from its first byte until a head is complete; then 408 (10 s) */
+    int64_t body_ms;  /* between two pieces of a body; then 408 (30 s). After so long it must come with 256
+                         bytes a second */
+    int64_t write_ms; /* a client that takes nothing of a response for so long is given up (60 s) */
+    int64_t idle_ms;  /* a kept-alive connection without a request is closed (75 s) */
+    size_t low, high; /* watermarks of a streamed response (256 KiB, 1 MiB) */
 };
 
 /* Returns owned; options may be NULL, ops are borrowed as long as it. name is for log lines; copied. */
@@ -69,6 +75,12 @@ pbay_str pb_http_path(
 pbay_str pb_http_query(const struct pb_http_request *req); /* as sent, without '?'; empty: none */
 pbay_str pb_http_host(const struct pb_http_request *req);  /* host[:port] it was sent to */
 pbay_str pb_http_body(const struct pb_http_request *req);  /* as received: content codings are not undone */
+/*
+ * The body with its content coding (gzip, deflate) undone, appended to out; at most max bytes come out. 0; or
+ * with err the status to answer with: 400 damaged, 413 more than max, 415 another coding.
+ */
+int pb_http_decode_body(const struct pb_http_request *req, size_t max, struct pb_buf *out,
+                        struct pb_err *err);
 /* The first field of this lower-case name, p NULL when absent. */
 pbay_str pb_http_header(const struct pb_http_request *req, const char *name);
 /* All fields, names in lower case; borrowed. */
@@ -80,6 +92,7 @@ void pb_http_set_user(struct pb_http_request *req, void *user);
 void *pb_http_user(const struct pb_http_request *req);
 /* In head(): this request's limit instead of max_body. */
 void pb_http_limit_body(struct pb_http_request *req, size_t max_body);
+size_t pb_http_body_limit(const struct pb_http_request *req);
 
 /* ------------------------------------------------------------------------------------------------ the
  * response */
@@ -87,7 +100,8 @@ void pb_http_limit_body(struct pb_http_request *req, size_t max_body);
 /*
  * The whole response; copies. Content-Length, Date and Connection are set here and ignored among the headers,
  * as are fields whose name or value HTTP does not allow (CR, LF, NUL). To HEAD the body is counted and not
- * sent.
+ * sent. Text (by Content-Type) of at least pack_min bytes is compressed for clients that accept it, unless
+ * there is a Content-Encoding already or Cache-Control says no-transform; long bodies over several turns.
  */
 void pb_http_respond(struct pb_http_request *req, int status, const pbay_header *headers, size_t n,
                      pbay_str body);

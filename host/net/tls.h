@@ -20,7 +20,7 @@ struct pb_tls;
 struct pb_tls_session;
 
 enum pb_tls_alpn {
-    PB_ALPN_H2,    /* h2; http/1.1 is agreed on too, so that such a client can be told what is wrong */
+    PB_ALPN_H2,    /* h2, else http/1.1: where gRPC is served, such a client can be told what is wrong */
     PB_ALPN_HTTP1, /* http/1.1 */
 };
 

@@ -7,6 +7,7 @@
 #include <zlib.h>
 
 #include "base/check.h"
+#include "base/mem.h"
 
 /* zlib's codings, in its own number: window bits, and 16 more for gzip, negative for raw. */
 static bool window_bits(uint32_t zip, int *bits)
@@ -25,31 +26,59 @@ static uInt piece(size_t n)
     return n > UINT_MAX / 2 ? UINT_MAX / 2 : (uInt)n;
 }
 
+struct pb_deflater {
+    z_stream z;
+};
+
+struct pb_deflater *pb_deflater_new(uint32_t zip, int level)
+{
+    int bits = 0;
+    struct pb_deflater *d = pb_zalloc(sizeof *d);
+    PB_REQUIRE(window_bits(zip, &bits));
+    if (deflateInit2(&d->z, level, Z_DEFLATED, bits, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        pb_fatal("out of memory: a compressor");
+    return d;
+}
+
+void pb_deflater_free(struct pb_deflater *d)
+{
+    if (!d) return;
+    deflateEnd(&d->z);
+    pb_free(d);
+}
+
+void pb_deflater_add(struct pb_deflater *d, pbay_str in, enum pb_flush flush, struct pb_buf *out)
+{
+    z_stream *z = &d->z;
+    int last = flush == PB_FLUSH_END ? Z_FINISH : flush == PB_FLUSH_SYNC ? Z_SYNC_FLUSH : Z_NO_FLUSH;
+    size_t left = in.n;
+    z->next_in = (Bytef *)(uintptr_t)in.p;
+    z->avail_in = 0;
+    for (;;) {
+        if (z->avail_in == 0) {
+            z->avail_in = piece(left);
+            left -= z->avail_in;
+        }
+        size_t room = 256 + (size_t)z->avail_in / 2;
+        z->next_out = (Bytef *)pb_buf_room(out, room);
+        z->avail_out = piece(room);
+        uInt had = z->avail_out;
+        int rc = deflate(z, left ? Z_NO_FLUSH : last);
+        PB_REQUIRE(rc == Z_OK || rc == Z_STREAM_END || rc == Z_BUF_ERROR);
+        out->n += had - z->avail_out;
+        if (rc == Z_STREAM_END) return;
+        if (last != Z_FINISH && !left && !z->avail_in && z->avail_out) return;
+    }
+}
+
 int pb_deflate(uint32_t zip, int level, pbay_str in, struct pb_buf *out, struct pb_err *err)
 {
     int bits = 0;
     if (!window_bits(zip, &bits) || level < -1 || level > 9)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "no compression %u at level %d", (unsigned)zip, level);
-    z_stream z = {0};
-    if (deflateInit2(&z, level, Z_DEFLATED, bits, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-        pb_fatal("out of memory: a compressor");
-    z.next_in = (Bytef *)(uintptr_t)in.p;
-    size_t left = in.n;
-    int rc = Z_OK;
-    while (rc != Z_STREAM_END) {
-        if (z.avail_in == 0) {
-            z.avail_in = piece(left);
-            left -= z.avail_in;
-        }
-        size_t room = 256 + (size_t)z.avail_in / 2;
-        z.next_out = (Bytef *)pb_buf_room(out, room);
-        z.avail_out = piece(room);
-        uInt had = z.avail_out;
-        rc = deflate(&z, left ? Z_NO_FLUSH : Z_FINISH);
-        PB_REQUIRE(rc == Z_OK || rc == Z_STREAM_END || rc == Z_BUF_ERROR);
-        out->n += had - z.avail_out;
-    }
-    deflateEnd(&z);
+    struct pb_deflater *d = pb_deflater_new(zip, level);
+    pb_deflater_add(d, in, PB_FLUSH_END, out);
+    pb_deflater_free(d);
     return 0;
 }
 

@@ -24,3 +24,14 @@ int pb_deflate(uint32_t zip, int level, pbay_str in, struct pb_buf *out, struct 
  * damage, for an end that is missing and for bytes after it.
  */
 int pb_inflate(uint32_t zip, pbay_str in, size_t max, struct pb_buf *out, struct pb_err *err);
+
+/* A text that is compressed in pieces. zip: not PB_ZIP_SNIFF. Returns owned. */
+struct pb_deflater;
+struct pb_deflater *pb_deflater_new(uint32_t zip, int level);
+enum pb_flush {
+    PB_FLUSH_NONE,
+    PB_FLUSH_SYNC, /* whoever has the output can read all of the input */
+    PB_FLUSH_END,
+};
+void pb_deflater_add(struct pb_deflater *d, pbay_str in, enum pb_flush flush, struct pb_buf *out);
+void pb_deflater_free(struct pb_deflater *d); /* NULL is fine */

@@ -2,6 +2,8 @@
 // A WebSocket server that others wrote (npm ws), with every way to behave and to misbehave. Started with a folder: makes
 // certificates there, says "ready WS WSS", ends with its input.
 //
+// Other requests are answered with the client certificate's CN, or "nobody".
+//
 //   /echo           every message back, as it came             /who       the client certificate's CN
 //   /pieces?n=      every message back in n fragments          /headers   the request's headers as JSON
 //   /flood?n=&size= n messages at once                         /lines?n=  for each message n answers "message/i"
@@ -86,9 +88,10 @@ function upgrade(request, socket, head) {
 
 certificates();
 const read = (name) => readFileSync(`${dir}/${name}`);
-const plain = createServer().on("upgrade", upgrade);
+const hello = (request, reply) => reply.end(request.socket.getPeerCertificate?.().subject?.CN ?? "nobody");
+const plain = createServer(hello).on("upgrade", upgrade);
 const tls = createTls({ cert: read("server.pem"), key: read("server.key"), ca: read("ca.pem"), requestCert: true,
-                        rejectUnauthorized: false }).on("upgrade", upgrade);
+                        rejectUnauthorized: false }, hello).on("upgrade", upgrade);
 tls.on("tlsClientError", () => {});
 plain.listen(0, "127.0.0.1", () => tls.listen(0, "127.0.0.1", () =>
     console.log(`ready ${plain.address().port} ${tls.address().port}`)));

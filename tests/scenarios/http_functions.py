@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Functions over plain HTTP, with curl."""
+import gzip
 import json
 import socket
 import subprocess
@@ -90,6 +91,25 @@ def bad_requests_are_told_what_is_wrong():
         contains(text.decode(), "not this one")
         equal(curl(g, "/functions/join", b'{"rows": [["a", 1]]}', "-H", "Content-Type: text/plain")[0] in (200, 415), True)
         equal(rows(curl(g, "/functions/join", {"rows": [["a", 1]]})), [["a/1.0"]])
+
+
+@story
+def compressed_both_ways_and_over_http2():
+    with Gateway(CONFIG, FILES) as g:
+        many = json.dumps({"rows": [["r%d" % i, i] for i in range(20000)]}).encode()
+        want = [["r%d/%.1f" % (i, i)] for i in range(20000)]
+        gz = ("-H", "Content-Encoding: gzip")
+        for version in ("--http1.1", "--http2-prior-knowledge"):
+            equal(rows(curl(g, "/functions/join", many, version)), want)
+            equal(rows(curl(g, "/functions/join", gzip.compress(many), version, *gz, "--compressed")), want)
+            status, head, _ = curl(g, "/functions/join", many, version, "--compressed")
+            equal(status, 200)
+            contains(head.lower(), "content-encoding: gzip", "vary: accept-encoding")
+            equal(curl(g, "/functions/join", b"no gzip", version, *gz)[0], 400)
+            equal(curl(g, "/functions/join", many, version, "-H", "Content-Encoding: br")[0], 415)
+            equal(curl(g, "/functions/nope", {"rows": []}, version)[0], 404)
+    with Gateway(CONFIG + "[limits]\nmax_body = 64k\n", FILES) as g:
+        equal(curl(g, "/functions/join", gzip.compress(b" " * 10_000_000), "-H", "Content-Encoding: gzip")[0], 413)
 
 
 @story

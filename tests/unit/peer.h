@@ -3,6 +3,7 @@
  * says "ready PORT...", ends with its input. */
 #pragma once
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@ static int peer_start(struct peer *p, const char *program)
     signal(SIGPIPE, SIG_IGN);
     snprintf(p->dir, sizeof p->dir, "/tmp/pb-peer-XXXXXX");
     int in[2], out[2];
-    if (!mkdtemp(p->dir) || pipe(in) || pipe(out)) return -1;
+    /* Closed on exec: a second peer must not keep the first one's input open. */
+    if (!mkdtemp(p->dir) || pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC)) return -1;
     p->pid = fork();
     if (p->pid < 0) return -1;
     if (p->pid == 0) {

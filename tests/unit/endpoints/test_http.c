@@ -418,7 +418,8 @@ static void test_function_errors(void **state)
     assert_int_equal(atoi(ask(fn, JSON, PB_STR("{\"data\":[]}")) + 9), 400);
     assert_int_equal(atoi(ask(fn, JSON, PB_STR("")) + 9), 400);
     assert_int_equal(atoi(ask(fn, "", PB_STR("[]")) + 9), 415);
-    assert_int_equal(atoi(ask(fn, JSON "Content-Encoding: gzip\r\n", PB_STR("[]")) + 9), 415);
+    assert_int_equal(atoi(ask(fn, JSON "Content-Encoding: br\r\n", PB_STR("[]")) + 9), 415);
+    assert_int_equal(atoi(ask(fn, JSON "Content-Encoding: gzip\r\n", PB_STR("[]")) + 9), 400);
     got = ask("POST /functions/nobody", JSON, PB_STR("[]"));
     assert_int_equal(atoi(got + 9), 404);
     assert_non_null(strstr(got, "no function \\\"nobody\\\"; there are: repeat it (7)"));

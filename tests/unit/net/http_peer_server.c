@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small HTTP server for tests with clients that are not ours: prints its port, ends on SIGTERM after a
- * drain.
+ * A small HTTP server for tests with clients that are not ours: http_peer_server MS [TLS_DIR]. MS is how long
+ * each phase of a request may take. Prints its port (and the one for TLS), ends on SIGTERM after a drain.
  *
  * /echo     answers method, path, query, host and the body
+ * /plain    answers the body with its content coding undone
+ * /text?n   answers n bytes of text
+ * /lines    answers 1000 lines of text in pieces
+ * /who      answers the subject of the client's certificate
+ * /held     answers when the server drains; /holding answers how many wait so
  * /later    answers after 50 ms
  * /never    never answers; /gone answers how many of those left
  * /stream   answers 100 pieces of 100,000 bytes, as the client takes them
@@ -11,6 +16,7 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -18,11 +24,15 @@
 #include "loop/loop.h"
 #include "net/http_server.h"
 #include "net/listener.h"
+#include "net/tls.h"
 
 static struct pb_loop *g_loop;
 static struct pb_http_server *g_server;
 static struct pb_listener *g_listener;
+static struct pb_listener *g_tls_listener;
 static int g_gone;
+static struct pb_http_request *g_held[16];
+static size_t g_n_held;
 
 struct later {
     struct pb_timer timer;
@@ -58,10 +68,74 @@ static void on_head(void *user, struct pb_http_request *req)
     if (pb_str_is(pb_http_path(req), "/small")) pb_http_limit_body(req, 10);
 }
 
+static void put_text(struct pb_buf *b, size_t n)
+{
+    for (unsigned i = 0; b->n < n; i++) pb_buf_printf(b, "line %u of a text that can be compressed\n", i);
+    b->n = n;
+}
+
+static void answer_text(struct pb_http_request *req)
+{
+    const pbay_header type = {PB_STR("Content-Type"), PB_STR("text/plain")};
+    uint64_t n = 0;
+    struct pb_buf b = {0};
+    pb_parse_u64(pb_http_query(req), &n);
+    put_text(&b, n);
+    pb_http_respond(req, 200, &type, 1, pb_buf_view(&b));
+    pb_buf_free(&b);
+}
+
+static void answer_lines(struct pb_http_request *req)
+{
+    const pbay_header type = {PB_STR("Content-Type"), PB_STR("application/x-ndjson")};
+    pb_http_begin(req, 200, &type, 1);
+    for (int i = 0; i < 1000; i++) {
+        struct pb_buf b = {0};
+        pb_buf_printf(&b, "{\"line\": %d}\n", i);
+        pb_http_write(req, &b); /* they are few */
+    }
+    pb_http_end(req);
+}
+
+static void answer_plain(struct pb_http_request *req)
+{
+    struct pb_buf b = {0};
+    struct pb_err err;
+    int status = pb_http_decode_body(req, 1 << 20, &b, &err);
+    if (status)
+        pb_http_respond_text(req, status, err.msg);
+    else
+        pb_http_respond(req, 200, NULL, 0, pb_buf_view(&b));
+    pb_buf_free(&b);
+}
+
+static bool answered(struct pb_http_request *req, pbay_str path)
+{
+    char text[16];
+    if (pb_str_is(path, "/text"))
+        answer_text(req);
+    else if (pb_str_is(path, "/lines"))
+        answer_lines(req);
+    else if (pb_str_is(path, "/plain"))
+        answer_plain(req);
+    else if (pb_str_is(path, "/held") && g_n_held < PB_COUNTOF(g_held))
+        g_held[g_n_held++] = req;
+    else if (pb_str_is(path, "/holding")) {
+        snprintf(text, sizeof text, "%zu", g_n_held);
+        pb_http_respond_text(req, 200, text);
+    } else if (pb_str_is(path, "/who")) {
+        pb_http_respond(req, 200, NULL, 0, pb_http_tls_subject(req));
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void on_request(void *user, struct pb_http_request *req)
 {
     pbay_str path = pb_http_path(req);
     (void)user;
+    if (answered(req, path)) return;
     if (pb_str_is(path, "/later")) {
         struct later *l = pb_zalloc(sizeof *l);
         l->req = req;
@@ -117,31 +191,43 @@ static void on_term(void *user, int signum)
     (void)user;
     (void)signum;
     pb_listener_close(g_listener);
+    pb_listener_close(g_tls_listener);
     g_listener = NULL;
     pb_http_server_drain(g_server, on_drained, NULL);
+    for (size_t i = 0; i < g_n_held; i++) pb_http_respond_text(g_held[i], 200, "held");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     struct pb_err err;
     static const struct pb_http_ops ops = {on_head, on_request, on_gone, on_writable};
-    const struct pb_http_options o = {.max_body = 1 << 20, .head_ms = 1000, .body_ms = 1000, .idle_ms = 2000};
+    int64_t ms = argc > 1 ? strtol(argv[1], NULL, 10) : 60000;
+    const struct pb_http_options o = {
+        .max_body = 1 << 20, .max_streams = 32, .head_ms = ms, .body_ms = ms, .write_ms = ms, .idle_ms = ms};
+    struct pb_tls *tls = NULL;
     signal(SIGPIPE, SIG_IGN);
     g_loop = pb_loop_new(&err);
     g_server = pb_http_server_new(g_loop, "http", &o, &ops, NULL);
-    const struct pb_listener_options lo = {
-        .name = "http", .address = "127.0.0.1:0", .protocol = "HTTP/1.1", .take = take, .user = g_server};
+    struct pb_listener_options lo = {
+        .name = "http", .address = "127.0.0.1:0", .protocol = "HTTP", .take = take, .user = g_server};
     g_listener = pb_listener_open(g_loop, &lo, &err);
-    if (!g_listener) {
+    if (g_listener && argc > 2) {
+        tls = lo.tls = pb_tls_server_from_dir(argv[2], PB_ALPN_H2, &err);
+        if (tls) g_tls_listener = pb_listener_open(g_loop, &lo, &err);
+    }
+    if (!g_listener || (argc > 2 && !g_tls_listener)) {
         fprintf(stderr, "%s\n", err.msg);
         return 1;
     }
     struct pb_signal *term = pb_signal_open(g_loop, SIGTERM, on_term, NULL, &err);
-    printf("%u\n", pb_listener_port(g_listener));
+    printf("%u", pb_listener_port(g_listener));
+    if (g_tls_listener) printf(" %u", pb_listener_port(g_tls_listener));
+    printf("\n");
     fflush(stdout);
     pb_loop_run(g_loop);
     pb_signal_close(term);
     pb_http_server_free(g_server);
+    pb_tls_unref(tls);
     pb_loop_free(g_loop);
     return 0;
 }

@@ -12,3 +12,7 @@ endfunction()
 
 pb_net_peer(grpc_peer)
 pb_net_peer(http_peer)
+add_test(NAME unit/net/http_clients
+  COMMAND ${PB_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/net/http_clients.py $<TARGET_FILE:unit_net_http_peer_server>)
+set_tests_properties(unit/net/http_clients PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT "${PB_TEST_ENV}"
+  ENVIRONMENT_MODIFICATION "${PB_TEST_UNSET}")

@@ -301,22 +301,29 @@ static void test_no_connection(void **state)
     got_free(&g);
 }
 
+/* A machine that is busy may not even have connected by then: longer and longer, until it has. */
+static void late(const char *method, const char *path, const char *what, uint32_t effect)
+{
+    for (int64_t ms = 100; ms <= 20000; ms *= 2) {
+        char text[96];
+        struct pb_fetch_request r = request(method, path);
+        r.timeout_ms = ms;
+        struct got g = run(&r);
+        assert_int_equal(g.code, PBAY_DEADLINE_EXCEEDED);
+        snprintf(text, sizeof text, "%s within %lld ms", what, (long long)ms);
+        bool found = strstr(g.message, text);
+        if (found) assert_int_equal(g.effect, effect);
+        got_free(&g);
+        if (found) return;
+    }
+    fail_msg("never: %s", what);
+}
+
 static void test_timeout(void **state)
 {
     (void)state;
-    struct pb_fetch_request r = request("POST", "/slow/3000");
-    r.timeout_ms = 100;
-    struct got g = run(&r);
-    assert_int_equal(g.code, PBAY_DEADLINE_EXCEEDED);
-    assert_int_equal(g.effect, PBAY_EFFECT_MAYBE);
-    assert_non_null(strstr(g.message, "did not answer within 100 ms"));
-    got_free(&g);
-    r = request("GET", "/drip/100/50");
-    r.timeout_ms = 200;
-    g = run(&r);
-    assert_int_equal(g.code, PBAY_DEADLINE_EXCEEDED);
-    assert_non_null(strstr(g.message, "did not finish its answer within 200 ms"));
-    got_free(&g);
+    late("POST", "/slow/60000", "did not answer", PBAY_EFFECT_MAYBE);
+    late("GET", "/drip/1000/50", "did not finish its answer", PBAY_EFFECT_MAYBE);
 }
 
 static void test_reply_limit(void **state)
@@ -382,8 +389,15 @@ static void test_reuse(void **state)
             pb_loop_turn(loop, false);
             usleep(1000);
         }
+        /* Its end may not have come yet: then the request fails on that connection, and the next has another.
+         */
         struct pb_fetch_request r = request("POST", "/echo");
         g = run(&r);
+        if (g.code) {
+            assert_int_equal(g.code, PBAY_UNAVAILABLE);
+            got_free(&g);
+            g = run(&r);
+        }
         assert_int_equal(g.code, PBAY_OK);
         got_free(&g);
     }
@@ -405,6 +419,7 @@ static void test_streamed_reply(void **state)
     begin(&g, &r);
     g.hold = true;
     size_t last = 0;
+    while (g.body.n < PB_FETCH_WINDOW / 2 && !g.done) turn();
     for (int quiet = 0; quiet < 30; quiet++) {
         pb_loop_turn(loop, false);
         usleep(2000);

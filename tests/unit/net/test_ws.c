@@ -298,6 +298,16 @@ static void test_close_codes(void **state)
         assert_int_equal(g.why.vendor_status, cases[i].code);
         end(&g);
     }
+    /* What is not taken. */
+    struct got full = {0};
+    struct pb_ws_options few = options(false, "/echo");
+    few.max_send = 10;
+    begin(&full, &few);
+    UNTIL(full.open);
+    assert_int_equal(pb_ws_send(full.ws, PB_WS_TEXT, PB_STR("0123456789A")), PBAY_OUT_OF_RANGE);
+    assert_int_equal(pb_ws_send(full.ws, PB_WS_TEXT, PB_STR("\xff")), PBAY_INVALID_ARGUMENT);
+    assert_int_equal(pb_ws_send(full.ws, 9, PB_STR("x")), PBAY_INVALID_ARGUMENT);
+    end(&full);
     /* Our own close, against one who does not answer it, ends too; sending is over at once. */
     struct got g = {0};
     struct pb_ws_options o = options(false, "/echo");
