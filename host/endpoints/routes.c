@@ -7,6 +7,7 @@
 #include "base/handle.h"
 #include "base/log.h"
 #include "endpoints/http_door.h"
+#include "guard/bearer.h"
 #include "loop/loop.h"
 #include "net/zip.h"
 #include "plugin/connector.h"
@@ -225,6 +226,19 @@ static struct job *job_of(pbay_request request)
     return j;
 }
 
+static bool own_auth(const pbay_route *route)
+{
+    return route->auth == PBAY_AUTH_OWN || route->auth == PBAY_AUTH_EITHER;
+}
+
+/* A key or a bearer token is there for the host. */
+static bool shows_itself(struct pb_http_request *req)
+{
+    pbay_str bearer;
+    const pbay_header authorization = {PB_STR("authorization"), pb_http_header(req, "authorization")};
+    return pb_http_header(req, "x-api-key").n || pb_bearer_of(&authorization, &bearer);
+}
+
 static int32_t svc_accept(pbay_request request, pbay_str principal)
 {
     struct job *j = job_of(request);
@@ -232,8 +246,11 @@ static int32_t svc_accept(pbay_request request, pbay_str principal)
     struct pb_err err;
     struct pb_identity *id = &j->guest->pass.id;
     j->info.principal = pb_arena_str(&j->arena, principal);
-    id->method = PB_AUTH_SIGNATURE;
-    id->principal = id->key = j->info.principal;
+    bool proven = id->method != PB_AUTH_NONE && pb_str_eq(id->principal, principal);
+    if (!proven) {
+        id->method = PB_AUTH_SIGNATURE;
+        id->principal = id->key = j->info.principal;
+    }
     if (pb_gate_route(&j->guest->pass, j->place->allow, j->info.path, false, &err)) return err.code;
     pb_connector_proven(j->place->connector);
     return PBAY_OK;
@@ -335,8 +352,7 @@ static void dispatch(struct pb_routes *r, struct pb_http_request *req, const str
 {
     struct pb_err err;
     const struct pb_pass *pass = &(*guest)->pass;
-    bool own =
-        p->route->auth == PBAY_AUTH_OWN; /* the plugin says who it is, and its list is looked at then */
+    bool own = own_auth(p->route); /* the plugin says who it is, and its list is looked at then */
     if (!own && pb_gate_route(pass, p->allow, path, p->route->auth == PBAY_AUTH_HOST, &err)) {
         pb_http_error(req, 0, &err);
         return;
@@ -364,7 +380,7 @@ static void dispatch(struct pb_routes *r, struct pb_http_request *req, const str
     pb_deadline_set(r->loop, &j->deadline, j->info.deadline);
     pb_http_set_user(req, &j->http);
     /* It may be answered, and gone, when this returns. */
-    pb_connector_request(p->connector, p->index, j->handle, &j->info, p->route->auth == PBAY_AUTH_OWN);
+    pb_connector_request(p->connector, p->index, j->handle, &j->info, own);
 }
 
 bool pb_routes_head(struct pb_routes *r, struct pb_http_request *req)
@@ -375,7 +391,7 @@ bool pb_routes_head(struct pb_routes *r, struct pb_http_request *req)
     if (!decode_path(pb_http_path(req), &path, &err)) {
         const struct place *p = find(r, pb_buf_view(&path), pb_http_method(req), &other);
         if (p) pb_http_limit_body(req, max_body(p->route));
-        own = p && p->route->auth == PBAY_AUTH_OWN;
+        own = p && own_auth(p->route) && !(p->route->auth == PBAY_AUTH_EITHER && shows_itself(req));
     }
     pb_buf_free(&path);
     return own;

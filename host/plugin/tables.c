@@ -228,8 +228,8 @@ static int check_route(const struct pb_plugin *p, uint32_t i, struct pb_err *err
             err, PBAY_INVALID_ARGUMENT,
             "routes[%u].suffix is \"%.80s\", wanted is \"\" or a path that begins with / and may end in /*",
             i, r->suffix ? r->suffix : "");
-    if (r->auth < PBAY_AUTH_HOST || r->auth > PBAY_AUTH_NONE)
-        return pb_fail(err, PBAY_INVALID_ARGUMENT, "routes[%u].auth is %u, known are 1 to 3", i, r->auth);
+    if (r->auth < PBAY_AUTH_HOST || r->auth > PBAY_AUTH_EITHER)
+        return pb_fail(err, PBAY_INVALID_ARGUMENT, "routes[%u].auth is %u, known are 1 to 4", i, r->auth);
     if (r->body < PBAY_BODY_RAW || r->body > PBAY_BODY_SNIFFED)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "routes[%u].body is %u, known are 1 to 3", i, r->body);
     for (uint32_t j = 0; j < i; j++)

@@ -206,8 +206,8 @@ static void gone(void *self, uint32_t route, pbay_request request)
 static const void *extension(const char *id)
 {
     static const pbay_route ROUTES[] = {
-        {"GET|POST", "", "SAGEMAKER_INVOKE.", PBAY_AUTH_OWN, PBAY_BODY_SNIFFED, BODY_MAX},
-        {"GET|POST", "/*", "External functions: a batch, and the question how it is.", PBAY_AUTH_OWN,
+        {"GET|POST", "", "SAGEMAKER_INVOKE.", PBAY_AUTH_EITHER, PBAY_BODY_SNIFFED, BODY_MAX},
+        {"GET|POST", "/*", "External functions: a batch, and the question how it is.", PBAY_AUTH_EITHER,
          PBAY_BODY_SNIFFED, BODY_MAX},
     };
     static const pbay_routes_1 routes = {

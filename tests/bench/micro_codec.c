@@ -26,7 +26,10 @@ static struct pbay_builder *rows(const char *kinds)
 {
     struct pbay_builder *b = pb_builder_new();
     for (const char *k = kinds; *k; k++)
-        pb_builder_column(b, pb_str(k, 1), *k == 'n' || *k == 'i' ? PBAY_NUM : PBAY_STR);
+        pb_builder_column(b, pb_str(k, 1),
+                          *k == 'n' || *k == 'i' ? PBAY_NUM
+                          : *k == 'j'            ? PBAY_JSON
+                                                 : PBAY_STR);
     for (uint32_t c = 0; c < b->n_cols; c++) {
         for (uint32_t i = 0; i < n_rows; i++) {
             char text[32];
@@ -34,6 +37,8 @@ static struct pbay_builder *rows(const char *kinds)
                 pb_put_num(b, c, i);
             else if (kinds[c] == 'n')
                 pb_put_num(b, c, (double)(i % 10000) / 100);
+            else if (kinds[c] == 'j')
+                pb_put_text(b, c, text, (size_t)snprintf(text, sizeof text, "%u.%u", i % 10000, i % 97));
             else
                 pb_put_text(b, c, text,
                             (size_t)snprintf(text, sizeof text, "%s%u",
@@ -158,6 +163,8 @@ int main(int argc, char **argv)
     texts("JSON rows, number + string", "is", json, 0);
     texts("JSON rows, number + string", "is", json, 16384);
     texts("JSON rows, decimals", "nn", json, 0);
+    texts("Snowflake's envelope, a JSON cell", "j",
+          (pbay_codec){.format = PBAY_FORMAT_JSON_ROWS, .key = PB_STR("data"), .row_numbers = 1}, 0);
     texts("JSON lines, number + string", "is", lines, 0);
     texts("CSV, number + string", "is", csv, 0);
     texts("CSV, decimals", "nnn", csv, 16384);

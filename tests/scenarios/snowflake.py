@@ -10,7 +10,7 @@ import sys
 import time
 import zlib
 
-from lib.gateway import TESTS, Gateway
+from lib.gateway import TESTS, Gateway, new_key
 from lib.story import SOAK, contains, equal, lacks, main, rng, story, together, true
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
@@ -207,6 +207,23 @@ def who_may_call():
         equal(g.caller("picky", headers=dict(ok, **big), user="K\u00efm O'Neill").batch([[2]]), [2])
         contains("".join(g.await_log("msg=call", "function=picky", "rows=1", "user=")), "Kïm O'Neill")
         lacks(g.log(), SECRET, "open sesamf")
+
+
+@story
+def keys_of_the_listener_are_as_good():
+    key, section = new_key("proxy")
+    with House(section) as g:
+        equal(g.caller("picky", secret=None, headers={"x-api-key": key}).batch([[1]]), [1])
+        equal(g.caller("picky", secret=None, headers={"authorization": "Bearer " + key}).batch([[1]]), [1])
+        try:
+            g.caller("picky", secret=None, headers={"x-api-key": "pbk_" + "0" * 43}).batch([[1]])
+        except QueryFailed as e:
+            true(e.status in (401, 403), e)
+        # The proxy's certificate or key does not make a wrong secret right.
+        fails(403, lambda: g.caller("picky", secret="wrong", headers={"x-api-key": key}).batch([[1]]), "not the right one")
+    with House("trust_network = yes\n") as g:
+        equal(g.caller("picky", secret=None).batch([[2]]), [2])
+        fails(403, lambda: g.caller("picky", secret="wrong").batch([[1]]), "not the right one")
 
 
 def slow_house(ms, more="", **options):

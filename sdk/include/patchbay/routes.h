@@ -17,9 +17,13 @@ extern "C" {
 #define PBAY_SVC_ROUTE_REQUEST "pbay.host.request/1"
 
 #define PBAY_AUTH_HOST 1u /* a key, token or certificate that the configuration knows */
-#define PBAY_AUTH_OWN  2u /* the plugin verifies; until `accept` only crypto, secret and log services answer \
+#define PBAY_AUTH_OWN                                                                                        \
+    2u                    /* the plugin verifies; until `accept` only crypto, secret and log services answer \
                            */
 #define PBAY_AUTH_NONE 3u /* changes nothing and reveals nothing: a ping */
+/* As OWN; but a key or bearer token that the request shows is the host's to judge, and must be good: then its
+ * owner is the principal, as with a certificate, and `accept` of that principal keeps who it is. */
+#define PBAY_AUTH_EITHER 4u
 
 #define PBAY_BODY_RAW     1u /* as received */
 #define PBAY_BODY_DECODED 2u /* inflated as Content-Encoding says */
