@@ -60,13 +60,13 @@ static void on_done(void *user, const struct pb_err *err, const struct pb_flow_s
 
 static const struct pb_flow_sink sink = {.rows = on_rows, .done = on_done};
 
-/* "34,52000,Basic" as one row. */
+/* "34,52000,Basic" as one row; a function that takes one value takes the whole text. */
 static int put_row(const struct pb_args *a, const struct pb_function *fn, struct pbay_builder *b,
                    const char *text)
 {
     pbay_str rest = pb_str_c(text), cell;
     uint32_t c = 0;
-    while (c < fn->n_params && pb_str_split(&rest, ',', &cell)) {
+    while (c < fn->n_params && pb_str_split(&rest, fn->n_params > 1 ? ',' : 0, &cell)) {
         double v;
         cell = pb_str_trim(cell);
         if (fn->params[c].kind == PBAY_NUM) {

@@ -4,33 +4,10 @@
  * qrag.ini (a Python configparser file) where each function goes; QRAP_Type names an operation of plugin
  * sagemaker. https://github.com/Qlik-PE/Rapid-ML-Gateway
  */
-#include <errno.h>
-#include <unistd.h>
-
 #include "app/generation.h"
+#include "app/qrag_file.h"
 #include "base/log.h"
-#include "base/trust.h"
-#include "data/functions_json.h"
 #include "data/options.h"
-
-/* One row a request, each the length of a round trip: small batches keep every one of them inside the
- * timeout. */
-enum { QRAG_MAX_ROWS = 96, QRAG_IN_FLIGHT = 4 };
-
-static int read_file(pbay_str path, struct pb_buf *out, struct pb_err *err)
-{
-    char *p = pb_strndup(path.p, path.n);
-    int fd = pb_trust_open(p, err);
-    ssize_t n = -1;
-    while (fd >= 0 && (n = read(fd, pb_buf_room(out, 65536), 65536)) > 0) {
-        out->n += (size_t)n;
-        if (out->n > PB_INI_MAX) break;
-    }
-    int rc = fd < 0 ? -1 : n < 0 ? pb_fail(err, PBAY_UNAVAILABLE, "reading %s: %s", p, strerror(errno)) : 0;
-    if (fd >= 0) close(fd);
-    pb_free(p);
-    return rc;
-}
 
 /* Keys that every old file has and nobody needs: not worth a warning. */
 static bool known_to_old(pbay_str key)
@@ -48,10 +25,13 @@ static void pick(struct pb_generation *g, const struct pb_ini *ini, const struct
 {
     *out = (struct pb_ini_section){
         .doc = ini, .kind = name, .line = old ? old->line : 0, .col = old ? old->col : 0};
-    const struct pb_ini_section *from[] = {old, ini->defaults};
+    /* Databricks' token stands in [base], for all functions. */
+    const struct pb_ini_section *base = pb_ini_find(ini, "base", NULL);
+    const struct pb_ini_section *from[] = {old, ini->defaults, base};
     for (size_t f = 0; f < PB_COUNTOF(from); f++)
         for (size_t i = 0; from[f] && i < from[f]->n; i++) {
             const struct pb_ini_entry *e = &from[f]->entries[i];
+            if (from[f] == base && !pb_str_is(e->key, "databricks_token")) continue;
             if (pb_map_get(&out->by_key, e->key)) continue;
             if (!pb_option_find(options, e->key)) {
                 if (!known_to_old(e->key))
@@ -65,14 +45,6 @@ static void pick(struct pb_generation *g, const struct pb_ini *ini, const struct
             pb_map_set(&out->by_key, e->key, (void *)(uintptr_t)++out->n);
         }
     (void)g;
-}
-
-/* QRAG compared with "true" in any case; what is missing means yes, as its own comment says. */
-static bool cached(const struct pb_ini_section *sec, const struct pb_qrag_function *f)
-{
-    const struct pb_ini_entry *e = sec ? pb_ini_get(sec, "cache") : NULL;
-    if (e) return pb_str_ieq(pb_str_trim(e->value), PB_STR("true"));
-    return !f->cache_given || f->cache;
 }
 
 static uint32_t kind_of(uint8_t type)
@@ -100,13 +72,11 @@ static void warn_refused(const struct pb_declaration *d)
 }
 
 static int declare(struct pb_generation *g, struct pb_qrag *q, struct pb_connector *connector,
-                   const struct pb_ini *ini, const struct pb_qrag_function *f, const char *file,
-                   struct pb_err *err)
+                   const struct pb_qrag_file *file, const struct pb_qrag_function *f, struct pb_err *err)
 {
     struct pb_plugin *plugin = pb_connector_plugin(connector);
-    char *section = pb_strndup(f->name.p, f->name.n);
-    const struct pb_ini_section *old = pb_ini_find(ini, section, NULL);
-    pb_free(section);
+    const struct pb_ini *ini = file->ini;
+    const struct pb_ini_section *old = pb_qrag_section(file, f);
     struct pb_script_field *params = pb_arena_zalloc(&g->mem, (f->n_params + 1) * sizeof *params);
     for (size_t i = 0; i < f->n_params; i++) {
         params[i].name = pb_arena_str(&g->mem, f->params[i].name);
@@ -117,7 +87,7 @@ static int declare(struct pb_generation *g, struct pb_qrag *q, struct pb_connect
     struct pb_declaration d = {.scope =
                                    pb_str_c(pb_arena_printf(&g->mem, "qrag/%.*s", PB_FMT(q->part->name))),
                                .name = pb_arena_str(&g->mem, f->name),
-                               .where = pb_str_c(pb_arena_printf(&g->mem, "%s:%u", file, f->line)),
+                               .where = pb_str_c(pb_arena_printf(&g->mem, "%s:%u", file->json_path, f->line)),
                                .id = f->id,
                                .connector = connector,
                                .operation = pb_arena_str(&g->mem, f->qrap_type),
@@ -127,11 +97,11 @@ static int declare(struct pb_generation *g, struct pb_qrag *q, struct pb_connect
                                .n_returns = 1,
                                .more_columns = true,
                                .type = f->type,
-                               .max_rows = QRAG_MAX_ROWS,
+                               .max_rows = PB_QRAG_MAX_ROWS,
                                .max_bytes = 4u << 20,
-                               .in_flight = QRAG_IN_FLIGHT,
+                               .in_flight = PB_QRAG_IN_FLIGHT,
                                .attempts = 3,
-                               .cache = cached(old, f)};
+                               .cache = pb_qrag_cached(file, f)};
     int op = pb_plugin_operation(plugin, d.operation);
     if (op < 0) {
         d.refusal = refusal(g, plugin, f);
@@ -147,6 +117,9 @@ static int declare(struct pb_generation *g, struct pb_qrag *q, struct pb_connect
     int rc = pb_config_make(&picked, &options, 1, &env, &d.cfg, err);
     pb_free(picked.entries);
     pb_map_free(&picked.by_key);
+    /* Its batches were those of batch_size. */
+    if (!rc && pb_option_find(options, PB_STR("batch_size")))
+        d.max_rows = (uint32_t)pb_config_get_int(d.cfg, "batch_size");
     /* The old gateway found out when it was called, and the other functions of its folder worked. */
     if (rc) {
         d.refusal = old ? pb_arena_str(&g->mem, pb_str_c(err->msg)).p
@@ -189,17 +162,11 @@ int pb_qrag_build(struct pb_generation *g, const struct pb_site_part *part, stru
     /* What the old gateway said of itself: a site may watch for it in the engine's log. */
     q->catalog.identifier = PB_STR("Qlik Rapid API Gateway - Partner Engineering");
     q->catalog.version = PB_STR("v0.1.0");
-    pbay_str json_path = pb_config_get_str(cfg, "functions"), ini_path = pb_config_get_str(cfg, "ini");
-    const char *json_file = pb_arena_str(&g->mem, json_path).p, *ini_file = pb_arena_str(&g->mem, ini_path).p;
-    struct pb_buf json = {0}, text = {0};
-    struct pb_ini *ini = NULL;
-    struct pb_qrag_functions *functions = NULL;
-    enum pb_qrag_params order =
-        pb_config_get_int(cfg, "order") == 1 ? PB_QRAG_PARAMS_FILE : PB_QRAG_PARAMS_SORTED;
-    int rc = read_file(json_path, &json, err) || read_file(ini_path, &text, err) ||
-             pb_ini_parse(ini_file, pb_buf_view(&text), PB_INI_PYTHON, &ini, err) ||
-             pb_qrag_functions_parse(json_file, pb_buf_view(&json), order, &functions, err) ||
-             find_address(g, q, ini, err);
+    struct pb_qrag_file file;
+    int rc = pb_qrag_file_open(
+                 &file, pb_config_get_str(cfg, "functions"), pb_config_get_str(cfg, "ini"),
+                 pb_config_get_int(cfg, "order") == 1 ? PB_QRAG_PARAMS_FILE : PB_QRAG_PARAMS_SORTED, err) ||
+             find_address(g, q, file.ini, err);
     struct pb_connector *connector = NULL;
     if (!rc) {
         pbay_str name = pb_config_get_str(cfg, "connector");
@@ -223,13 +190,9 @@ int pb_qrag_build(struct pb_generation *g, const struct pb_site_part *part, stru
         }
         rc = connector ? 0 : -1;
     }
-    for (size_t i = 0; !rc && i < functions->n; i++)
-        rc = declare(g, q, connector, ini, &functions->functions[i], json_file, err);
-    pb_qrag_functions_free(functions);
-    pb_ini_free(ini);
-    pb_buf_free(&json);
-    if (text.p) explicit_bzero(text.p, text.n); /* passwords and tokens stand in old files */
-    pb_buf_free(&text);
+    for (size_t i = 0; !rc && i < file.functions->n; i++)
+        rc = declare(g, q, connector, &file, &file.functions->functions[i], err);
+    pb_qrag_file_close(&file);
     if (rc) pb_fail_in(err, "[qrag \"%.*s\"]", PB_FMT(part->name));
     return rc;
 }

@@ -192,6 +192,19 @@ static enum pb_scan next_in_object(struct pb_scan_in *in, uint32_t n, bool *more
     return PB_SCAN_OK;
 }
 
+static enum pb_scan unknown_member(struct pbay_reader *r, const char *at, pbay_str name)
+{
+    struct pb_buf there = {0};
+    for (uint32_t c = 0; c < r->n_cols && c < 24; c++)
+        pb_buf_printf(&there, "%s%.*s", c ? ", " : "", PB_FMT(r->names[c]));
+    if (r->n_cols > 24) pb_buf_printf(&there, " and %u more", r->n_cols - 24);
+    if (name.n > 64) name.n = pb_utf8_floor(name, 64);
+    enum pb_scan rc = pb_rows_fail(r, at, PB_NO_COL, "there is no column \"%.*s\"; there are: %.*s",
+                                   PB_FMT(name), PB_FMT(pb_buf_view(&there)));
+    pb_buf_free(&there);
+    return rc;
+}
+
 static enum pb_scan object_row(struct pbay_reader *r, struct pb_scan_in *in, uint32_t base)
 {
     const char *start = in->p++;
@@ -207,6 +220,7 @@ static enum pb_scan object_row(struct pbay_reader *r, struct pb_scan_in *in, uin
         const char *at = in->p;
         TRY(member_name(r, in, &name));
         uint32_t c = pb_rows_column_of(r, name, guess);
+        if (c == PB_NO_COL && r->codec.strict) return unknown_member(r, at, name);
         if (c == PB_NO_COL) {
             TRY(pb_scan_value(in, r->codec.max_depth, &v));
             continue;

@@ -200,7 +200,8 @@ static int read_rows(const struct pb_function *fn, pbay_str body, struct pbay_bu
                               .kinds = fn->n_params ? kinds : NULL,
                               .n_columns = fn->n_params,
                               .any_kind = PBAY_JSON,
-                              .key = bare ? PB_STR("") : PB_STR("rows")};
+                              .key = bare ? PB_STR("") : PB_STR("rows"),
+                              .strict = 1};
     struct pbay_reader *r = pb_reader_new(&codec, into);
     int rc = pb_reader_feed(r, body, err);
     if (!rc) rc = pb_reader_finish(r, err);

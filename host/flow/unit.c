@@ -273,12 +273,18 @@ static int append_answer(struct pb_unit *u, const pbay_batch *got, struct pb_err
     return 0;
 }
 
-/* on_bad = null: a row that the backend answered with something bad is a null and no error. */
-static void forgive_bad(struct pbay_builder *out)
+/* What the backend answered in a bad row is null, or fails it, as on_bad says. */
+static void judge_bad(const struct pb_function *fn, struct pbay_builder *out)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < out->n_row_errors; i++)
-        if (out->row_errors[i].code != PBAY_INVALID_ARGUMENT) out->row_errors[n++] = out->row_errors[i];
+    for (uint32_t i = 0; i < out->n_row_errors; i++) {
+        pbay_row_error *e = &out->row_errors[i];
+        if (e->code == PBAY_BAD_VALUE) {
+            if (fn->on_bad == PB_BAD_NULL) continue;
+            e->code = PBAY_INVALID_ARGUMENT;
+        }
+        out->row_errors[n++] = *e;
+    }
     out->n_row_errors = n;
 }
 
@@ -296,11 +302,11 @@ static int take_answer(struct pb_unit *u, struct pb_op_answer *answer, struct pb
                      PB_FMT(u->fn->name), got->n_cols ? got->n_rows : 0, u->size);
     else if (!u->answer && u->size == u->send->n_rows) {
         u->answer = out;
-        if (u->fn->on_bad == PB_BAD_NULL) forgive_bad(out);
+        judge_bad(u->fn, out);
         return 0;
     } else {
         rc = append_answer(u, got, err);
-        if (!rc && u->fn->on_bad == PB_BAD_NULL) forgive_bad(u->answer);
+        if (!rc) judge_bad(u->fn, u->answer);
     }
     pb_builder_unref(out);
     return rc;

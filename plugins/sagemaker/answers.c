@@ -119,7 +119,7 @@ void answers_text(struct answers *a, uint32_t row, uint32_t col, pbay_str v)
             while (shown > 0 && (size_t)shown < v.n && (v.p[shown] & 0xc0) == 0x80) shown--;
             snprintf(text, sizeof text, "%s answered \"%.*s\" where the function answers a number", a->from,
                      shown, v.n ? v.p : "");
-            b->row_error(a->out, row, PBAY_INVALID_ARGUMENT, (pbay_str){text, strlen(text)});
+            b->row_error(a->out, row, PBAY_BAD_VALUE, (pbay_str){text, strlen(text)});
             a->failed_row = row + 1;
         }
         return;

@@ -11,6 +11,7 @@
 #include "events.h"
 #include "parameters.h"
 #include "policy.h"
+#include "qrag.h"
 #include "sagemaker.h"
 
 static const pbay_option OPTIONS[] = {
@@ -52,12 +53,31 @@ static const pbay_option OPTIONS[] = {
     {"role_session_name", PBAY_OPT_STR, 0, NULL, NULL, "goes with role_arn; shown in CloudTrail"},
 };
 
-enum { INVOKE, REST_SINGLE, REST_30, ECHO_TABLE, TRAIN, INVOKE_ASYNC, N_OPERATIONS };
+enum {
+    INVOKE,
+    REST_SINGLE,
+    REST_30,
+    ECHO_TABLE,
+    TRAIN,
+    INVOKE_ASYNC,
+    REST_TEMPLATE,
+    REST_DATAFRAME,
+    WS_SINGLE,
+    WS_BATCH,
+    N_OPERATIONS
+};
 
 static const struct operation *const OPERATIONS[N_OPERATIONS] = {
-    [INVOKE] = &invoke_operation,   [REST_SINGLE] = &rest_single_operation,
-    [REST_30] = &rest_30_operation, [ECHO_TABLE] = &echo_table_operation,
-    [TRAIN] = &train_operation,     [INVOKE_ASYNC] = &invoke_async_operation,
+    [INVOKE] = &invoke_operation,
+    [REST_SINGLE] = &rest_single_operation,
+    [REST_30] = &rest_30_operation,
+    [ECHO_TABLE] = &echo_table_operation,
+    [TRAIN] = &train_operation,
+    [INVOKE_ASYNC] = &invoke_async_operation,
+    [REST_TEMPLATE] = &rest_template_operation,
+    [REST_DATAFRAME] = &rest_dataframe_operation,
+    [WS_SINGLE] = &ws_single_operation,
+    [WS_BATCH] = &ws_batch_operation,
 };
 
 int32_t sagemaker_refuse(struct sagemaker *sm, pbay_result *why, int32_t code, const char *fmt, ...)
@@ -279,6 +299,30 @@ static const void *extension(const char *id)
         PBAY_SHAPE_TABLE,
         PBAY_OPF_EFFECTS,
         {train_options, train_n_options, sizeof(pbay_option)}};
+    operations[REST_TEMPLATE] =
+        (pbay_operation){"rest_template",
+                         "GET url + first column + ?query_parameter=second column&, one request per row.",
+                         PBAY_SHAPE_MAP,
+                         0,
+                         {template_options, template_n_options, sizeof(pbay_option)}};
+    operations[REST_DATAFRAME] = (pbay_operation){
+        "rest_dataframe",
+        "POST rows as a pandas data frame, as Databricks and MLflow score them, a request per batch.",
+        PBAY_SHAPE_MAP,
+        0,
+        {dataframe_options, dataframe_n_options, sizeof(pbay_option)}};
+    operations[WS_SINGLE] =
+        (pbay_operation){"ws_single",
+                         "A WebSocket message with the first column per row, and an answer to each.",
+                         PBAY_SHAPE_MAP,
+                         0,
+                         {ws_single_options, ws_single_n_options, sizeof(pbay_option)}};
+    operations[WS_BATCH] =
+        (pbay_operation){"ws_batch",
+                         "A WebSocket message per batch_size rows, and an answer to each row.",
+                         PBAY_SHAPE_MAP,
+                         0,
+                         {ws_batch_options, ws_batch_n_options, sizeof(pbay_option)}};
     return &functions;
 }
 

@@ -4,6 +4,7 @@
  *
  *   rest_single   {"data":"first column"}
  *   rest_30       {"data":"all columns, joined by commas"}
+ *   rest_template GET url + first column + ?query_parameter=second column&
  *   echo_table    no request: the rows as they came
  *
  * An HTTP status that is not 2xx fails the call; its body is never taken for a prediction.
@@ -16,7 +17,7 @@
 #include "answers.h"
 #include "http_error.h"
 #include "qrag_body.h"
-#include "sagemaker.h"
+#include "qrag.h"
 
 enum { TIMEOUT_MS = 70000, REPLY_MAX = 1 << 20, WHO = 300, URL_MAX = 4096 };
 
@@ -27,12 +28,24 @@ const pbay_option rest_options[] = {
      "header.NAME = value: further request headers, such as x-api-key"},
 };
 const uint32_t rest_n_options = sizeof rest_options / sizeof *rest_options;
+const pbay_option template_options[] = {
+    {"url", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL,
+     "what the first column is put behind; an http:// URL is allowed here"},
+    {"query_parameter", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL,
+     "name of the query's parameter that the second column is the value of"},
+    {"answer_key", PBAY_OPT_STR, 0, "ratings", NULL,
+     "member of the answer that is a list; its last element counts"},
+    {"row_in_flight", PBAY_OPT_INT, 0, "12", "1..1000", "requests of one batch at once"},
+    {"header", PBAY_OPT_FAMILY, 0, NULL, NULL,
+     "header.NAME = value: further request headers, such as x-api-key"},
+};
+const uint32_t template_n_options = sizeof template_options / sizeof *template_options;
 
 struct slot {
     struct call *call;
     pbay_http exchange; /* 0: free */
     uint32_t row;
-    struct text body;
+    struct text body, url;
 };
 
 struct call {
@@ -43,6 +56,7 @@ struct call {
     uint32_t next_row, busy, n_slots;
     struct slot *slots;
     struct text *answers; /* per row */
+    char *nulls;
     struct http_error error;
     pbay_result result; /* code not OK: the first failure */
 };
@@ -50,7 +64,8 @@ struct call {
 struct function {
     const struct operation *op;
     struct sagemaker *sm;
-    int all_columns;
+    int all_columns, template;
+    pbay_str parameter, answer_key;
     uint32_t row_in_flight;
     pbay_str url;
     char who[WHO]; /* "https://host/path", without a query, which may hold a key */
@@ -85,6 +100,11 @@ static int32_t bind_as(struct sagemaker *sm, const pbay_function_info *info, voi
     fn->op = op;
     fn->sm = sm;
     fn->all_columns = op == &rest_30_operation;
+    fn->template = op == &rest_template_operation;
+    if (fn->template) {
+        fn->parameter = host->get_str(info->config, "query_parameter");
+        fn->answer_key = host->get_str(info->config, "answer_key");
+    }
     *bound = fn;
     if (op == &echo_table_operation) return PBAY_OK;
     fn->url = host->get_str(info->config, "url");
@@ -99,7 +119,8 @@ static int32_t bind_as(struct sagemaker *sm, const pbay_function_info *info, voi
         h->value = host->item(info->config, "header", i, &h->name);
         has_type |= h->name.n == 12 && strncasecmp(h->name.p, "content-type", 12) == 0;
     }
-    if (!has_type) fn->headers[fn->n_headers++] = (pbay_header){STR("Content-Type"), STR("application/json")};
+    if (!has_type && !fn->template)
+        fn->headers[fn->n_headers++] = (pbay_header){STR("Content-Type"), STR("application/json")};
     if (fn->url.n && fn->url.n < URL_MAX && fn->columns.n == 1) return PBAY_OK;
     pbay_str where = host->where(info->config, "url");
     int32_t rc = sagemaker_refuse(
@@ -118,6 +139,12 @@ static int32_t bind_single(struct sagemaker *sm, const pbay_function_info *info,
 static int32_t bind_30(struct sagemaker *sm, const pbay_function_info *info, void **bound, pbay_result *why)
 {
     return bind_as(sm, info, bound, why, &rest_30_operation);
+}
+
+static int32_t bind_template(struct sagemaker *sm, const pbay_function_info *info, void **bound,
+                             pbay_result *why)
+{
+    return bind_as(sm, info, bound, why, &rest_template_operation);
 }
 
 static int32_t bind_echo(struct sagemaker *sm, const pbay_function_info *info, void **bound, pbay_result *why)
@@ -158,6 +185,27 @@ static void row_body(struct call *c, uint32_t row, struct text *body)
     free(value.p);
 }
 
+static void row_url(struct call *c, uint32_t row, struct text *url)
+{
+    struct text first = {NULL, 0, 0}, second = {NULL, 0, 0};
+    add_cell(c->fn->sm, &first, pbay_batch_col(c->in, 0), row);
+    add_cell(c->fn->sm, &second, pbay_batch_col(c->in, 1), row);
+    qrag_url(url, c->fn->url, (pbay_str){first.p, first.n}, c->fn->parameter, (pbay_str){second.p, second.n});
+    free(first.p);
+    free(second.p);
+}
+
+/* Rows that have nothing to ask with are null: without a first column the URL is another one. */
+static void skip_rows(struct call *c)
+{
+    const pbay_column *col = pbay_batch_col(c->in, 0);
+    while (c->fn->template && c->next_row < c->in->n_rows) {
+        uint32_t i = c->next_row;
+        if (!pbay_cell_null(col, i) && (col->kind == PBAY_NUM || col->off[i] != col->off[i + 1])) return;
+        c->nulls[c->next_row++] = 1;
+    }
+}
+
 static void call_end(struct call *c)
 {
     struct function *fn = c->fn;
@@ -166,7 +214,10 @@ static void call_end(struct call *c)
     if (c->result.code == PBAY_OK) {
         struct answers a = answers_begin(sm, &fn->columns, fn->who);
         for (uint32_t i = 0; i < c->in->n_rows; i++)
-            answers_text(&a, i, 0, (pbay_str){c->answers[i].p, c->answers[i].n});
+            if (c->nulls[i])
+                answers_null(&a, i, 0);
+            else
+                answers_text(&a, i, 0, (pbay_str){c->answers[i].p, c->answers[i].n});
         out = a.out;
     }
     for (struct call **at = &fn->calls; *at; at = &(*at)->next)
@@ -174,10 +225,14 @@ static void call_end(struct call *c)
             *at = c->next;
             break;
         }
-    for (uint32_t i = 0; i < c->n_slots; i++) free(c->slots[i].body.p);
+    for (uint32_t i = 0; i < c->n_slots; i++) {
+        free(c->slots[i].body.p);
+        free(c->slots[i].url.p);
+    }
     for (uint32_t i = 0; i < c->in->n_rows; i++) free(c->answers[i].p);
     free(c->slots);
     free(c->answers);
+    free(c->nulls);
     pbay_result result = c->result;
     sm->call->complete(c->call, &result, out);
     free(c);
@@ -205,12 +260,15 @@ static int32_t send_row(struct call *c, struct slot *slot, pbay_result *why)
     static const pbay_http_events events = {sizeof events, 0, NULL, NULL, NULL, on_done};
     struct function *fn = c->fn;
     slot->row = c->next_row;
-    row_body(c, slot->row, &slot->body);
+    if (fn->template)
+        row_url(c, slot->row, &slot->url);
+    else
+        row_body(c, slot->row, &slot->body);
     pbay_http_request request = {
         .struct_size = sizeof request,
         .flags = PBAY_HTTP_CONFIGURED,
-        .method = STR("POST"),
-        .url = fn->url,
+        .method = fn->template ? STR("GET") : STR("POST"),
+        .url = fn->template ? (pbay_str){slot->url.p, slot->url.n} : fn->url,
         .headers = fn->headers,
         .n_headers = fn->n_headers,
         .body = {slot->body.p, slot->body.n},
@@ -222,6 +280,14 @@ static int32_t send_row(struct call *c, struct slot *slot, pbay_result *why)
     c->next_row++;
     c->busy++;
     return PBAY_OK;
+}
+
+static int take_answer(struct call *c, uint32_t row, pbay_str body)
+{
+    struct text *out = &c->answers[row];
+    int rc = c->fn->template ? qrag_last(body, c->fn->answer_key, out) : qrag_answer(body, out);
+    c->nulls[row] = rc == 1;
+    return rc < 0;
 }
 
 static void on_done(void *user, pbay_http exchange, const pbay_http_reply *reply)
@@ -239,36 +305,50 @@ static void on_done(void *user, pbay_http exchange, const pbay_http_reply *reply
         } else if (reply->status < 200 || reply->status > 299) {
             r = http_error_plain(reply, c->fn->who, &e);
             call_fail(c, &r, slot->row);
-        } else if (qrag_answer(reply->body, &c->answers[slot->row])) {
-            snprintf(e.text, sizeof e.text, "%s answered what is not valid UTF-8", c->fn->who);
+        } else if (take_answer(c, slot->row, reply->body)) {
+            const struct text *said = &c->answers[slot->row];
+            snprintf(e.text, sizeof e.text, "%s: %.*s", c->fn->who, (int)said->n, said->p);
             r.code = PBAY_DATA_LOSS;
             r.message = (pbay_str){e.text, strlen(e.text)};
             call_fail(c, &r, slot->row);
-        } else if (c->next_row < c->in->n_rows) {
+        } else {
+            skip_rows(c);
             r.code = PBAY_OK;
-            if (send_row(c, slot, &r) != PBAY_OK) call_fail(c, &r, slot->row);
+            if (c->next_row < c->in->n_rows && send_row(c, slot, &r) != PBAY_OK) call_fail(c, &r, slot->row);
         }
     }
     if (c->busy == 0) call_end(c);
+}
+
+static void call_free(struct call *c)
+{
+    for (uint32_t i = 0; i < c->n_slots; i++) {
+        free(c->slots[i].body.p);
+        free(c->slots[i].url.p);
+    }
+    free(c->slots);
+    free(c->answers);
+    free(c->nulls);
+    free(c);
 }
 
 static int32_t submit(struct sagemaker *sm, void *bound, pbay_call call, const pbay_batch *in,
                       pbay_result *why)
 {
     struct function *fn = bound;
-    struct call *c = calloc(1, sizeof *c);
     uint32_t n = in->n_rows < fn->row_in_flight ? in->n_rows : fn->row_in_flight;
+    if (in->n_cols == 0)
+        return sagemaker_refuse(sm, why, PBAY_INVALID_ARGUMENT, "%s: there is no column to send", fn->who);
+    if (fn->template && in->n_cols < 2)
+        return sagemaker_refuse(sm, why, PBAY_INVALID_ARGUMENT,
+                                "%s: rest_template needs two columns, and the function has one", fn->who);
+    struct call *c = calloc(1, sizeof *c);
     if (c) {
         c->slots = calloc(n, sizeof *c->slots);
         c->answers = calloc(in->n_rows, sizeof *c->answers);
+        c->nulls = calloc(in->n_rows, 1);
     }
-    if (!c || !c->slots || !c->answers) abort();
-    if (in->n_cols == 0) {
-        free(c->slots);
-        free(c->answers);
-        free(c);
-        return sagemaker_refuse(sm, why, PBAY_INVALID_ARGUMENT, "%s: there is no column to send", fn->who);
-    }
+    if (!c || !c->slots || !c->answers || !c->nulls) abort();
     c->fn = fn;
     c->call = call;
     c->in = in;
@@ -276,20 +356,20 @@ static int32_t submit(struct sagemaker *sm, void *bound, pbay_call call, const p
     c->result.struct_size = sizeof c->result;
     for (uint32_t i = 0; i < n; i++) {
         c->slots[i].call = c;
+        skip_rows(c);
+        if (c->next_row >= in->n_rows) break;
         int32_t rc = send_row(c, &c->slots[i], why);
         if (rc == PBAY_OK) continue;
         if (c->busy) {
             call_fail(c, why, c->slots[i].row);
             break;
         }
-        free(c->slots[i].body.p);
-        free(c->slots);
-        free(c->answers);
-        free(c);
+        call_free(c);
         return rc;
     }
     c->next = fn->calls;
     fn->calls = c;
+    if (c->busy == 0) call_end(c); /* no row had anything to ask with */
     return PBAY_OK;
 }
 
@@ -332,5 +412,7 @@ const struct operation rest_single_operation = {
     .bind = bind_single, .unbind = unbind, .lane = lane, .submit = submit, .cancel = cancel};
 const struct operation rest_30_operation = {
     .bind = bind_30, .unbind = unbind, .lane = lane, .submit = submit, .cancel = cancel};
+const struct operation rest_template_operation = {
+    .bind = bind_template, .unbind = unbind, .lane = lane, .submit = submit, .cancel = cancel};
 const struct operation echo_table_operation = {
     .bind = bind_echo, .unbind = unbind, .lane = lane, .submit = submit_echo, .cancel = cancel_echo};

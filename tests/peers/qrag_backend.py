@@ -9,11 +9,15 @@
     /dev/failing/K      K times 503 (a path of its own each time it is told to be: /dev/failing/K/TAG), then score
     /dev/throttled/K    K times 429, then score
     /dev/slow/MS        score after a while; notices who hangs up
+    /dev/ratings/USER?items=X&   {"ratings": [first, last]}; users bad and failed get what is none
+    /dev/lambda         200 with a Lambda's {"errorMessage": ...}
+    /frame/KIND         a data frame's rows: [0.0, 1.0, ...] by the rows so far, or {"predictions": ...} where KIND is wrapped
     /dev/reset close truncated garbage html empty
 """
 import json
 import os
 import sys
+import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from stand_in import Service  # noqa: E402
@@ -29,6 +33,15 @@ class Backend(Service):
         number = int(parts[2]) if len(parts) > 2 and parts[2].isdigit() else 0
         if self.rude(handler, what):
             return
+        if what == "ratings":
+            user, items = entry.path.partition("?")[0].rpartition("/")[2], entry.path.partition("?")[2]
+            answer = {"bad": {"rating": 1}, "failed": {"errorMessage": "model gone", "errorType": "Runtime"}}.get(
+                user, {"ratings": ["first", urllib.parse.unquote(items.rstrip("&"))]})
+            return handler.reply(200, json.dumps(answer).encode())
+        if what == "lambda":
+            return handler.reply(200, b'{"errorMessage": "name \'x\' is not defined", "errorType": "NameError"}')
+        if parts[0] == "frame":
+            return self.frame(handler, json.loads(entry.body), parts[1] == "wrapped")
         try:
             data = json.loads(entry.body)["data"]
             entry.data = data
@@ -52,6 +65,13 @@ class Backend(Service):
         if what not in ("score", "bare", "slow", "failing", "throttled"):
             return self.message(handler, 403, "Missing Authentication Token")
         return handler.reply(200, (score if what == "bare" else '"%s"\n' % score).encode())
+
+    def frame(self, handler, frame, wrapped):
+        frame = frame["dataframe_split"] if wrapped else frame
+        # The position in the call: what the golden rows begin with says which frame it is.
+        first = {7.4: 0, 1000.0: 3, 5: 6}.get(frame["data"][0][0], 0)
+        answers = [float(first + i) for i in range(len(frame["data"]))]
+        return handler.reply(200, json.dumps({"predictions": answers} if wrapped else answers).encode())
 
     @staticmethod
     def message(handler, status, text):

@@ -64,6 +64,9 @@ def rows_in_and_out():
         equal(rows(curl(g, "/functions/sum", {"rows": [[1], [2], [3.5]]})), [[6.5]])
         equal(rows(curl(g, "/functions/table", {"rows": [[2], [1]]})), [[1, "x1"], [2, "x2"], [1, "x1"]])
         equal(rows(curl(g, "/functions/join", {"rows": []})), [])
+        status, _, text = curl(g, "/functions/join", {"rows": [{"a": "x", "b": 1}, {"a": "y", "bb": 2}]})
+        equal(status, 400)
+        contains(text.decode(), "row 2", "bb", "there are: a, b")
         many = [["r%d" % i, i] for i in range(20000)]
         equal(rows(curl(g, "/functions/join", {"rows": many})), [["r%d/%.1f" % (i, i)] for i in range(20000)])
         listing = json.loads(curl(g, "/functions")[2])

@@ -247,12 +247,27 @@ def a_cancelled_call_stops_asking():
 
 @story
 def types_nobody_serves_are_listed_and_refused():
-    with Backend() as b, Gateway(section("sagemaker"), sample(b)) as g, client(g, "qrag.sagemaker") as c:
-        r = c.call(3, ["1"])
-        if r.code != CODE.OK:
-            true(r.code in (CODE.UNIMPLEMENTED, CODE.FAILED_PRECONDITION, CODE.UNAVAILABLE), r.code)
-            r.fails(r.code, "ws_batch")
-        equal(c.call(0, ["a"]).ok().texts(), ["a"])
+    functions = [fn(0, "fine", "rest_single"), fn(1, "cloud", "gcp_bq"), fn(2, "table", "get_table_data")]
+    with Backend() as b:
+        ini = "[base]\nport=1\n[fine]\nurl=%s/dev/echo\n[cloud]\nurl=x\n[table]\nurl=x\n" % b.url
+        with Gateway(section("old"), folder("old", functions, ini)) as g, client(g, "qrag.old") as c:
+            equal([f.name for f in c.capabilities().functions], ["fine", "cloud", "table"])
+            for number, kind in ((1, "gcp_bq"), (2, "get_table_data")):
+                c.call(number, ["1"]).fails(CODE.UNIMPLEMENTED, '"%s"' % kind, "rest_single", "ws_batch")
+            equal(c.call(0, ["a"]).ok().texts(), ["a"])
+
+
+@story
+def answers_that_are_none_although_the_status_is_200():
+    names = {"html": "page", "lambda": "it failed: name 'x' is not defined"}
+    functions = [fn(i, "f%d" % i, "rest_single") for i in range(len(names))]
+    with Backend() as b:
+        ini = "[base]\nport=1\n" + "".join("[f%d]\nurl=%s/dev/%s\n" % (i, b.url, n) for i, n in enumerate(names))
+        with Gateway(section("old"), folder("old", functions, ini)) as g, client(g, "qrag.old") as c:
+            for i, part in enumerate(names.values()):
+                got = c.call(i, ["1", "2"])
+                got.fails(CODE.DATA_LOSS, part)
+                equal(got.texts(), [])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "container.h"
+#include "lambda.h"
 #include "replies.h"
 
 enum { SKEW_MS = 5 * 60 * 1000 };
@@ -142,11 +143,29 @@ static void pass_on(const struct endpoint *e, pbay_request request, pbay_str url
     refuse(e, request, 500, "InternalFailure", "the container cannot be asked");
 }
 
+static void lambda(const struct endpoint *e, pbay_request request, const pbay_request_info *info)
+{
+    static const char wrong[] = "{\"message\": \"Could not parse request body into json\"}";
+    struct out body = {NULL, 0, 0};
+    if (lambda_answer(info->body, &body) == 0) {
+        reply(e, request, 200, "application/json", NULL, body);
+        return;
+    }
+    body.p = malloc(sizeof wrong);
+    if (!body.p) abort();
+    memcpy(body.p, wrong, sizeof wrong);
+    body.n = sizeof wrong - 1;
+    reply(e, request, 400, "application/json", NULL, body);
+}
+
 static void handle(void *self, uint32_t route, pbay_request request, const pbay_request_info *info)
 {
     struct endpoint *e = self;
+    if (route == 1) {
+        lambda(e, request, info);
+        return;
+    }
     pbay_str container, type = header(info, "content-type"), accept = header(info, "accept");
-    (void)route;
     if (!verified(e, request, info)) return;
     if (!known(e, info->suffix, &container)) {
         refuse(e, request, 400, "ValidationError", "Endpoint of account 000000000000 not found.");
@@ -223,8 +242,10 @@ static const void *extension(const char *id)
     static const pbay_route routes[] = {
         {"POST", "/endpoints/*", "InvokeEndpoint of the SageMaker runtime", PBAY_AUTH_OWN, PBAY_BODY_RAW,
          25u << 20},
+        {"POST", "/lambda", "What an older gateway called: {\"data\": \"CSV\"} to a score", PBAY_AUTH_NONE,
+         PBAY_BODY_RAW, 64u << 10},
     };
-    static const pbay_routes_1 table = {sizeof table, 1, routes, sizeof(pbay_route), 0, handle, gone};
+    static const pbay_routes_1 table = {sizeof table, 2, routes, sizeof(pbay_route), 0, handle, gone};
     return strcmp(id, PBAY_EXT_ROUTES) == 0 ? &table : NULL;
 }
 

@@ -51,6 +51,13 @@ typedef struct pbay_str {
 #define PBAY_DATA_LOSS           15
 #define PBAY_UNAUTHENTICATED     16
 
+/*
+ * Only in row errors of answers: the other side answered something that does not fit the column, such as a
+ * text where a number is due. The operator decides (`on_bad`): the row is null, or it fails as
+ * PBAY_INVALID_ARGUMENT.
+ */
+#define PBAY_BAD_VALUE 100
+
 /* Did the outside world change? The host never repeats what may have happened unless it may be repeated. */
 #define PBAY_EFFECT_NONE  0
 #define PBAY_EFFECT_MAYBE 1
@@ -156,10 +163,11 @@ static inline pbay_str pbay_cell_text(const pbay_column *col, uint32_t row)
 /* ------------------------------------------------------------------------------------------------ rows as
  * text */
 
-#define PBAY_FORMAT_CSV        1u /* RFC 4180; LF or CRLF; empty unquoted field = null */
-#define PBAY_FORMAT_JSON_ROWS  2u /* {"KEY": [[a, b], [c, d]]} or a bare array; rows as arrays or objects */
-#define PBAY_FORMAT_JSON_LINES 3u /* one JSON value per line: a scalar (one column), an array or an object   \
-                                   */
+#define PBAY_FORMAT_CSV       1u /* RFC 4180; LF or CRLF; empty unquoted field = null */
+#define PBAY_FORMAT_JSON_ROWS 2u /* {"KEY": [[a, b], [c, d]]} or a bare array; rows as arrays or objects */
+#define PBAY_FORMAT_JSON_LINES                                                                               \
+    3u /* one JSON value per line: a scalar (one column), an array or an object                              \
+        */
 
 /* How rows stand in the text. Zero-initialise, set struct_size and format. */
 typedef struct pbay_codec {
@@ -191,7 +199,8 @@ typedef struct pbay_codec {
     char raw; /* CSV and JSON_LINES writer: 1: one column, one bare value per line, text unquoted in CSV */
     char trailing_newline; /* CSV and JSON_LINES writer: 1: a newline after the last row too */
     char objects;          /* JSON writers: 1: a row is an object with the columns' names; 0: an array */
-    char reserved[7];      /* 0 */
+    char strict; /* JSON readers: 1: a member of a row that no name asks for is an error; 0: it is skipped */
+    char reserved[6]; /* 0 */
 } pbay_codec;
 
 /* ------------------------------------------------------------------------------------------------ options */

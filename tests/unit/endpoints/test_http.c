@@ -389,8 +389,11 @@ static void test_rows(void **state)
     expect(ask(fn, JSON,
                PB_STR("{\"rows\":[[\"a\",1],[\"b\",2],[\"\\u00e9\\n\",\"3\"],[\"d\",null],[\"e\",5]]}")),
            200, "{\"rows\":[[\"a\"],[\"bb\"],[\"\xc3\xa9\\n\xc3\xa9\\n\xc3\xa9\\n\"],[\"\"],[\"eeeee\"]]}");
-    expect(ask(fn, JSON, PB_STR("[{\"n\":2,\"word\":\"x\",\"more\":[{}]},{\"word\":\"y\",\"n\":1}]")), 200,
+    expect(ask(fn, JSON, PB_STR("[{\"n\":2,\"word\":\"x\"},{\"word\":\"y\",\"n\":1}]")), 200,
            "{\"rows\":[[\"xx\"],[\"y\"]]}");
+    expect(ask(fn, JSON, PB_STR("[{\"n\":2,\"word\":\"x\",\"more\":[{}]}]")), 400,
+           "{\"error\":{\"code\":\"INVALID_ARGUMENT\",\"message\":\"row 1, offset 19: there is no column "
+           "\\\"more\\\"; there are: word, n\"}}\n");
     expect(ask(fn, JSON, PB_STR(" [[\"x\",2]]")), 200, "{\"rows\":[[\"xx\"]]}");
     expect(ask(fn, JSON, PB_STR("{\"rows\":[]}")), 200, "{\"rows\":[]}");
     /* Numbered over all batches of three. */

@@ -229,7 +229,7 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
             else
                 P.batch->null(b, c);
         }
-        if (in->n_rows > 1) P.batch->row_error(b, 1, PBAY_INVALID_ARGUMENT, (pbay_str){"no number", 9});
+        if (in->n_rows > 1) P.batch->row_error(b, 1, PBAY_BAD_VALUE, (pbay_str){"no number", 9});
         P.call->complete(call, &r, b);
         return PBAY_OK;
     }

@@ -93,7 +93,8 @@ AT(pbay_codec, quote_all, 65);
 AT(pbay_codec, raw, 66);
 AT(pbay_codec, trailing_newline, 67);
 AT(pbay_codec, objects, 68);
-AT(pbay_codec, reserved, 69);
+AT(pbay_codec, strict, 69);
+AT(pbay_codec, reserved, 70);
 
 SIZE(pbay_option, 40);
 AT(pbay_option, name, 0);

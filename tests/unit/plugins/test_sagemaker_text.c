@@ -14,6 +14,8 @@
 #include "../../../plugins/sagemaker/aws_endpoint.h"
 #include "../../../plugins/sagemaker/aws_files.h"
 #include "../../../plugins/sagemaker/qrag_body.h"
+#include "../../../plugins/sagemaker/qrag_frame.h"
+#include "../../../plugins/sagemaker/qrag_message.h"
 #include "../../../plugins/sagemaker/reply.h"
 #include "base/attr.h"
 #include "base/buf.h"
@@ -301,11 +303,108 @@ static void test_qrag(void **state)
     free(t.p);
 }
 
+static void test_python_floats(void **state)
+{
+    static const struct {
+        double v;
+        const char *text;
+    } V[] = {{0, "0.0"},
+             {-0.0, "-0.0"},
+             {3, "3.0"},
+             {1.5, "1.5"},
+             {0.1, "0.1"},
+             {1e22, "1e+22"},
+             {1e-7, "1e-07"},
+             {0.0001, "0.0001"},
+             {1e16, "1e+16"},
+             {9999999999999998.0, "9999999999999998.0"},
+             {100, "100.0"},
+             {-12.25, "-12.25"},
+             {1e15, "1000000000000000.0"},
+             {5e-324, "5e-324"},
+             {1.7976931348623157e308, "1.7976931348623157e+308"},
+             {123456789012345680.0, "1.2345678901234568e+17"}};
+    (void)state;
+    for (size_t i = 0; i < PB_COUNTOF(V); i++) {
+        char out[PY_FLOAT_MAX + 1];
+        out[py_float(V[i].v, out)] = 0;
+        assert_string_equal(out, V[i].text);
+    }
+}
+
+static void test_ws_replies(void **state)
+{
+    static const struct {
+        const char *message, *keys;
+        int rc;
+        const char *text;
+    } V[] = {
+        {"{\"result\": \"0.9876\"}", "result", 0, "0.9876"},
+        {"{\"re\": \"label\", \"score\": 1}", "result, re", 0, "label"},
+        {"{\"result\": 1.0}", "result", 0, "1.0"},
+        {"{\"result\": null}", "result", 1, ""},
+        {"{\"result\": true}", "result", 0, "True"},
+        {"{\"message\": \"Internal server error\", \"connectionId\":\"x\"}", "result", -1,
+         "Internal server error"},
+        {"{}", "result", -1, "what came back holds no result: {}"},
+        {"[1]", "result", -1, "what came back is no JSON object: [1]"},
+        {"", "result", -1, "what came back is no JSON object: "},
+    };
+    struct text t = {NULL, 0, 0};
+    (void)state;
+    for (size_t i = 0; i < PB_COUNTOF(V); i++) {
+        assert_int_equal(qrag_ws_reply(pb_str_c(V[i].message), pb_str_c(V[i].keys), &t), V[i].rc);
+        assert_int_equal(t.n, strlen(V[i].text));
+        if (t.n) assert_memory_equal(t.p, V[i].text, t.n);
+    }
+    free(t.p);
+}
+
+static void test_frames(void **state)
+{
+    char why[FRAME_WHY];
+    struct text t = {NULL, 0, 0};
+    (void)state;
+    assert_null(frame_new(PB_STR("")));
+    struct frame *f = frame_new(PB_STR("a,\"b, c\",d"));
+    assert_int_equal(frame_columns(f), 3);
+    assert_int_equal(frame_line(f, PB_STR("1, 2 ,x\r\n"), why), 0);
+    assert_int_equal(frame_line(f, PB_STR("0x10,nan,\"\"\"\""), why), 0);
+    assert_int_equal(frame_line(f, PB_STR("1,2"), why), -1);
+    assert_string_equal(why, "it has 2 values, and schema_metadata names 3 columns");
+    assert_int_equal(frame_line(f, PB_STR("1,2,3,4"), why), -1);
+    frame_json(f, 0, &t);
+    text_add(&t, "", 1);
+    assert_string_equal(t.p, "{\"index\": [0, 1], \"columns\": [\"a\", \"b, c\", \"d\"], \"data\": "
+                             "[[\"1\", 2.0, \"x\"], [\"0x10\", null, \"\\\"\"]]}");
+    frame_free(f);
+    free(t.p);
+}
+
+static void test_urls_and_ratings(void **state)
+{
+    struct text t = {NULL, 0, 0};
+    (void)state;
+    qrag_url(&t, PB_STR("https://h/dev/"), PB_STR("../x?#&\n"), PB_STR("items"), PB_STR("a&b=\0"));
+    text_add(&t, "", 1);
+    assert_string_equal(t.p, "https://h/dev/..%2Fx%3F%23%26%0A?items=a%26b%3D%00&");
+    assert_int_equal(qrag_last(PB_STR("{\"ratings\": [1, 2.50]}"), PB_STR("ratings"), &t), 0);
+    assert_memory_equal(t.p, "2.5", 3);
+    assert_int_equal(qrag_last(PB_STR("{\"ratings\": []}"), PB_STR("ratings"), &t), 1);
+    assert_int_equal(qrag_last(PB_STR("{\"ratings\": 5}"), PB_STR("ratings"), &t), -1);
+    assert_int_equal(qrag_last(PB_STR("[1]"), PB_STR("ratings"), &t), -1);
+    assert_int_equal(qrag_last(PB_STR(""), PB_STR("ratings"), &t), -1);
+    free(t.p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_replies),   cmocka_unit_test(test_paths_refused), cmocka_unit_test(test_files),
-        cmocka_unit_test(test_endpoints), cmocka_unit_test(test_sections),      cmocka_unit_test(test_qrag),
+        cmocka_unit_test(test_replies),       cmocka_unit_test(test_paths_refused),
+        cmocka_unit_test(test_files),         cmocka_unit_test(test_endpoints),
+        cmocka_unit_test(test_sections),      cmocka_unit_test(test_qrag),
+        cmocka_unit_test(test_python_floats), cmocka_unit_test(test_ws_replies),
+        cmocka_unit_test(test_frames),        cmocka_unit_test(test_urls_and_ratings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
