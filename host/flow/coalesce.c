@@ -308,7 +308,8 @@ static void completed(void *user, struct pb_op_answer *answer)
     bool several = g->n > 1;
     g->op_call = NULL;
     if (g->fn->lane && g->has_place) {
-        pb_lane_report(g->fn->lane, pb__load_of(answer), g->rows, pb_mono_ns() - g->sent_ns, pb_mono_ns());
+        pb_lane_report(g->fn->lane, pb__load_of(answer), g->rows, pb_loop_now(g->flow->loop) - g->sent_ns,
+                       pb_loop_now(g->flow->loop));
         g->has_place = false;
         pb_lane_leave(g->fn->lane);
     }

@@ -9,11 +9,11 @@ enum { ONE = 256 };
 #define SLOWER 2.0
 /* And only when at least so many wait at the backend instead of being worked on. */
 #define QUEUE 6.0
-/* The fastest is believed less and less, so that a backend that has changed is known in the end. */
+/* The best is believed less and less, so that a backend that has changed is known in the end. */
 #define FORGET_NS (1800.0 * PB_SEC)
 /* Never fewer than so much of what there was, at once. */
 #define STEP   0.8
-#define SMOOTH 0.125
+#define SMOOTH 0.0625
 
 uint32_t pb_pace_allowed(const struct pb_pace_shared *s, uint32_t limit)
 {
@@ -61,27 +61,33 @@ bool pb_pace_sample(struct pb_pace *p, struct pb_pace_shared *s, uint32_t limit,
                     uint32_t rows, int64_t ns, bool busy, int64_t now_ns)
 {
     if (load == PB_LOAD_UNKNOWN) return false;
-    double t = ns > 0 ? (double)ns : 1;
-    double *fastest = &p->fastest_ns[size_of(rows)], *usual = &p->usual_ns[size_of(rows)];
+    unsigned size = size_of(rows);
+    double t = ns > 0 ? (double)ns : 1, *fast = &p->fast_ns[size], *usual = &p->usual_ns[size];
     if (load == PB_LOAD_THROTTLED) {
         /* A refusal comes back at once; what was sent before it still runs for as long as answers take. */
         double rest = *usual > t ? *usual : t;
         if (rest < 10 * PB_MS) rest = 10 * PB_MS;
         return slow_down(s, limit, 0.9, (int64_t)rest, now_ns);
     }
-    int64_t *sampled = &p->sampled_ns[size_of(rows)];
-    double since = *sampled && now_ns > *sampled ? (double)(now_ns - *sampled) : 0;
-    *sampled = now_ns;
-    *usual = *usual == 0 ? t : *usual + (t - *usual) * SMOOTH;
-    if (*fastest == 0 || t < *fastest)
-        *fastest = t;
-    else if (*usual > *fastest)
-        *fastest += (*usual - *fastest) * (since < FORGET_NS ? since / FORGET_NS : 1);
+    double since =
+        p->sampled_ns[size] && now_ns > p->sampled_ns[size] ? (double)(now_ns - p->sampled_ns[size]) : 0;
+    p->sampled_ns[size] = now_ns;
+    if (p->samples[size] < PB_PACE_FIRST) {
+        /* The mean of the first ones. */
+        *usual += (t - *usual) / ++p->samples[size];
+        *fast = *usual;
+        since = 0;
+    } else
+        *usual += (t - *usual) * SMOOTH;
+    if (*usual < *fast)
+        *fast = *usual;
+    else
+        *fast += (*usual - *fast) * (since < FORGET_NS ? since / FORGET_NS : 1);
     if (!busy) return false;
     double allowed = pb_pace_allowed(s, limit);
-    double waiting = allowed * (1 - *fastest / *usual);
-    if (*usual > *fastest * SLOWER && waiting > QUEUE) {
-        double factor = *fastest * SLOWER / *usual;
+    double waiting = allowed * (1 - *fast / *usual);
+    if (*usual > *fast * SLOWER && waiting > QUEUE) {
+        double factor = *fast * SLOWER / *usual;
         return slow_down(s, limit, factor > STEP ? factor : STEP, (int64_t)*usual, now_ns);
     }
     if (allowed < limit || atomic_load(&s->allowed)) move(s, limit, 1, 1 / allowed);

@@ -18,12 +18,16 @@
 /* How a batch went, as far as the backend's load is concerned. */
 enum pb_load { PB_LOAD_FINE, PB_LOAD_THROTTLED, PB_LOAD_UNKNOWN };
 
-enum { PB_PACE_SIZES = 24 }; /* batches are compared with batches of about as many rows */
+enum {
+    PB_PACE_SIZES = 24, /* batches are compared with batches of about as many rows */
+    PB_PACE_FIRST = 32, /* so many tell what is usual: one lucky answer must not be the measure of all */
+};
 
 struct pb_pace {
-    double fastest_ns[PB_PACE_SIZES];  /* what an answer takes when nothing waits; 0: not known */
-    double usual_ns[PB_PACE_SIZES];    /* what it takes now, smoothed */
+    double fast_ns[PB_PACE_SIZES];     /* what answers took when they were fastest, smoothed; 0: not known */
+    double usual_ns[PB_PACE_SIZES];    /* what they take now, smoothed */
     int64_t sampled_ns[PB_PACE_SIZES]; /* when it was looked at last */
+    uint32_t samples[PB_PACE_SIZES];   /* up to PB_PACE_FIRST */
 };
 
 /* Batches at once, 1 .. limit. */

@@ -351,7 +351,7 @@ static void completed(void *user, struct pb_op_answer *answer)
     PB_MAGIC_CHECK(u, PB_UNIT_MAGIC);
     u->op_call = NULL;
     if (u->has_place) {
-        int64_t now = pb_mono_ns();
+        int64_t now = pb_loop_now(u->flow->loop); /* the time that this turn takes is our own */
         pb_lane_report(u->fn->lane, pb__load_of(answer), u->size, now - u->sent_ns, now);
     }
     if (!u->call) { /* the client's call ended meanwhile */

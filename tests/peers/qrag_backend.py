@@ -11,7 +11,8 @@
     /dev/slow/MS        score after a while; notices who hangs up
     /dev/ratings/USER?items=X&   {"ratings": [first, last]}; users bad and failed get what is none
     /dev/lambda         200 with a Lambda's {"errorMessage": ...}
-    /frame/KIND         a data frame's rows: [0.0, 1.0, ...] by the rows so far, or {"predictions": ...} where KIND is wrapped
+    /frame/KIND         a data frame's rows: [0.0, 1.0, ...] by the rows so far, or {"predictions": ...} where KIND is wrapped;
+                        first: each row's first value
     /dev/reset close truncated garbage html empty
 """
 import json
@@ -41,7 +42,10 @@ class Backend(Service):
         if what == "lambda":
             return handler.reply(200, b'{"errorMessage": "name \'x\' is not defined", "errorType": "NameError"}')
         if parts[0] == "frame":
-            return self.frame(handler, json.loads(entry.body), parts[1] == "wrapped")
+            frame = json.loads(entry.body)
+            if parts[1] == "first":
+                return handler.reply(200, json.dumps([row[0] for row in frame["data"]]).encode())
+            return self.frame(handler, frame, parts[1] == "wrapped")
         try:
             data = json.loads(entry.body)["data"]
             entry.data = data

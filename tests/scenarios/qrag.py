@@ -270,5 +270,27 @@ def answers_that_are_none_although_the_status_is_200():
                 equal(got.texts(), [])
 
 
+@story
+def a_broken_file_leaves_the_old_functions_serving():
+    import lib.gateway
+    before, lib.gateway.WORKERS = lib.gateway.WORKERS, "1"
+    try:
+        with Backend() as b:
+            ini = "[base]\nport=1\n[one]\nurl=%s/dev/echo\n[two]\nurl=%s/dev/echo\n" % (b.url, b.url)
+            with Gateway(section("old"), folder("old", [fn(0, "one", "rest_single")], ini)) as g, client(g, "qrag.old") as c:
+                equal([f.name for f in c.capabilities().functions], ["one"])
+                g.write("old/functions.json", '{"Functions": [\n  {"Id": 0 "Name": "one"}]}')
+                said = g.run("reload", "--state", g.state, code=1)
+                contains(said.out + said.err, "old/functions.json:2:")
+                equal(c.call(0, ["still"]).ok().texts(), ["still"])
+                g.write("old/functions.json", json.dumps({"Functions": [fn(0, "one", "rest_single"), fn(5, "two", "rest_single")]}))
+                g.run("reload", "--state", g.state)
+                with client(g, "qrag.old") as again:
+                    equal([f.name for f in again.capabilities().functions], ["one", "two"])
+                    equal(again.call(5, ["new"]).ok().texts(), ["new"])
+    finally:
+        lib.gateway.WORKERS = before
+
+
 if __name__ == "__main__":
     main()

@@ -296,5 +296,25 @@ def data_frames_for_databricks_and_mlflow():
             lacks(g.log(), "dapi-secret")
 
 
+@story
+def three_thousand_rows_of_every_type():
+    functions = [fn(0, "single", "rest_single"), fn(1, "all", "rest_30", ["a", "b"]), fn(2, "rating", "rest_template", ["a", "b"]),
+                 fn(3, "frame", "rest_dataframe"), fn(4, "echo", "echo_table"), fn(5, "ws1", "ws_single"), fn(6, "wsn", "ws_batch")]
+    n = 3000
+    with Sockets() as s, Backend() as b:
+        ini = ("[single]\nurl={0}/dev/score\n[all]\nurl={0}/dev/score\n[rating]\nurl={0}/dev/ratings/\nquery_parameter=q\n"
+               "[frame]\nurl={0}/frame/first\nschema_metadata=v\nbatch_size=70\n[echo]\n".format(b.url)
+               + section("ws1", s.url, "score") + section("wsn", s.url, "score", "batch_size = 70"))
+        with old(functions, ini) as g, client(g, "qrag.old") as c:
+            numbers = ["%d" % (4 * i) for i in range(n)]
+            pairs = [["%d" % (4 * i), "x%d" % i] for i in range(n)]
+            scores = ["%.4f" % i for i in range(n)]
+            for size in (n, 333):
+                for number, rows, wanted in ((0, numbers, scores), (1, pairs, scores), (2, pairs, ["q=x%d" % i for i in range(n)]),
+                                             (3, numbers, numbers), (4, numbers, numbers), (5, numbers, scores),
+                                             (6, numbers, scores)):
+                    equal(c.call(number, rows, size=size).ok().texts(), wanted, functions[number]["Name"])
+
+
 if __name__ == "__main__":
     main()

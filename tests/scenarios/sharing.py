@@ -172,6 +172,9 @@ def a_long_load():
 
 @story
 def what_cannot_be_shared_is_refused_at_the_start():
+    with Folder(SSE + '[connector "aws"]\nplugin = sagemaker\nregion = eu-west-1\n[function "f"]\nconnector = aws\n'
+                'operation = invoke\nendpoint = e\nparams = n:num\ncache = no\nresult_cache = 1m\n') as f:
+        contains(f.check(code=1).err, "result_cache: has no place beside `cache = no`")
     for more, part in (("script = s.lua\ncoalesce_ms = 5", "coalesce_ms: only for an operation"),
                        ("script = s.lua\nresult_cache = 5s", "result_cache: only for an operation")):
         with Folder('[listen "sse"]\naddress = 127.0.0.1:0\n[function "f"]\nparams = n:num\n%s\n' % more,
