@@ -316,7 +316,7 @@ static void receive(struct polling *p)
     pbay_str url = p->sm->host->get_str(p->sm->config, "queue_url");
     json_t *args = json_pack("{s:o, s:i, s:i}", "QueueUrl", json_stringn(url.p, url.n), "MaxNumberOfMessages",
                              MESSAGES, "WaitTimeSeconds", LONG_POLL_S);
-    ask(p, AWS_SQS, "AmazonSQS.ReceiveMessage", args, (LONG_POLL_S + 10) * 1000, on_messages);
+    ask(p, AWS_SQS, "AmazonSQS.ReceiveMessage", args, INT64_C(1000) * (LONG_POLL_S + 10), on_messages);
 }
 
 static void on_deleted(void *user, const pbay_result *result, const pbay_http_reply *reply)

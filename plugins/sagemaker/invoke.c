@@ -128,7 +128,7 @@ static pbay_builder *merge(struct call *c)
     const struct scoring *s = &c->fn->s;
     const pbay_batch_1 *b = s->sm->batch;
     struct answers a = answers_begin(s->sm, &s->columns, s->who);
-    const pbay_batch **got = calloc(c->n_parts, sizeof *got);
+    const pbay_batch **got = calloc(c->n_parts, sizeof(void *));
     uint32_t *at = calloc(c->n_parts, sizeof *at), *error = calloc(c->n_parts, sizeof *error);
     if (!got || !at || !error) abort();
     for (uint32_t p = 0; p < c->n_parts; p++) got[p] = b->seal(c->parts[p].out, &c->result);
@@ -360,7 +360,8 @@ static int same(const struct part *a, const struct part *b, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         if (!a->values[i].p != !b->values[i].p || a->values[i].n != b->values[i].n) return 0;
-        if (a->values[i].n && memcmp(a->values[i].p, b->values[i].p, a->values[i].n) != 0) return 0;
+        if (a->values[i].p && b->values[i].p && memcmp(a->values[i].p, b->values[i].p, a->values[i].n) != 0)
+            return 0;
     }
     return 1;
 }

@@ -136,7 +136,7 @@ static void on_object(void *user, const pbay_result *result, const pbay_http_rep
             later(c);
         return;
     }
-    if (r.code != PBAY_OK) {
+    if (r.code != PBAY_OK || !reply) {
         fail(c, &r);
     } else if (c->looks_at_failure) {
         pbay_str m = reply->body;

@@ -316,7 +316,7 @@ static void advance(struct s3_upload *u)
            (u->buffer.n >= S3_PART || (u->finished && u->buffer.n)))
         send_part(u, u->buffer.n > S3_PART ? S3_PART : u->buffer.n);
     if (u->finished && !u->buffer.n && !u->n_flying) complete(u);
-    if (u->waiting && u->buffer.n < 2 * S3_PART) {
+    if (u->waiting && u->buffer.n < (size_t)2 * S3_PART) {
         u->waiting = 0;
         if (u->room) u->room(u->user);
     }
@@ -362,7 +362,7 @@ int32_t s3_upload_write(struct s3_upload *u, pbay_str piece)
     text_add(&u->buffer, piece.p, piece.n);
     advance(u);
     if (u->over) return PBAY_CANCELLED;
-    if (u->buffer.n < 2 * S3_PART) return PBAY_OK;
+    if (u->buffer.n < (size_t)2 * S3_PART) return PBAY_OK;
     u->waiting = 1;
     return PBAY_LATER;
 }
