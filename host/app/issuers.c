@@ -231,6 +231,7 @@ struct pb_issuers *pb_issuers_new(const struct pb_site *site, struct pb_loop *lo
     struct pb_issuers *all = pb_zalloc(sizeof *all);
     all->loop = loop;
     all->http = http;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the items are pointers */
     all->each = pb_zalloc((parts->n + 1) * sizeof *all->each);
     all->rules = pb_zalloc((parts->n + 1) * sizeof *all->rules);
     for (size_t i = 0; i < parts->n; i++) {

@@ -299,6 +299,7 @@ static void make_admin(struct door *d, const struct place *p, bool tls)
 {
     struct pb_serving *s = d->serving;
     struct pb_generation *g = s->o.generation;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the items are pointers */
     s->catalogs = pb_array(g->n_qrags + 1, sizeof *s->catalogs);
     s->catalogs[0] = &g->catalog;
     for (size_t i = 0; i < g->n_qrags; i++) s->catalogs[i + 1] = &g->qrags[i].catalog;

@@ -155,7 +155,7 @@ void pb_page_queued(struct pb_page *page, uint32_t row, int limit, uint32_t n)
 static bool same(const char *kept, pbay_str name)
 {
     size_t n = name.n < PB_PAGE_NAME - 1 ? name.n : PB_PAGE_NAME - 1;
-    return strlen(kept) == n && memcmp(kept, name.p, n) == 0;
+    return strlen(kept) == n && (!n || memcmp(kept, name.p, n) == 0);
 }
 
 const char *pb_page_out_reason(const struct pb_page *page, pbay_str connector)
