@@ -12,6 +12,8 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 BUILD = os.path.dirname(os.environ.get("PATCHBAY", "build/patchbay"))
 SAYS = {
     "main": ["5,000 customers: 1,016 (20 %) are likely to leave; 10 have no known plan", "function=predict_churn status=OK rows=5000"],
+    "qrag": ["An older gateway's folder, served as it is", "function=churn_rest status=OK rows=5000 answered=5000",
+             '[function "churn_rest"]'],
     "snowflake": ['{"data":[[0,"leaves"],[1,"stays"],', "create or replace function predict_churn(age float", "as '/snowflake/predict_churn';"],
     "chains": ["Task chains in Lua", "nightly", "fx rates", "last week's fx"],
     "recommender": ["RMSE (testset)", "user 1, film ", " stars\n"],

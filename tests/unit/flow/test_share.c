@@ -22,7 +22,7 @@ static void share(struct fixture *f, const char *operation, bool coalesce, bool 
 {
     if (f->fn.op) pb_op_unbind(f->fn.op);
     use(f, operation);
-    if (coalesce && !f->fn.coalesce) f->fn.coalesce = pb_coalesce_new(2, f->metrics, f->fn.name);
+    if (coalesce && !f->fn.coalesce) f->fn.coalesce = pb_coalesce_new(200, f->metrics, f->fn.name);
     if (cache && !f->fn.cache)
         f->fn.cache = pb_result_cache_new(3600 * PB_SEC, 1 << 20, f->metrics, f->fn.name);
 }
