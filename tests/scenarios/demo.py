@@ -16,7 +16,7 @@ SAYS = {
              '[function "churn_rest"]'],
     "snowflake": ['{"data":[[0,"leaves"],[1,"stays"],', "create or replace function predict_churn(age float", "as '/snowflake/predict_churn';"],
     "chains": ["Task chains in Lua", "nightly", "fx rates", "last week's fx"],
-    "recommender": ["RMSE (testset)", "user 1, film ", " stars\n"],
+    "recommender": ["RMSE (testset)", "user 1, film ", " stars\n", '{"data":[[0,'],
 }
 
 

@@ -16,48 +16,49 @@ struct known {
     enum kind kind;
     size_t at, at2; /* at2: lr_all and reg_all set four */
     double min, max;
+    const char *variable; /* of the environment, when the hyperparameter is not there */
 };
 
 #define PARAM(member) offsetof(struct rec_hyper, params.member)
-#define TEXT_OF(n, m)                                                                                        \
+#define TEXT_OF(n, m, v)                                                                                     \
     {                                                                                                        \
-        n, TEXT, offsetof(struct rec_hyper, m), 0, 0, 0                                                      \
+        n, TEXT, offsetof(struct rec_hyper, m), 0, 0, 0, v                                                   \
     }
 
 static const struct known all[] = {
-    {"n_factors", WHOLE, PARAM(n_factors), 0, 1, 4096},
-    {"n_epochs", WHOLE, PARAM(n_epochs), 0, 1, 10000},
-    {"folds", WHOLE, PARAM(folds), 0, 0, REC_FOLDS_MAX},
-    {"top_n", WHOLE, PARAM(top_n), 0, 1, REC_TOP_MAX},
-    {"seed", SEED, PARAM(seed), 0, 0, 0},
-    {"init_std_dev", NUMBER, PARAM(init_std_dev), 0, 0, 10},
-    {"rating_min", NUMBER, PARAM(rating_min), 0, -1e6, 1e6},
-    {"rating_max", NUMBER, PARAM(rating_max), 0, -1e6, 1e6},
-    {"lr_all", NUMBER, PARAM(rates.lr_bu), 4, 0, 10},
-    {"reg_all", NUMBER, PARAM(rates.reg_bu), 4, 0, 100},
-    {"lr_bu", NUMBER, PARAM(rates.lr_bu), 0, 0, 10},
-    {"lr_bi", NUMBER, PARAM(rates.lr_bi), 0, 0, 10},
-    {"lr_pu", NUMBER, PARAM(rates.lr_pu), 0, 0, 10},
-    {"lr_qi", NUMBER, PARAM(rates.lr_qi), 0, 0, 10},
-    {"reg_bu", NUMBER, PARAM(rates.reg_bu), 0, 0, 100},
-    {"reg_bi", NUMBER, PARAM(rates.reg_bi), 0, 0, 100},
-    {"reg_pu", NUMBER, PARAM(rates.reg_pu), 0, 0, 100},
-    {"reg_qi", NUMBER, PARAM(rates.reg_qi), 0, 0, 100},
-    TEXT_OF("input_table_name", input_table),
-    TEXT_OF("output_table_name", output_table),
-    TEXT_OF("output_mode", output_mode),
-    TEXT_OF("region", region),
-    TEXT_OF("account", account),
-    TEXT_OF("user", user),
-    TEXT_OF("warehouse", warehouse),
-    TEXT_OF("database", database),
-    TEXT_OF("schema", schema),
-    TEXT_OF("role", role),
-    TEXT_OF("secret_parameter", secret_parameter),
-    TEXT_OF("private_key_file", private_key_file),
-    TEXT_OF("token_file", token_file),
-    TEXT_OF("token_type", token_type),
-    TEXT_OF("snowflake_url", snowflake_url),
+    {"n_factors", WHOLE, PARAM(n_factors), 0, 1, 4096, NULL},
+    {"n_epochs", WHOLE, PARAM(n_epochs), 0, 1, 10000, NULL},
+    {"folds", WHOLE, PARAM(folds), 0, 0, REC_FOLDS_MAX, NULL},
+    {"top_n", WHOLE, PARAM(top_n), 0, 1, REC_TOP_MAX, NULL},
+    {"seed", SEED, PARAM(seed), 0, 0, 0, NULL},
+    {"init_std_dev", NUMBER, PARAM(init_std_dev), 0, 0, 10, NULL},
+    {"rating_min", NUMBER, PARAM(rating_min), 0, -1e6, 1e6, NULL},
+    {"rating_max", NUMBER, PARAM(rating_max), 0, -1e6, 1e6, NULL},
+    {"lr_all", NUMBER, PARAM(rates.lr_bu), 4, 0, 10, NULL},
+    {"reg_all", NUMBER, PARAM(rates.reg_bu), 4, 0, 100, NULL},
+    {"lr_bu", NUMBER, PARAM(rates.lr_bu), 0, 0, 10, NULL},
+    {"lr_bi", NUMBER, PARAM(rates.lr_bi), 0, 0, 10, NULL},
+    {"lr_pu", NUMBER, PARAM(rates.lr_pu), 0, 0, 10, NULL},
+    {"lr_qi", NUMBER, PARAM(rates.lr_qi), 0, 0, 10, NULL},
+    {"reg_bu", NUMBER, PARAM(rates.reg_bu), 0, 0, 100, NULL},
+    {"reg_bi", NUMBER, PARAM(rates.reg_bi), 0, 0, 100, NULL},
+    {"reg_pu", NUMBER, PARAM(rates.reg_pu), 0, 0, 100, NULL},
+    {"reg_qi", NUMBER, PARAM(rates.reg_qi), 0, 0, 100, NULL},
+    TEXT_OF("input_table_name", input_table, NULL),
+    TEXT_OF("output_table_name", output_table, NULL),
+    TEXT_OF("output_mode", output_mode, NULL),
+    TEXT_OF("region", region, NULL),
+    TEXT_OF("account", account, "SNOWFLAKE_ACCOUNT"),
+    TEXT_OF("user", user, "SNOWFLAKE_USER"),
+    TEXT_OF("warehouse", warehouse, "SNOWFLAKE_WAREHOUSE"),
+    TEXT_OF("database", database, "SNOWFLAKE_DATABASE"),
+    TEXT_OF("schema", schema, "SNOWFLAKE_SCHEMA"),
+    TEXT_OF("role", role, "SNOWFLAKE_ROLE"),
+    TEXT_OF("secret_parameter", secret_parameter, "SNOWFLAKE_SECRET_PARAMETER"),
+    TEXT_OF("private_key_file", private_key_file, "SNOWFLAKE_PRIVATE_KEY_FILE"),
+    TEXT_OF("token_file", token_file, "SNOWFLAKE_TOKEN_FILE"),
+    TEXT_OF("token_type", token_type, "SNOWFLAKE_TOKEN_TYPE"),
+    TEXT_OF("snowflake_url", snowflake_url, "SNOWFLAKE_URL"),
 };
 
 static int bad(const struct known *k, pbay_str value, struct pb_err *err)
@@ -150,6 +151,16 @@ static int check(const struct rec_hyper *h, struct pb_err *err)
     return 0;
 }
 
+/* What is the same for every job of an account may stand in the image or the job's environment. */
+static void take_environment(struct rec_hyper *h)
+{
+    for (size_t i = 0; i < PB_COUNTOF(all); i++) {
+        char **at = (char **)((char *)h + all[i].at);
+        const char *v = all[i].variable ? getenv(all[i].variable) : NULL;
+        if (v && *v && !*at) *at = pb_strdup(v);
+    }
+}
+
 int rec_hyper_parse(struct rec_hyper *h, pbay_str json, struct pb_err *err)
 {
     struct pb_arena a = {0};
@@ -162,6 +173,7 @@ int rec_hyper_parse(struct rec_hyper *h, pbay_str json, struct pb_err *err)
     }
     if (!rc) rc = set_members(h, &o, true, &a, err);
     if (!rc) rc = set_members(h, &o, false, &a, err);
+    if (!rc) take_environment(h);
     if (!rc) rc = check(h, err);
     pb_arena_free(&a);
     if (rc) rec_hyper_free(h);

@@ -22,4 +22,11 @@ recommender_play() {
     "$build/patchbay" call movie_rating "$work/pairs.csv" --address "$DEMO_SSE" --output "$work/stars.csv" --quiet
     tail -n +2 "$work/stars.csv" | paste -d, <(tail -n +2 "$work/pairs.csv") - |
         awk -F, '{ printf "    user %s, film %s: %.1f stars\n", $1, $2, $NF }'
+    echo "The same, as Snowflake's SQL asks for it:"
+    local batch
+    batch=$(awk -F, 'NR > 1 { printf "%s[%d,%s,%s]", (NR > 2 ? "," : ""), NR - 2, $1, $2 }' "$work/pairs.csv")
+    curl -sS -H 'content-type: application/json' -H "x-patchbay-secret: $DEMO_SNOWFLAKE_SECRET" \
+        -H 'sf-external-function-format: json' -H 'sf-external-function-query-batch-id: 01b02bdf:1:1:0:1' \
+        -d "{\"data\":[$batch]}" "http://$DEMO_HTTP/snowflake/movie_rating" | sed 's/^/    /'
+    echo
 }
