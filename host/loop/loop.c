@@ -115,6 +115,7 @@ static void on_prepare(uv_prepare_t *h)
 static void on_check(uv_check_t *h)
 {
     struct pb_loop *loop = h->data;
+    loop->now_ns = pb_mono_ns(); /* what this turn ends was not known before it had waited */
     pb__loop_end_turn(loop);
     loop->now_ns = pb_mono_ns();
 }
