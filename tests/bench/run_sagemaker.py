@@ -126,13 +126,16 @@ def ideal(bench):
         for workers in (0, 4):
             gateway = bench.gateway("http://" + endpoint.listening["http"], {"f": function}, workers)
             try:
-                connections = max(1, workers)
                 got = []
                 for _ in range(args.rounds):
-                    line = bench.load(gateway, "calls", "--connections", str(connections), "--streams", str(4 * connections), "--rows",
-                                      "2000", "--warmup", "4", "--seconds", str(max(4.0, args.seconds)), "--windows", "1", "--function",
-                                      "1:numcount")
-                    got.append(line["calls_s"] * 2000 if line else None)
+                    if workers:  # a connection is one worker's
+                        line = bench.load(gateway, "calls", "--connections", str(workers), "--streams", "16", "--rows", "2000", "--warmup",
+                                          "4", "--seconds", str(max(4.0, args.seconds)), "--windows", "1", "--function", "1:numcount")
+                        got.append(line["calls_s"] * 2000 if line else None)
+                    else:
+                        line = bench.load(gateway, "bulk", "--rows", "200000", "--bundle-rows", "500", "--windows", "1", "--function",
+                                          "1:numcount")
+                        got.append(line["rows_s"] if line else None)
             finally:
                 gateway.stop()
             rate = middle(got)
