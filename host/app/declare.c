@@ -318,11 +318,11 @@ static int share_answers(struct pb_generation *g, const struct pb_declaration *d
     if ((!d->coalesce_ms && !d->result_cache_ms) || d->refusal) return 0;
     if (!fn->op || fn->shape != PBAY_SHAPE_MAP)
         return pb_config_fail(d->cfg, key, err, "only for an operation that answers row by row");
+    if (fn->effects || (pb_op_flags(fn->op) & PBAY_OPF_EFFECTS))
+        return pb_config_fail(d->cfg, key, err, "not for an operation that changes the world");
     if (d->result_cache_ms && !d->cache)
         return pb_config_fail(d->cfg, "result_cache", err,
                               "has no place beside `cache = no`: its answers must not be kept");
-    if (fn->effects || (pb_op_flags(fn->op) & PBAY_OPF_EFFECTS))
-        return pb_config_fail(d->cfg, key, err, "not for an operation that changes the world");
     if (pb_op_flags(fn->op) & PBAY_OPF_PER_USER)
         return pb_config_fail(d->cfg, key, err, "not for an operation whose answers depend on who calls");
     if (d->coalesce_ms) fn->coalesce = pb_coalesce_new(d->coalesce_ms, g->env.metrics, d->name);

@@ -194,7 +194,7 @@ static int decode(struct in *in, struct pbay_builder *b, struct pb_err *err)
         if (!text.p || !pb_utf8_valid(text))
             return BAD("row error %u: message is cut short or not valid UTF-8", i);
         if (note.row >= head.n_rows || (i && note.row <= before) || note.code <= PBAY_OK ||
-            note.code > PBAY_UNAUTHENTICATED || note.zero)
+            (note.code > PBAY_UNAUTHENTICATED && note.code != PBAY_BAD_VALUE) || note.zero)
             return BAD("row error %u: row %u of %u, code %d", i, note.row, head.n_rows, note.code);
         before = note.row;
         pb_builder_row_error(b, note.row, note.code, text);

@@ -6,12 +6,10 @@ import pty
 import signal
 import subprocess
 
-from lib.gateway import PLUGINS, PROGRAM, Folder, environment
+from lib.gateway import PROGRAM, Folder, environment
 from lib.story import contains, equal, eventually, lacks, main, story, true
 
-# Plugins of scenarios stand beside those of the tree: BUILD/plugins, BUILD/tests/scenarios/plugins.
-BUILD = os.path.dirname(os.path.abspath(PLUGINS))
-OWN = os.path.join(BUILD, "tests", "scenarios", "plugins")
+OWN = os.environ["SCENARIO_PLUGINS"]
 CONFIG = '[plugins]\ndir = %s\n[connector "one"]\nplugin = commander\n' % OWN
 
 

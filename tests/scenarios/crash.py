@@ -13,10 +13,9 @@ import threading
 import time
 from collections import Counter
 
-from lib.gateway import PLUGINS, PROGRAM, Gateway
+from lib.gateway import PROGRAM, Gateway
 from lib.story import SOAK, contains, equal, eventually, main, rng, story, true
 
-BUILD = os.path.dirname(os.path.abspath(PLUGINS))
 CONFIG = """
 [plugins]
 dir = %s
@@ -32,7 +31,7 @@ log = @DIR@/did
 poll.ticks = yes
 ticks = 1000000
 patience = 20ms
-""" % os.path.join(BUILD, "tests", "scenarios", "plugins")
+""" % os.environ["SCENARIO_PLUGINS"]
 
 
 class Crashing(Gateway):

@@ -6,11 +6,10 @@ import json
 import os
 import sqlite3
 
-from lib.gateway import PLUGINS, WORKERS, Folder, Gateway
+from lib.gateway import WORKERS, Folder, Gateway
 from lib.story import contains, equal, eventually, main, story, true
 
-BUILD = os.path.dirname(os.path.abspath(PLUGINS))
-OWN = os.path.join(BUILD, "tests", "scenarios", "plugins")
+OWN = os.environ["SCENARIO_PLUGINS"]
 CONFIG = """
 [plugins]
 dir = %s
