@@ -70,12 +70,19 @@ class Job:
     def train(self, code=0, **env):
         return self.run("train", "--local", self.dir, code=code, **env)
 
+    def results(self):
+        out = []
+        for name in ("model/recommender.model", "output/data/recommendations.csv"):
+            with open(self.path(name) if self.has(name) else os.devnull, "rb") as f:
+                out.append(f.read())
+        return out
+
     def fails(self, *said, **env):
+        before = self.results()
         p = self.train(code=255, **env)
         contains(p.stderr, *said)
         contains(self.read("output/failure"), *said)
-        true(not self.has("model/recommender.model"), "a job that failed left a model")
-        true(not self.has("output/data/recommendations.csv"), "a job that failed left recommendations")
+        true(self.results() == before, "a job that failed changed a model or recommendations")
 
     def __enter__(self):
         return self
@@ -235,14 +242,21 @@ def refuses_bad_input():
             ("user,item,rating\nmary,1,3\n", {}, ['the user is "mary"']),
             ("1,1,nan\n", {}, ["the rating nan"]),
             ("1,1,3\n1,2\n", {}, ["ratings.csv:2: 2 columns; the rating is missing"]),
+            ("\n\nuser,item\n1,2\n", {}, ["ratings.csv:3: no column for the rating"]),
             (good, {"n_factor": 3}, ['unknown hyperparameter "n_factor"; did you mean "n_factors"?']),
             (good, {"n_epochs": "many"}, ['hyperparameter n_epochs is "many"']),
             (good, {"folds": 50}, ["5 ratings cannot be cut into 50 folds"]),
             (good, {"folds": 2, "lr_all": 10, "reg_all": 100, "n_factors": 4, "n_epochs": 200}, ["learning rates are too high"])]:
         with Job(ratings, **hyper) as job:
             job.fails(*said)
-    with Job(good, folds=0, n_factors=2) as job:
+    with Job("\n" + good, folds=0, n_factors=2, _tuning_objective_metric="rmse", rating_min=0.1) as job:
+        job.write("output/failure", "of a job before")
         job.train()
+        true(not job.has("output/failure"), "the failure of a job before")
+        model = open(job.path("model/recommender.model"), "rb").read()
+        job.write("input/data/training/bad.csv", "1,1,nan\n")
+        contains(job.train(code=255).stderr, "bad.csv:1")
+        true(open(job.path("model/recommender.model"), "rb").read() == model, "a job that failed changed the model")
         whole = open(job.path("model/recommender.model"), "rb").read()
         with open(job.path("model/recommender.model"), "wb") as f:
             f.write(whole[:-7])

@@ -68,7 +68,7 @@ static int next_pair(pbay_str *body, uint64_t *line, int64_t ids[2], struct pb_e
         *body = pb_str(next, (size_t)(end - next));
         return 1;
     }
-    if (!pb_str_trim(*body).n) return 0; /* blank lines at the end */
+    if (!body->n) return 0;
     size_t n = pb_str_chr(*body, '\n');
     int rc = any_line(++*line, pb_str_trim(pb_str(body->p, n)), ids, err);
     if (n < body->n) n++;
@@ -91,6 +91,8 @@ int rec_answer(const struct rec_model *m, pbay_str body, struct pb_buf *out, str
     uint64_t line = 0;
     int more = 1;
     if (pb_str_starts(body, PB_STR("\xef\xbb\xbf"))) body = pb_str(body.p + 3, body.n - 3);
+    while (body.n && (body.p[body.n - 1] == '\n' || body.p[body.n - 1] == '\r' || body.p[body.n - 1] == ' '))
+        body.n--;
     while (more > 0) {
         int64_t ids[2];
         uint32_t n = 0;

@@ -123,7 +123,9 @@ static int set_members(struct rec_hyper *h, const struct pb_json_object *o, bool
 {
     for (size_t i = 0; i < o->n; i++) {
         pbay_str name = o->members[i].name, value = o->members[i].value, text;
-        if (pb_str_starts(name, PB_STR("sagemaker_")) || sets_all(name) != of_all) continue;
+        if (pb_str_starts(name, PB_STR("sagemaker_")) || pb_str_starts(name, PB_STR("_")) ||
+            sets_all(name) != of_all)
+            continue;
         const struct known *k = find(name);
         if (!k) return unknown(name, err);
         if (!pb_json_string(value, a, &text)) text = value;
@@ -154,8 +156,11 @@ static int check(const struct rec_hyper *h, struct pb_err *err)
 /* What is the same for every job of an account may stand in the image or the job's environment. */
 static void take_environment(struct rec_hyper *h)
 {
+    bool has_secret = h->secret_parameter || h->private_key_file || h->token_file;
     for (size_t i = 0; i < PB_COUNTOF(all); i++) {
         char **at = (char **)((char *)h + all[i].at);
+        bool secret = at == &h->secret_parameter || at == &h->private_key_file || at == &h->token_file;
+        if (secret && has_secret) continue; /* the job's own counts alone */
         const char *v = all[i].variable ? getenv(all[i].variable) : NULL;
         if (v && *v && !*at) *at = pb_strdup(v);
     }

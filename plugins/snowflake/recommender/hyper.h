@@ -26,7 +26,7 @@ struct rec_hyper {
 
 /*
  * From the text of hyperparameters.json; empty text is an empty object. Numbers may stand with or without
- * quotes; names beginning with sagemaker_ are SageMaker's own and passed over. Errors name the
+ * quotes; names beginning with sagemaker_ or _ are SageMaker's own and passed over. Errors name the
  * hyperparameter, its value and what was expected; an unknown one is an error.
  */
 int rec_hyper_parse(struct rec_hyper *h, pbay_str json, struct pb_err *err);

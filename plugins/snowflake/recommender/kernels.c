@@ -10,7 +10,10 @@ extern const struct rec_kernels rec_kernels_avx512, rec_kernels_avx2, rec_kernel
 static bool runs_here(const struct rec_kernels *k)
 {
 #ifdef __x86_64__
-    if (k == &rec_kernels_avx512) return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("fma");
+    if (k == &rec_kernels_avx512)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("fma");
     if (k == &rec_kernels_avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
     return k == &rec_kernels_generic;

@@ -24,7 +24,7 @@ struct rec_rates {
 };
 
 struct rec_kernels {
-    const char *name; /* "avx512", "avx2", "sse2" or "generic" */
+    const char *name; /* "avx512", "avx2" or "generic" */
     /*
      * One pass over a user's n ratings, in their order: user bias and factors p, and the biases and factors
      * q + item * stride of each item. fold (NULL: none) says which fold each rating is in; those of `skip`

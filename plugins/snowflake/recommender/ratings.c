@@ -78,7 +78,7 @@ void rec_ratings_free(struct rec_ratings *r)
 int rec_ratings_add(struct rec_ratings *r, int64_t user, int64_t item, double value, const char *where,
                     struct pb_err *err)
 {
-    if (!(value >= (double)r->min && value <= (double)r->max))
+    if (!((float)value >= r->min && (float)value <= r->max))
         return pb_fail(err, PBAY_INVALID_ARGUMENT,
                        "%s: the rating %g lies outside the scale of %g to %g; set rating_min and rating_max "
                        "if the scale is another one",
@@ -151,6 +151,7 @@ enum { MAX_COLUMNS = 64 };
 struct csv {
     const char *name;
     uint64_t line;
+    bool begun;         /* the first line that is not empty was seen */
     uint32_t column[3]; /* where user, item and rating stand */
     char where[512];
 };
@@ -203,10 +204,11 @@ static int read_header(struct csv *c, const pbay_str *fields, uint32_t n, bool *
     }
     for (uint32_t i = 0; i < 3; i++)
         if (c->column[i] == UINT32_MAX)
-            return pb_fail(err, PBAY_INVALID_ARGUMENT,
-                           "%s:1: no column for the %s; expected a header such as USERID,MOVIEID,RATING or "
-                           "three columns of numbers",
-                           c->name, roles[i]);
+            return pb_fail(
+                err, PBAY_INVALID_ARGUMENT,
+                "%s:%llu: no column for the %s; expected a header such as USERID,MOVIEID,RATING or "
+                "three columns of numbers",
+                c->name, (unsigned long long)c->line, roles[i]);
     return 0;
 }
 
@@ -247,7 +249,8 @@ int rec_ratings_parse_csv(struct rec_ratings *r, const char *name, pbay_str text
         if (!line.n) continue;
         uint32_t n = cut(line, fields);
         bool header = false;
-        if (c.line == 1 && read_header(&c, fields, n, &header, err)) return -1;
+        if (!c.begun && read_header(&c, fields, n, &header, err)) return -1;
+        c.begun = true;
         if (!header && read_line(r, &c, fields, n, err)) return -1;
     }
     return 0;

@@ -190,9 +190,10 @@ static int write_sheet(const char *root, const struct rec_hyper *h, const struct
         if (!rc) rc = rename(beside, path);
         e = errno;
     }
-    if (rc)
+    if (rc) {
+        unlink(beside);
         pb_fail(err, PBAY_UNAVAILABLE, "%s cannot be written: %s", path, strerror(e));
-    else
+    } else
         printf("Top %u predictions for all users saved to %s\n", h->params.top_n, path);
     pb_free(path);
     pb_free(beside);
@@ -226,7 +227,8 @@ static int fit(struct rec_model *m, struct rec_ratings *r, const struct rec_para
         rec_fit(m, r, params, NULL, NULL, 0);
     /* Rates that are too large let parameters grow without end. */
     for (uint32_t i = 0; i < r->items.n; i++)
-        if (!isfinite(m->bi[i]) || !isfinite(m->q[(size_t)i * m->stride]))
+        if (!isfinite(m->bi[i]) || !isfinite(m->q[(size_t)i * m->stride]) || !isfinite(m->bu[0]) ||
+            !isfinite(m->p[0]))
             return pb_fail(
                 err, PBAY_OUT_OF_RANGE,
                 "the parameters grew beyond all numbers: learning rates are too high for these ratings "
@@ -247,12 +249,15 @@ static int train(const char *root, const struct rec_hyper *h, struct pb_err *err
     if (!rc) rc = h->input_table ? rec_warehouse_read(w, h, &r, err) : read_channels(root, &r, err);
     if (!rc) rc = rec_ratings_group(&r, err);
     if (!rc) rc = fit(&m, &r, &h->params, err);
-    char *path = rec_model_path(root);
+    /* The model takes its place last: a job that failed leaves everything as it was. */
+    char *path = rec_model_path(root), *trained = pb_sprintf("%s.trained", path);
     if (!rc) rc = make_folder(root, "model", err);
-    if (!rc) rc = rec_model_save(&m, path, err);
+    if (!rc) rc = rec_model_save(&m, trained, err);
     if (!rc) rc = write_output(root, w, h, &m, &r, err);
-    /* A job that failed has no model either. */
-    if (rc) unlink(path);
+    if (!rc && rename(trained, path))
+        rc = pb_fail(err, PBAY_UNAVAILABLE, "the model cannot be moved to %s: %s", path, strerror(errno));
+    if (rc) unlink(trained);
+    pb_free(trained);
     pb_free(path);
     rec_warehouse_close(w);
     m.users = m.items = (struct rec_ids){0}; /* those of the ratings */
@@ -264,6 +269,9 @@ static int train(const char *root, const struct rec_hyper *h, struct pb_err *err
 int rec_train(const char *root, struct pb_err *err)
 {
     struct rec_hyper h;
+    char *failure = pb_sprintf("%s/output/failure", root);
+    unlink(failure); /* of a job before this one */
+    pb_free(failure);
     printf("Starting the training.\n");
     fflush(stdout);
     int rc = read_hyper(root, &h, err);

@@ -69,7 +69,7 @@ static int check_output(struct rec_warehouse *w, const struct rec_hyper *h, stru
         return pb_fail_in(err, "the output table %s", h->output_table);
     uint32_t n = r.n_columns;
     rec_result_free(&r);
-    return n >= 2 ? 0
+    return n == 2 ? 0
                   : pb_fail(err, PBAY_FAILED_PRECONDITION,
                             "the output table %s has %u columns; expected two: the user, and a VARIANT for "
                             "the items",
@@ -156,8 +156,9 @@ static int add_rows(struct rec_ratings *r, pbay_str data, uint64_t *row, const c
 /* Which of the table's columns are which: USERID, MOVIEID or ITEMID, RATING. */
 static int find_columns(struct rec_warehouse *w, const char *table, char columns[3][256], struct pb_err *err)
 {
-    static const char *const names[3][2] = {
-        {"USERID", "USER_ID"}, {"MOVIEID", "ITEMID"}, {"RATING", "RATING"}};
+    static const char *const names[3][4] = {{"USERID", "USER_ID", "USERID", "USERID"},
+                                            {"MOVIEID", "MOVIE_ID", "ITEMID", "ITEM_ID"},
+                                            {"RATING", "RATING", "RATING", "RATING"}};
     struct rec_result r;
     if (run(w, &r, err, 1, "SELECT * FROM %s LIMIT 0", table))
         return pb_fail_in(err, "the input table %s", table);
@@ -165,7 +166,7 @@ static int find_columns(struct rec_warehouse *w, const char *table, char columns
     for (uint32_t k = 0; k < 3 && !rc; k++) {
         columns[k][0] = 0;
         for (uint32_t i = 0; i < r.n_columns && !columns[k][0]; i++)
-            for (uint32_t n = 0; n < 2; n++)
+            for (uint32_t n = 0; n < 4; n++)
                 if (pb_str_ieq(r.columns[i], pb_str_c(names[k][n])))
                     snprintf(columns[k], sizeof columns[k], "\"%.*s\"", PB_FMT(r.columns[i]));
         if (!columns[k][0])
@@ -186,7 +187,8 @@ int rec_warehouse_read(struct rec_warehouse *w, const struct rec_hyper *h, struc
     struct rec_result first, more;
     uint64_t row = 0;
     if (check_table("input_table_name", table, err) || find_columns(w, table, columns, err)) return -1;
-    if (run(w, &first, err, 1, "SELECT %s, %s, %s FROM %s", columns[0], columns[1], columns[2], table))
+    if (run(w, &first, err, 1, "SELECT %s, %s, %s FROM %s ORDER BY 1, 2", columns[0], columns[1], columns[2],
+            table))
         return pb_fail_in(err, "the input table %s", table);
     int rc = add_rows(r, first.data, &row, table, err);
     for (uint32_t p = 1; !rc && p < first.n_partitions; p++) {
