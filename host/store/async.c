@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "store/engine.h"
 
@@ -29,6 +30,7 @@ struct pb_store_async {
     bool delivering; /* deliver is posted */
     bool stop;
     struct pb_store_load load;
+    int64_t said_ns; /* when a failure was logged [loop] */
 };
 
 static void list_init(struct list *l)
@@ -209,6 +211,23 @@ static void finish(void *user)
     if (closed) closed(closed_user);
 }
 
+/* What the store itself failed by is for who runs the gateway; callers learn that it is not there for now. */
+static void keep_quiet(struct pb_store_async *a, struct pb_err *err)
+{
+    if (strcmp(err->vendor_code, PB_STORE_FAILURE) != 0) return;
+    int64_t now = pb_mono_ns();
+    if (!a->said_ns || now - a->said_ns >= PB_SEC) {
+        a->said_ns = now;
+        pb_log(PB_LOG_ERROR, "store", "the store failed", PB_S("code", pb_code_name(err->code)),
+               PB_S("error", err->msg));
+    }
+    uint32_t advice = err->advice;
+    /* INTERNAL stays: the same again would fail again. */
+    pb_fail(err, err->code == PBAY_INTERNAL ? PBAY_INTERNAL : PBAY_UNAVAILABLE,
+            "the gateway's store does not work at the moment, nothing of this was kept; its log says why");
+    err->advice = advice;
+}
+
 static void deliver(void *user)
 {
     struct pb_store_async *a = user;
@@ -222,6 +241,7 @@ static void deliver(void *user)
         struct pb_err *err = op->err;
         op->err = NULL;
         a->pending--;
+        if (err) keep_quiet(a, err);
         op->done(op->user, err); /* op may be gone now */
         pb_free(err);
     }

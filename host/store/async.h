@@ -28,8 +28,11 @@ struct pb_store_op {
      * touches meanwhile.
      */
     int (*run)(struct pb_store *s, void *user, struct pb_err *err);
-    /* [loop] Exactly once. err NULL: it is done and on disk. Else nothing of it was kept; borrowed during the
-     * call. */
+    /*
+     * [loop] Exactly once. err NULL: it is done and on disk. Else nothing of it was kept; borrowed during the
+     * call. What the store itself fails by (a full, damaged or read-only file) is UNAVAILABLE here, without
+     * the file's name, which goes to the log.
+     */
     void (*done)(void *user, const struct pb_err *err);
     void *user;
     bool reads; /* run only reads */

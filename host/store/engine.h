@@ -15,6 +15,10 @@
 #include "store/runs.h"
 #include "store/store.h"
 
+/* The vendor_code of an error that is the engine's own (its file, its disk), not the caller's. Only between
+ * the engine and async.c. */
+#define PB_STORE_FAILURE "store"
+
 /* The end of a lease: what becomes of the job. Refused unless it runs under this fence. */
 struct pb_settle {
     pbay_str id;

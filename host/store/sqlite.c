@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -16,7 +17,7 @@
 
 enum { BUSY_MS = 2000 }; /* for programs that do not know our lock, such as sqlite3's shell */
 
-int pb_sq_fail(struct pb_sq *s, int rc, const char *doing, struct pb_err *err)
+static int say(struct pb_sq *s, int rc, const char *doing, struct pb_err *err)
 {
     int last = errno; /* SQLite keeps it for some errors only; the callers cleared it before they asked */
     const char *text = s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc);
@@ -54,6 +55,13 @@ int pb_sq_fail(struct pb_sq *s, int rc, const char *doing, struct pb_err *err)
     }
     default: return pb_fail(err, PBAY_INTERNAL, "store %s: %s failed: %s", s->path, doing, text);
     }
+}
+
+int pb_sq_fail(struct pb_sq *s, int rc, const char *doing, struct pb_err *err)
+{
+    say(s, rc, doing, err);
+    if (err) snprintf(err->vendor_code, sizeof err->vendor_code, "%s", PB_STORE_FAILURE);
+    return -1;
 }
 
 /* ------------------------------------------------------------------------ statements */
@@ -180,7 +188,9 @@ static int command(struct pb_sq *s, const char *text, struct pb_err *err)
 
 static int rolled_back(struct pb_sq *s, struct pb_err *err)
 {
-    return pb_fail(err, PBAY_ABORTED, "store %s: the transaction was rolled back", s->path);
+    pb_fail(err, PBAY_ABORTED, "store %s: the transaction was rolled back", s->path);
+    if (err) snprintf(err->vendor_code, sizeof err->vendor_code, "%s", PB_STORE_FAILURE);
+    return -1;
 }
 
 /*

@@ -136,7 +136,8 @@ struct pb_sq {
     sqlite3_stmt *stmts[PB_SQ_N_STMTS];
 };
 
-/* Fill err from SQLite's last error: `doing` is "open", "write", …. Returns -1. */
+/* Fill err from SQLite's last error: `doing` is "open", "write", …. Its vendor_code is PB_STORE_FAILURE.
+ * Returns -1. */
 int pb_sq_fail(struct pb_sq *s, int rc, const char *doing, struct pb_err *err);
 /* A statement ready to be bound, or NULL with err filled. Reset it when done: pb_sq_done. */
 sqlite3_stmt *pb_sq_get(struct pb_sq *s, enum pb_sq_stmt which, struct pb_err *err);

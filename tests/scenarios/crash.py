@@ -14,7 +14,7 @@ import time
 from collections import Counter
 
 from lib.gateway import PROGRAM, Gateway
-from lib.story import SOAK, contains, equal, eventually, main, rng, story, true
+from lib.story import SOAK, equal, eventually, lacks, main, rng, story, true
 
 CONFIG = """
 [plugins]
@@ -175,7 +175,8 @@ def a_store_that_cannot_be_written():
         db.execute("BEGIN IMMEDIATE")
         status, text = ask("/a/events", "e2 {}\n")
         equal(status, 503, text)
-        contains(text, "state.db")
+        lacks(text, "state.db")
+        g.await_log("the store failed", "state.db")
         equal(json.loads(ask("/functions/up", '{"rows": [["x"]]}', "application/json")[1]), {"rows": [["X"]]})
         db.execute("ROLLBACK")
         db.close()

@@ -392,8 +392,8 @@ static int full_thread(void)
         if (++rounds > 100) return 4;
     }
     for (int i = 0; i < WRITES; i++)
-        if (writes[i].err.code != PBAY_RESOURCE_EXHAUSTED) return 5;
-    if (!strstr(writes[WRITES - 1].err.msg, "write failed")) return 6;
+        if (writes[i].err.code != PBAY_UNAVAILABLE) return 5;
+    if (strstr(writes[WRITES - 1].err.msg, path)) return 6;
     if (post_all(a, &read, 1) != 0) return 7;
     if (raise_limit() != 0 || post_all(a, writes, WRITES) != 0) return 8;
     pb_store_async_close(a, stop_loop, NULL);
