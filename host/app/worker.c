@@ -387,6 +387,7 @@ int pb_worker_run(const struct pb_worker_options *options)
     struct pb_err err;
     w->leash = options->leash;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error, as a full disk is */
     if (pb_worker_open_log(site, &err) || pb_workshop_open(&w->shop, site, options->state_dir, true, &err)) {
         pb_site_free(site);
         goto failed;
@@ -439,6 +440,7 @@ int pb_worker_run(const struct pb_worker_options *options)
     say_ready(w);
     pb_loop_run(w->shop.loop);
     close_worker(w);
+    pb_chain_work_stop(w->chains);
     pb_sources_free(w->sources);
     pb_generation_free(w->generation);
     pb_log(PB_LOG_INFO, "app", "stopped", PB_I("exit", w->exit_code));

@@ -10,6 +10,8 @@
 #include "data/json_object.h"
 #include "plugin/actions.h"
 
+enum { CLOCKS_AGAIN_MS = 5000 };
+
 struct loaded {
     struct loaded *next;
     struct pb_bundle bundle;
@@ -23,6 +25,8 @@ struct pb_chain_work {
     pthread_mutex_t lock; /* of loaded: the store thread looks bundles up */
     struct loaded *loaded;
     struct pb_store_op clocks;
+    struct pb_timer again; /* of clocks, after the store has failed */
+    bool stopped;
     bool quiet; /* [store thread] there are no chains, and no run of earlier ones goes on */
 };
 
@@ -380,14 +384,32 @@ static int put_clocks(struct pb_store *s, void *user, struct pb_err *err)
 
 static void clocks_put(void *user, const struct pb_err *err)
 {
-    (void)user;
-    if (err) pb_log(PB_LOG_ERROR, "chain", "cron and deadlines are not set", PB_S("error", err->msg));
+    struct pb_chain_work *w = user;
+    if (!err || w->stopped) return;
+    pb_log(PB_LOG_ERROR, "chain", "cron and deadlines are not set; it is tried again",
+           PB_S("error", err->msg));
+    pb_timer_set(pb_durable_loop(w->c.durable), &w->again, CLOCKS_AGAIN_MS);
+}
+
+static void set_clocks(void *user)
+{
+    struct pb_chain_work *w = user;
+    w->clocks = (struct pb_store_op){.run = put_clocks, .done = clocks_put, .user = w};
+    pb_store_post(pb_durable_store(w->c.durable), &w->clocks);
 }
 
 void pb_chain_work_start(struct pb_chain_work *w)
 {
-    w->clocks = (struct pb_store_op){.run = put_clocks, .done = clocks_put, .user = w};
-    pb_store_post(pb_durable_store(w->c.durable), &w->clocks);
+    w->again.fn = set_clocks;
+    w->again.user = w;
+    set_clocks(w);
+}
+
+void pb_chain_work_stop(struct pb_chain_work *w)
+{
+    if (!w) return;
+    w->stopped = true;
+    pb_timer_cancel(&w->again);
 }
 
 void pb_chain_work_free(struct pb_chain_work *w)

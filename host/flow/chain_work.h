@@ -29,8 +29,10 @@ struct pb_chain_work_config {
 
 /* Registers with the durable work, before its start. Returns owned. */
 struct pb_chain_work *pb_chain_work_new(const struct pb_chain_work_config *config);
-/* After the start: cron and deadlines are put. */
+/* After the start: cron and deadlines are put; again every few seconds while the store fails. */
 void pb_chain_work_start(struct pb_chain_work *w);
+/* Before the durable work is closed: nothing is tried again. NULL is fine. */
+void pb_chain_work_stop(struct pb_chain_work *w);
 /* After the durable work is closed. NULL is fine. */
 void pb_chain_work_free(struct pb_chain_work *w);
 const struct pb_bundle *pb_chain_work_bundle(const struct pb_chain_work *w);
