@@ -182,13 +182,24 @@ static void start_failed(struct pb_supervisor *s, const char *why)
     settled(s, text);
 }
 
+/* Those of before, and what was put out during the attempt. */
+static void restore_outs(struct pb_supervisor *s)
+{
+    struct pb_page_out meanwhile[PB_PAGE_OUTS];
+    memcpy(meanwhile, s->page->outs, sizeof meanwhile);
+    memcpy(s->page->outs, s->outs_before, sizeof s->page->outs);
+    for (size_t i = 0; i < PB_PAGE_OUTS; i++)
+        if (atomic_load(&meanwhile[i].set))
+            pb_page_put_out(s->page, meanwhile[i].connector, meanwhile[i].reason);
+}
+
 static void next_failed(struct pb_supervisor *s, const char *why)
 {
     struct pb_crew *crew = s->next;
     char text[PB_ERR_TEXT];
     snprintf(text, sizeof text, "%s", why); /* it may be a process' own, which goes with the crew */
     s->next = NULL;
-    memcpy(s->page->outs, s->outs_before, sizeof s->page->outs);
+    restore_outs(s);
     pb_sockets_forget(s->sockets, crew->number);
     dismiss(crew, true);
     if (!s->stopping) start_failed(s, text);
@@ -220,7 +231,6 @@ static void begin(struct pb_supervisor *s)
     }
     s->next = crew;
     pb_page_clear_outs(s->page);
-    pb_crashes_clear(s->crashes);
     s->start_limit.fn = start_too_long;
     s->start_limit.user = s;
     pb_timer_set(s->loop, &s->start_limit, START_LIMIT_MS);
@@ -250,6 +260,7 @@ static void take_over(struct pb_supervisor *s)
     struct pb_crew *old = s->current;
     s->current = s->next;
     s->next = NULL;
+    pb_crashes_clear(s->crashes);
     pb_sockets_switch(s->sockets, s->current->number);
     pb_log(PB_LOG_INFO, "app", old ? "reloaded" : "ready", PB_S("version", PB_VERSION),
            PB_I("generation", s->current->number), PB_I("workers", s->current->n));
@@ -459,6 +470,7 @@ int pb_supervisor_run(const struct pb_supervisor_options *options)
     struct pb_supervisor supervisor = {.o = options, .page_fd = -1}, *s = &supervisor;
     struct pb_err err;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error, as a full disk is */
     if (open_all(s, &err)) {
         fprintf(stderr, "patchbay: %s\n", err.msg);
         s->failed = true;

@@ -246,6 +246,8 @@ static void attribute(struct pb_process *p, const char *how)
     snprintf(p->why, sizeof p->why, "the worker ended by %s in connector \"%s\" (%s%s%s)", how, m->connector,
              m->what, m->function[0] ? " of " : "", m->function);
     char reason[PB_PAGE_REASON];
+    if (p->crew == p->s->next)
+        return; /* the attempt fails by it; those who serve have another configuration */
     if (!pb_crashes_add(p->s->crashes, m->connector, how, pb_mono_ns(), reason)) return;
     pb_log(PB_LOG_ERROR, "app", "a connector is put out; its functions answer UNAVAILABLE",
            PB_S("connector", m->connector), PB_S("why", reason));

@@ -360,6 +360,10 @@ def crash(g):
         until("a crash is told", lambda: len(re.findall(
             'msg="a worker crashed" .*connector=bad in=submit function=shaky', g.log())) == n)
         until("another worker serves", lambda: len(g.workers()) == 2)
+        if n == 1:  # a reload that fails forgives nothing
+            g.write("[connector \"worse\"]\nplugin = crasher\nlate = yes\n")
+            check(g.reload().returncode, 1, "a reload that crashes")
+            g.write()
     until("the connector is out", lambda: "out connector=bad" in g.ask("status"))
     for _ in range(4):  # both workers
         status, answer = g.call("shaky", "fine")
