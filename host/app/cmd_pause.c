@@ -3,8 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/paths.h"
+#include "app/site.h"
 #include "app/store_args.h"
 #include "base/mem.h"
+#include "flow/chain.h"
 #include "store/control.h"
 
 static const char *const kinds[] = {"queue", "connector", "function", "chain", "app"};
@@ -41,6 +44,31 @@ static int list(const struct pb_args *a, struct pb_store *s)
     return rc;
 }
 
+static bool names(const struct pb_site_parts *parts, const char *name)
+{
+    for (size_t i = 0; i < parts->n; i++)
+        if (pb_str_is(parts->list[i].name, name)) return true;
+    return false;
+}
+
+/* A pause may come before what it is for, so that a name nobody knows is only told. */
+static void warn_unknown(const struct pb_args *a)
+{
+    const char *name = a->args[1];
+    bool queue = strcmp(a->args[0], "queue") == 0;
+    if (!queue && strcmp(a->args[0], "connector") != 0) return;
+    if (queue && (!strcmp(name, PB_CHAIN_QUEUE) || !strcmp(name, PB_NOTIFY_QUEUE))) return;
+    char *found = pb_args_get(a, "config") ? NULL : pb_path_config();
+    bool there = found || pb_args_get(a, "config");
+    pb_free(found);
+    struct pb_site *site = there ? pb_args_site(a) : NULL;
+    if (!site) return;
+    if (!names(&site->connectors, name) && !(queue && names(&site->queues, name)))
+        pb_args_error(a, 0, "warning: %s knows no %s \"%s\"; it is paused all the same", site->path,
+                      a->args[0], name);
+    pb_site_free(site);
+}
+
 static int pause_it(int argc, char **argv)
 {
     struct pb_args args, *a = &args;
@@ -58,6 +86,7 @@ static int pause_it(int argc, char **argv)
         rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     else {
         pb_args_wake(a);
+        warn_unknown(a);
         printf("%s %s is paused\n", a->args[0], a->args[1]);
         rc = PB_EXIT_OK;
     }

@@ -4,10 +4,11 @@
 import http.client
 import json
 import os
+import resource
 import sqlite3
 
-from lib.gateway import WORKERS, Folder, Gateway
-from lib.story import contains, equal, eventually, main, story, true
+from lib.gateway import WORKERS, Folder, Gateway, new_key
+from lib.story import contains, equal, eventually, lacks, main, story, true
 
 OWN = os.environ["SCENARIO_PLUGINS"]
 CONFIG = """
@@ -264,6 +265,8 @@ def what_operators_see_and_do():
         contains(pause("unpause", "queue", "a").out, "queue a goes on")
         g.ended("held")
         contains(pause("unpause", "queue", "a", code=1).err, "is not paused")
+        contains(pause("pause", "queue", "aa").err, 'knows no queue "aa"; it is paused all the same')
+        pause("unpause", "queue", "aa")
         contains(pause("pause", "server", "a", code=2).err, "queue, connector, function, chain or app")
 
         def call(name):
@@ -280,9 +283,40 @@ def what_operators_see_and_do():
         pause("unpause", "function", "up")
         eventually(lambda: call("up")[0] == 200, "calls are served")
         equal([r[0] for r in g.query("SELECT what FROM audit ORDER BY seq")],
-              ["retry", "pause", "unpause", "pause", "unpause"])
+              ["retry", "pause", "unpause", "pause", "unpause", "pause", "unpause"])
     with Folder("") as f:
         contains(f.run("jobs", "--state", f.state, code=1).err, "there is no store")
+
+
+@story
+def a_full_disk():
+    """Who wants something stored is told to try again, and not where the store is; when there is room again, it is stored."""
+    config = CONFIG + '[function "keep"]\naction = a.echo\nparams = value:str\nwait = stored\n'
+    key, section = new_key("etl")
+    with Actor(config + section) as g:
+        def call():
+            c = http.client.HTTPConnection(g.address("http"), timeout=30)
+            c.request("POST", "/functions/keep", body='{"rows": [["x"]]}',
+                      headers={"content-type": "application/json", "x-api-key": key})
+            r = c.getresponse()
+            text = r.read().decode()
+            c.close()
+            return r.status, text
+        equal(call()[0], 200)
+        eventually(lambda: g.query("SELECT 1 FROM event WHERE type = 'echo.done'"), "the job ends, and its plugin writes no more")
+        with open("/proc/%d/task/%d/children" % (g.process.pid, g.process.pid)) as f:
+            pids = [g.process.pid] + [int(pid) for pid in f.read().split()]
+        room = [(pid, resource.prlimit(pid, resource.RLIMIT_FSIZE)) for pid in pids]
+        for pid, (_, most) in room:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, most))
+        status, text = call()
+        equal(status, 503, text)
+        lacks(text, "state.db", g.dir)
+        contains(text, "UNAVAILABLE")
+        contains(g.await_log("the store failed")[0], "state.db")
+        for pid, limit in room:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+        equal(call()[0], 200)
 
 
 FUNCTIONS = """
@@ -311,9 +345,7 @@ plugin = actor
 
 @story
 def functions_whose_rows_are_actions():
-    with Folder("") as f:
-        made = f.run("new-key", "etl")
-        key, section = made.out.strip(), made.err[made.err.index("["):]
+    key, section = new_key("etl")
     with Actor(CONFIG + FUNCTIONS + section) as g:
         def call(name, rows, status=200):
             c = http.client.HTTPConnection(g.address("http"), timeout=30)
