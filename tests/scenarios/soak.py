@@ -56,6 +56,7 @@ class Jobs:
 
     def __init__(self, gateway, rate=1000, threads=8):
         self.g, self.stop, self.told, self.pause = gateway, threading.Event(), set(), threads / rate
+        self.rate = rate
         self.began = time.monotonic()
         self.threads = [threading.Thread(target=self.run, args=(i,), daemon=True) for i in range(threads)]
         for t in self.threads:
@@ -98,7 +99,8 @@ class Jobs:
                     runs[key].append(pid)
         equal([(k, pids) for k, pids in runs.items() if any(pid not in killed for pid in pids[:-1])], [],
               "run again although the one who ran it lives")
-        print("# %d durable jobs acknowledged, %.0f a second, each done" % (len(self.told), len(self.told) / took), flush=True)
+        print("# %d durable jobs acknowledged, %.0f a second of %d wanted, each done" % (
+            len(self.told), len(self.told) / took, self.rate), flush=True)
 
 
 class Callers:
@@ -170,6 +172,8 @@ def workers_are_killed():
                 equal(failed, 0, "failed calls of channel %d, whose worker nobody killed" % i)
         print("# %d workers killed: %d calls answered, %d failed; replaced within %.0f ms, at most %.0f" % (
             KILLS, good, bad, sorted(replaced)[len(replaced) // 2], max(replaced)), flush=True)
+        if SOAK:
+            true(max(replaced) < 1000, "a worker was replaced after %.0f ms" % max(replaced))
         g.stop()
         g.run("check", "--store", "--config", g.config, "--state", g.state)
         g.start()
