@@ -99,6 +99,9 @@ struct training {
     char *body;
     int64_t deadline;
     char why[1024];
+    int32_t
+        refused; /* what CreateAutoMLJobV2 answered without saying whether there is a job now, or PBAY_OK */
+    char refusal[1024];
 };
 
 static void advance(struct training *c);
@@ -239,6 +242,13 @@ static void described(void *user, const pbay_result *result, const pbay_http_rep
             fail(c, result);
             return;
         }
+        if (c->step == CREATING) { /* the upload has ended: there is no way back */
+            if (c->refused != PBAY_OK)
+                fail_code(c, c->refused, c->refusal);
+            else
+                fail(c, result);
+            return;
+        }
         c->step = READING; /* there is no such job: it will be made */
         if (c->t->key < 0) c->step = UPLOADING;
         advance(c);
@@ -274,8 +284,13 @@ static void created(void *user, const pbay_result *result, const pbay_http_reply
     if (c->over || (result->code != PBAY_OK && result->effect == PBAY_EFFECT_NONE &&
                     !said(result->vendor_code, "ResourceInUse")))
         fail(c, result);
-    else
+    else {
+        c->refused = result->code;
+        snprintf(c->refusal, sizeof c->refusal, "%.*s",
+                 (int)(result->message.n < 900 ? result->message.n : 900),
+                 result->message.n ? result->message.p : "");
         describe(c);
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------ the job */

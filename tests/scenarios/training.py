@@ -116,6 +116,12 @@ def what_goes_wrong():
         api.faults["CreateAutoMLJobV2"] = ["throttle", "lose"]
         got = row(call(c, number, rows))
         equal((got["status"], len(api.jobs["automl-job"])), ("InProgress", 1))
+        # Neither an answer nor a job: what Create said is the answer, and the next load makes it.
+        for fault in "failure", "reset":
+            api.faults["CreateAutoMLJobV2"] = [fault]
+            call(c, number, rows[:20]).fails(CODE.UNAVAILABLE, "CreateAutoMLJobV2")
+            equal(len(api.jobs["automl-job"]), 1)
+        equal(row(call(c, number, rows[:20]))["status"], "InProgress")
         api.buckets.clear()
         call(c, number, rows + rows).fails(CODE.NOT_FOUND, "does not exist")
     with Api() as api:
