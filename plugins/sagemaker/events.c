@@ -173,6 +173,8 @@ struct polling {
     char *body;
     struct batch b;
     int64_t since_ms, newest_ms;
+    int64_t until_ms; /* when the first page was asked for: what changes later is found again */
+    int resumed;      /* by a token of an earlier poll */
     uint32_t pages;
     json_t *handles; /* of messages that are stored, or will be */
 };
@@ -227,13 +229,43 @@ static void ask(struct polling *p, enum aws_service service, const char *target,
 
 /* ------------------------------------------------------------------------------------------------ jobs */
 
+/*
+ * The cursor is a time in milliseconds, "NEWEST", when the list was read to its end, and otherwise, where it
+ * was cut short, "SINCE NEWEST UNTIL TOKEN": jobs come in the order of their creation, so NEWEST says nothing
+ * about those on the pages to come.
+ */
+enum { TOKEN_MAX = 8192 };
+
 static void ask_jobs(struct polling *p, const char *token);
+
+static void jobs_end(struct polling *p, const char *token)
+{
+    const pbay_result ok = PBAY_RESULT_OK;
+    char cursor[TOKEN_MAX + 80];
+    int n;
+    if (token && strlen(token) > TOKEN_MAX) {
+        fail(p, PBAY_DATA_LOSS, "ListTrainingJobs answered a NextToken of more than 8192 bytes");
+        return;
+    }
+    if (token)
+        n = snprintf(cursor, sizeof cursor, "%lld %lld %lld %s", (long long)p->since_ms,
+                     (long long)p->newest_ms, (long long)p->until_ms, token);
+    else
+        n = snprintf(cursor, sizeof cursor, "%lld", (long long)p->newest_ms);
+    end(p, &ok, (pbay_str){cursor, (size_t)n}, token != NULL);
+}
 
 static void on_jobs(void *user, const pbay_result *result, const pbay_http_reply *reply)
 {
     struct polling *p = user;
-    char cursor[32];
     p->call = NULL;
+    if (result->code == PBAY_INVALID_ARGUMENT &&
+        p->resumed) { /* the token is too old: again from the front */
+        p->resumed = 0;
+        ask_jobs(p, NULL);
+        return;
+    }
+    p->resumed = 0;
     if (result->code != PBAY_OK) {
         end(p, result, (pbay_str){NULL, 0}, 0);
         return;
@@ -249,16 +281,14 @@ static void on_jobs(void *user, const pbay_result *result, const pbay_http_reply
     {
         struct happening *h = add(&p->b);
         if (happening_from_summary(item, h)) continue;
-        if (h->time_ms > p->newest_ms) p->newest_ms = h->time_ms;
+        int64_t known = h->time_ms < p->until_ms ? h->time_ms : p->until_ms;
+        if (known > p->newest_ms) p->newest_ms = known;
         p->b.n++;
     }
-    if (token && *token && ++p->pages < PAGES_MAX && p->b.n < EVENTS_MAX) {
+    if (token && *token && ++p->pages < PAGES_MAX && p->b.n < EVENTS_MAX)
         ask_jobs(p, token);
-    } else {
-        const pbay_result ok = PBAY_RESULT_OK;
-        int n = snprintf(cursor, sizeof cursor, "%lld", (long long)p->newest_ms);
-        end(p, &ok, (pbay_str){cursor, (size_t)n}, 0);
-    }
+    else
+        jobs_end(p, token && *token ? token : NULL);
     json_decref(v);
 }
 
@@ -271,6 +301,24 @@ static void ask_jobs(struct polling *p, const char *token)
     json_object_set_new(args, "SortOrder", json_string("Ascending"));
     if (token) json_object_set_new(args, "NextToken", json_string(token));
     ask(p, AWS_CONTROL, "SageMaker.ListTrainingJobs", args, 30000, on_jobs);
+}
+
+static void start_jobs(struct polling *p, pbay_str cursor)
+{
+    char text[TOKEN_MAX + 80], *at;
+    int64_t now = p->sm->timer->now_ms() + p->sm->aws.skew_ms;
+    snprintf(text, sizeof text, "%.*s", (int)(cursor.n < sizeof text ? cursor.n : sizeof text - 1),
+             cursor.n ? cursor.p : "");
+    p->since_ms = strtoll(text, &at, 10);
+    if (p->since_ms <= 0) p->since_ms = now - FIRST_BACK_MS;
+    p->newest_ms = p->since_ms;
+    p->until_ms = now;
+    if (*at == ' ') {
+        p->newest_ms = strtoll(at, &at, 10);
+        p->until_ms = strtoll(at, &at, 10);
+        p->resumed = *at == ' ' && at[1];
+    }
+    ask_jobs(p, p->resumed ? at + 1 : NULL);
 }
 
 /* ------------------------------------------------------------------------------------------------ a queue */
@@ -373,12 +421,7 @@ static void poll(void *self, uint32_t source, pbay_poll poll, pbay_str cursor)
         start_queue(p, cursor);
         return;
     }
-    char text[32];
-    snprintf(text, sizeof text, "%.*s", (int)(cursor.n < 31 ? cursor.n : 31), cursor.n ? cursor.p : "");
-    p->since_ms = strtoll(text, NULL, 10);
-    if (p->since_ms <= 0) p->since_ms = sm->timer->now_ms() + sm->aws.skew_ms - FIRST_BACK_MS;
-    p->newest_ms = p->since_ms;
-    ask_jobs(p, NULL);
+    start_jobs(p, cursor);
 }
 
 static void cancel(void *self, uint32_t source, pbay_poll poll)

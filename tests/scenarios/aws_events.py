@@ -107,6 +107,18 @@ def jobs_are_found_and_told_once():
 
 
 @story
+def more_jobs_than_a_poll_reads():
+    with Api() as api:
+        api.page = 2  # of which a poll reads 50
+        now = time.time()
+        for i in range(120):  # the oldest one is the last that changed
+            api.jobs["training-job"]["job-%d" % i] = {"args": {}, "arn": arn("training-job", "job-%d" % i), "created": now - 30 + i / 10,
+                                                       "looks": 0, "ended": now - 10 if i else now, "stopping": False}
+        with Gateway(HTTP + connector(api, "poll.training_job = 1s\n")) as g:
+            eventually(lambda: len(events(g)) == 120, "120 events")
+
+
+@story
 def a_queue_is_read():
     more = "queue_url = https://sqs.eu-west-1.amazonaws.com/%s/bridge\npoll.queue = 100ms\n" % ACCOUNT
     with Api() as api, Gateway(HTTP + connector(api, more)) as g:
