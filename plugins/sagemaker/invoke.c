@@ -333,9 +333,12 @@ static void stop_part(struct part *p)
     }
 }
 
+/* One that is stopped may stop all others: the call is held until the last has been looked at. */
 static void stop_parts(struct call *c)
 {
+    c->left++;
     for (uint32_t i = 0, n = c->n_parts; i < n; i++) stop_part(&c->parts[i]);
+    if (--c->left == 0) complete(c);
 }
 
 /* ------------------------------------------------------------------------------------------------ parts */
@@ -374,7 +377,12 @@ static int32_t refuse_row(const struct scoring *s, uint32_t row, const struct sc
                             text);
 }
 
-/* Is what a row chose allowed? */
+static int is(pbay_str v, const char *text)
+{
+    return v.n == strlen(text) && memcmp(v.p, text, v.n) == 0;
+}
+
+/* Is what a row chose allowed? What the function would take without it always is. */
 static int32_t check_values(const struct scoring *s, const struct part *p, uint32_t row, pbay_result *why)
 {
     for (uint32_t i = 0; i < s->n_from; i++) {
@@ -382,11 +390,13 @@ static int32_t check_values(const struct scoring *s, const struct part *p, uint3
         if (!v.p || s->from[i].what == COLUMN_HEADER) continue;
         if (s->from[i].what == COLUMN_ENDPOINT && !scoring_endpoint_valid(v))
             return refuse_row(s, row, &s->from[i], v, PBAY_INVALID_ARGUMENT, "is not the name of one", why);
-        if (s->from[i].what == COLUMN_ENDPOINT && !scoring_allowed(s->sm, "allow_endpoints", v))
+        if (s->from[i].what == COLUMN_ENDPOINT && !is(v, s->endpoint) &&
+            !scoring_allowed(s->sm, "allow_endpoints", v))
             return refuse_row(s, row, &s->from[i], v, PBAY_PERMISSION_DENIED,
                               "is not one of allow_endpoints of the connector", why);
         if (s->from[i].what == COLUMN_REGION &&
-            (!aws_region_valid(v) || !scoring_allowed(s->sm, "allow_regions", v)))
+            (!aws_region_valid(v) ||
+             (!is(v, s->sm->aws.region) && !is(v, s->region) && !scoring_allowed(s->sm, "allow_regions", v))))
             return refuse_row(s, row, &s->from[i], v, PBAY_PERMISSION_DENIED,
                               "is not one of allow_regions of the connector", why);
     }
