@@ -71,8 +71,7 @@ static const char *find(const char *shape, const char *key)
 /* ------------------------------------------------------------------------------------------------ what was
  * meant */
 
-/* Edits between two names, letters of either case alike; names are short. */
-static size_t distance(const char *a, const char *b, size_t nb)
+size_t aws_shape_distance(const char *a, const char *b, size_t nb)
 {
     size_t na = strlen(a), row[NEAR + 1];
     if (na > NEAR || nb > NEAR) return NEAR;
@@ -96,7 +95,7 @@ static int unknown(struct check *c, const char *shape, const char *key)
     size_t n, n_best = 0, least = strlen(key) / 3 + 2;
     int must;
     for (const char *p = shape; (p = member(p, &name, &n, &must, &type));) {
-        size_t d = distance(key, name, n);
+        size_t d = aws_shape_distance(key, name, n);
         if (d >= least) continue;
         least = d;
         best = name;

@@ -19,6 +19,9 @@ enum { SHAPE_WHY = 512 };
 /* 0; or -1 with a sentence. Times of RFC 3339 in v become seconds, which is how AWS JSON 1.1 wants them. */
 int aws_shape_check(const char *shape, json_t *v, char why[SHAPE_WHY]);
 
+/* Edits between two names, letters of either case alike; 64 when one has more than 64 characters. [any] */
+size_t aws_shape_distance(const char *a, const char *b, size_t nb);
+
 /* The arguments of the operations of SageMaker's control plane that this plugin has. */
 extern const char aws_create_training_job[], aws_list_training_jobs[], aws_list_tags[], aws_create_model[],
     aws_create_endpoint_config[], aws_create_endpoint[], aws_update_endpoint[], aws_create_transform_job[],

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aws_shape.h"
 #include "reply.h"
 
 static const struct {
@@ -85,10 +86,30 @@ static void add_header(struct scoring *s, pbay_str name, pbay_str value)
     s->headers[s->n_headers++] = (pbay_header){name, value};
 }
 
-/* What belongs to the signature or to the gateway is nobody's to set. */
-static int reserved(pbay_str name)
+/* A token of RFC 9110, section 5.6.2. */
+static int token(pbay_str name)
 {
-    return starts_with(name, "x-amz-") || starts_with(name, "authorization");
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        int alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!alnum && (!c || !strchr("!#$%&'*+-.^_`|~", c))) return 0;
+    }
+    return name.n > 0;
+}
+
+/* Why nobody may set a header of this name, or NULL: it is the signature's, or the connection's. */
+static const char *reserved(pbay_str name)
+{
+    static const char *const FRAMING[] = {"host",   "content-length",   "transfer-encoding", "connection",
+                                          "te",     "proxy-connection", "keep-alive",        "upgrade",
+                                          "expect", "trailer"};
+    if (!token(name)) return "cannot be a header's name";
+    if (starts_with(name, "x-amz-") || starts_with(name, "authorization"))
+        return "belongs to the request's signature";
+    for (size_t i = 0; i < sizeof FRAMING / sizeof *FRAMING; i++)
+        if (name.n == strlen(FRAMING[i]) && starts_with(name, FRAMING[i]))
+            return "belongs to the connection, which the gateway keeps";
+    return NULL;
 }
 
 static int32_t set_headers(struct scoring *s, const pbay_config *config, int async, pbay_result *why)
@@ -113,9 +134,10 @@ static int32_t set_headers(struct scoring *s, const pbay_config *config, int asy
                              (unsigned)(SCORING_HEADERS - SCORING_COLUMNS - s->n_headers));
     for (uint32_t i = 0; i < n; i++) {
         pbay_str name, value = host->item(config, "header", i, &name);
-        if (reserved(name))
-            return refuse_option(sm, config, "header", why, "%.*s belongs to the request's signature",
-                                 (int)name.n, name.p);
+        const char *wrong = reserved(name);
+        if (wrong)
+            return refuse_option(sm, config, "header", why, "\"%.*s\" %s", (int)(name.n < 80 ? name.n : 80),
+                                 name.p, wrong);
         add_header(s, name, value);
     }
     return PBAY_OK;
@@ -137,6 +159,22 @@ static int64_t column_of(const pbay_function_info *info, pbay_str name)
     return number > 0 && (!info->n_sends || number <= info->n_sends) ? number - 1 : -1;
 }
 
+/* The target whose name is nearest, or NULL when none is near. */
+static const char *nearest(pbay_str key)
+{
+    const char *best = NULL;
+    size_t least = key.n / 3 + 2;
+    for (size_t i = 0; i < sizeof TARGETS / sizeof *TARGETS + 2; i++) {
+        size_t k = sizeof TARGETS / sizeof *TARGETS;
+        const char *name = i < k ? TARGETS[i].option : i == k ? "endpoint" : "region";
+        size_t d = aws_shape_distance(name, key.n ? key.p : "", key.n);
+        if (d >= least) continue;
+        least = d;
+        best = name;
+    }
+    return best;
+}
+
 static int32_t set_columns(struct scoring *s, const pbay_function_info *info, pbay_result *why)
 {
     const pbay_host *host = s->sm->host;
@@ -152,10 +190,17 @@ static int32_t set_columns(struct scoring *s, const pbay_function_info *info, pb
         c->what = is(key, "endpoint") ? COLUMN_ENDPOINT : is(key, "region") ? COLUMN_REGION : COLUMN_HEADER;
         for (size_t k = 0; c->what == COLUMN_HEADER && k < sizeof TARGETS / sizeof *TARGETS; k++)
             if (is(key, TARGETS[k].option)) c->header = literal(TARGETS[k].header);
+        int shown = (int)(key.n < 80 ? key.n : 80);
         if (c->what == COLUMN_HEADER && !c->header.n) c->header = key;
-        if (reserved(c->header))
+        const char *wrong = c->what == COLUMN_HEADER ? reserved(c->header) : NULL;
+        if (wrong)
+            return refuse_option(s->sm, info->config, "column", why, "\"%.*s\" %s", shown, key.p, wrong);
+        if (c->what == COLUMN_HEADER && !memchr(c->header.p, '-', c->header.n)) {
+            const char *near = nearest(key);
             return refuse_option(s->sm, info->config, "column", why,
-                                 "%.*s belongs to the request's signature", (int)key.n, key.p);
+                                 "\"%.*s\" is no target, nor a header's name with a hyphen%s%s%s", shown,
+                                 key.p, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        }
         if (index < 0)
             return refuse_option(s->sm, info->config, "column", why,
                                  "%.*s = %.*s: there is no such parameter (a name, or a number from 1)",

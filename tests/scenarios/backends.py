@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The SageMaker connector against a runtime whose signatures botocore checks."""
+import json
 import math
 import os
 import ssl
@@ -8,7 +9,7 @@ import sys
 import tempfile
 import time
 
-from lib.gateway import SSE, TESTS, Gateway
+from lib.gateway import SSE, TESTS, Folder, Gateway
 from lib.sse import CODE, bundle, client, common, function_header
 from lib.story import SOAK, contains, equal, eventually, lacks, main, story, together, true
 
@@ -170,6 +171,20 @@ def a_cancelled_call_cancels_its_requests():
 
 
 @story
+def parts_that_wait_for_keys_are_cancelled():
+    keys = json.dumps({"Version": 1, "AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": SECRET})
+    files = {"aws/config": '[profile slow]\ncredential_process = sh "@DIR@/keys.sh"\n', "keys.sh": "sleep 3; echo '%s'\n" % keys}
+    function = {"f": "endpoint = csv\nparams = model:str, n:num\ncolumn.target_model = model"}
+    with Runtime() as r:
+        g = Gateway(config(r, function, "profile = slow"), files)
+        g.env = {"AWS_CONFIG_FILE": os.path.join(g.dir, "aws/config"), "HOME": g.dir}
+        with g, client(g) as c:
+            number, rows = c.ids()["f"], [["m%d" % (i % 7), float(i)] for i in range(40)]
+            equal(c.call(number, rows, timeout=1).code, CODE.DEADLINE_EXCEEDED)
+            equal(c.call(number, rows).ok().numbers(), [i / 2 for i in range(40)])
+
+
+@story
 def nobody_there():
     import socket
     with socket.socket() as s:  # bound and not listening: refused, and nobody else gets it
@@ -278,13 +293,25 @@ def asynchronous_endpoints():
 
 
 @story
+def headers_that_nobody_may_set():
+    for option, part in (("header.Host = x", "connection"), ("header.Content-Length = 1", "connection"),
+                         ("header.transfer-encoding = x", "connection"), ("header.Connection = x", "connection"),
+                         ("header.X-Amz-Date = x", "signature"), ("header.a:b = x", "name"), ("column.Content-Length = m", "connection"),
+                         ("column.X-Amz-Date = m", "signature"), ("column.a(b-c = m", "name"),
+                         ("column.target_modl = m", 'did you mean "target_model"'), ("column.wherever = m", "no target")):
+        with Folder(config("http://127.0.0.1:1", {"f": "params = m:str, n:num\n" + option})) as f:
+            contains(f.check(code=None).err, option.split(".")[0], part)
+
+
+@story
 def rows_choose_endpoint_and_model():
     """Columns as headers: rows with the same values go together, answers come back to where their rows were."""
     functions = {
         "by_row": "endpoint = csv\nparams = model:str, n:num, where:str\ncolumn.target_model = model\ncolumn.endpoint = where\nmax_rows = 500",
+        "own": "endpoint = csv\nparams = n:num, where:str, region:str\ncolumn.endpoint = where\ncolumn.region = region",
         "by_number": "endpoint = csv\nparams = a:num\ntransform = transforms/t.lua\ncolumn.X-Amzn-SageMaker-Custom-Attributes = 2"}
     files = {"scripts/transforms/t.lua": "return { before = function(n) return n, 'for ' .. (n < 3 and 'few' or 'many') end }\n"}
-    with Runtime() as r, Gateway(config(r, functions, "allow_endpoints = csv, scor*, words"), files) as g, client(g) as c:
+    with Runtime() as r, Gateway(config(r, functions, "allow_endpoints = scor*, words"), files) as g, client(g) as c:
         ids = c.ids()
         rows = [["m%d" % (i % 3), float(i), ("csv", "scores", "")[i % 3 if i % 7 else 2]] for i in range(300)]
         equal(c.call(ids["by_row"], rows).ok().numbers(), [i / 2 for i in range(300)])
@@ -298,6 +325,9 @@ def rows_choose_endpoint_and_model():
         c.call(ids["by_row"], [["a\nb", 1.0, "csv"]]).fails(CODE.INVALID_ARGUMENT, "header")
         got = c.call(ids["by_row"], [["m", 1.0, "csv"], ["m", 2.0, "words"], ["m", 3.0, "csv"]])
         got.fails(got.code, "n/a") if got.code != CODE.OK else equal([got.numbers()[i] for i in (0, 2)], [0.5, 1.5])
+        # What the function and the connector have anyway is in no list.
+        equal(c.call(ids["own"], [[1.0, "csv", "eu-west-1"], [2.0, "", ""]]).ok().numbers(), [0.5, 1.0])
+        c.call(ids["own"], [[1.0, "csv", "eu-west-2"]]).fails(CODE.PERMISSION_DENIED, "allow_regions")
         r.forget()
         equal(c.call(ids["by_number"], [1.0, 5.0, 2.0]).ok().numbers(), [0.5, 2.5, 1.0])
         equal({e.headers["x-amzn-sagemaker-custom-attributes"]: e.body.decode() for e in r.entries}, {"for few": "1\n2\n", "for many": "5\n"})
