@@ -172,7 +172,7 @@ static uint32_t cut(pbay_str line, pbay_str fields[MAX_COLUMNS])
     return n;
 }
 
-static int role_of(pbay_str name)
+int rec_column_role(pbay_str name)
 {
     static const struct {
         const char *name;
@@ -199,7 +199,7 @@ static int read_header(struct csv *c, const pbay_str *fields, uint32_t n, bool *
     for (uint32_t i = 0; i < 3; i++) c->column[i] = *header ? UINT32_MAX : i;
     if (!*header) return 0;
     for (uint32_t i = 0; i < n; i++) {
-        int role = role_of(fields[i]);
+        int role = rec_column_role(fields[i]);
         if (role >= 0 && c->column[role] == UINT32_MAX) c->column[role] = i;
     }
     for (uint32_t i = 0; i < 3; i++)

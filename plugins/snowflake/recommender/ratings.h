@@ -62,6 +62,8 @@ int rec_ratings_add(struct rec_ratings *r, int64_t user, int64_t item, double va
  */
 int rec_ratings_group(struct rec_ratings *r, struct pb_err *err);
 
+/* What a column of that name holds: 0 the user, 1 the item, 2 the rating; -1: something else. */
+int rec_column_role(pbay_str name);
 /* A user's or an item's id: a whole number, also written "12.0" as warehouses do. */
 bool rec_parse_id(pbay_str text, int64_t *id);
 

@@ -156,9 +156,7 @@ static int add_rows(struct rec_ratings *r, pbay_str data, uint64_t *row, const c
 /* Which of the table's columns are which: USERID, MOVIEID or ITEMID, RATING. */
 static int find_columns(struct rec_warehouse *w, const char *table, char columns[3][256], struct pb_err *err)
 {
-    static const char *const names[3][4] = {{"USERID", "USER_ID", "USERID", "USERID"},
-                                            {"MOVIEID", "MOVIE_ID", "ITEMID", "ITEM_ID"},
-                                            {"RATING", "RATING", "RATING", "RATING"}};
+    static const char *const names[] = {"USERID", "MOVIEID", "RATING"};
     struct rec_result r;
     if (run(w, &r, err, 1, "SELECT * FROM %s LIMIT 0", table))
         return pb_fail_in(err, "the input table %s", table);
@@ -166,14 +164,13 @@ static int find_columns(struct rec_warehouse *w, const char *table, char columns
     for (uint32_t k = 0; k < 3 && !rc; k++) {
         columns[k][0] = 0;
         for (uint32_t i = 0; i < r.n_columns && !columns[k][0]; i++)
-            for (uint32_t n = 0; n < 4; n++)
-                if (pb_str_ieq(r.columns[i], pb_str_c(names[k][n])))
-                    snprintf(columns[k], sizeof columns[k], "\"%.*s\"", PB_FMT(r.columns[i]));
+            if (rec_column_role(r.columns[i]) == (int)k)
+                snprintf(columns[k], sizeof columns[k], "\"%.*s\"", PB_FMT(r.columns[i]));
         if (!columns[k][0])
             rc =
                 pb_fail(err, PBAY_FAILED_PRECONDITION,
                         "the input table %s has no column %s; expected USERID, MOVIEID or ITEMID, and RATING",
-                        table, names[k][0]);
+                        table, names[k]);
     }
     rec_result_free(&r);
     return rc;
