@@ -9,20 +9,40 @@
 
 static _Atomic int64_t fake_ms = -1;
 
-int64_t pb_mono_ns(void)
+static int64_t mono_of(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * PB_SEC + t.tv_nsec;
 }
 
-int64_t pb_now_ms(void)
+static int64_t now_of(clockid_t clock)
 {
     int64_t f = atomic_load_explicit(&fake_ms, memory_order_relaxed);
     if (f >= 0) return f;
     struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / PB_MS;
+}
+
+int64_t pb_mono_ns(void)
+{
+    return mono_of(CLOCK_MONOTONIC);
+}
+
+int64_t pb_mono_coarse_ns(void)
+{
+    return mono_of(CLOCK_MONOTONIC_COARSE);
+}
+
+int64_t pb_now_ms(void)
+{
+    return now_of(CLOCK_REALTIME);
+}
+
+int64_t pb_now_coarse_ms(void)
+{
+    return now_of(CLOCK_REALTIME_COARSE);
 }
 
 void pb_clock_fake(int64_t ms)

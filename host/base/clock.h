@@ -17,6 +17,10 @@
 
 int64_t pb_mono_ns(void);
 int64_t pb_now_ms(void);
+/* The same two as of the kernel's last tick, up to 10 ms ago: for what is asked for many times per request
+ * and counts in seconds. */
+int64_t pb_mono_coarse_ns(void);
+int64_t pb_now_coarse_ms(void);
 /* Tests: freeze pb_now_ms at ms, or (-1) let it run again. */
 void pb_clock_fake(int64_t ms);
 

@@ -15,6 +15,13 @@
 
 enum { TRY_ALWAYS = 512, FEW_NAMES = 16 };
 
+/* A reader of good rows has none, and is the smaller for it. */
+static struct pb_err *err_of(struct pbay_reader *r)
+{
+    if (!r->err) r->err = pb_arena_zalloc(&r->arena, sizeof *r->err);
+    return r->err;
+}
+
 /* Only what the caller's version of the struct has. */
 static void copy_codec(pbay_codec *to, const pbay_codec *from, struct pb_arena *a)
 {
@@ -33,17 +40,17 @@ static int check_codec(struct pbay_reader *r)
     const pbay_codec *c = &r->codec;
     if (c->format != PBAY_FORMAT_CSV && c->format != PBAY_FORMAT_JSON_ROWS &&
         c->format != PBAY_FORMAT_JSON_LINES)
-        return pb_fail(&r->err, PBAY_INVALID_ARGUMENT, "rows as text: there is no format %u", c->format);
+        return pb_fail(err_of(r), PBAY_INVALID_ARGUMENT, "rows as text: there is no format %u", c->format);
     if (c->delimiter == '"' || c->delimiter == '\n' || c->delimiter == '\r')
-        return pb_fail(&r->err, PBAY_INVALID_ARGUMENT,
+        return pb_fail(err_of(r), PBAY_INVALID_ARGUMENT,
                        "rows as text: quotes and line ends cannot separate fields");
     if (c->n_columns > PB_COLUMNS_MAX)
-        return pb_fail(&r->err, PBAY_INVALID_ARGUMENT, "rows as text: %u columns, at most %u", c->n_columns,
+        return pb_fail(err_of(r), PBAY_INVALID_ARGUMENT, "rows as text: %u columns, at most %u", c->n_columns,
                        PB_COLUMNS_MAX);
     pbay_str rest = c->key, part;
     while (rest.n && pb_str_split(&rest, '.', &part)) {
         if (r->n_path == PB_KEY_PARTS)
-            return pb_fail(&r->err, PBAY_INVALID_ARGUMENT,
+            return pb_fail(err_of(r), PBAY_INVALID_ARGUMENT,
                            "rows as text: the key \"%.*s\" has more than %d parts", PB_FMT(c->key),
                            PB_KEY_PARTS);
         r->path[r->n_path++] = part;
@@ -80,7 +87,7 @@ struct pbay_reader *pb_reader_new(const pbay_codec *codec, struct pbay_builder *
 enum pb_scan pb_rows_columns(struct pbay_reader *r, const pbay_str *names, const uint32_t *kinds, uint32_t n)
 {
     if (n > PB_COLUMNS_MAX) {
-        pb_fail(&r->err, PBAY_INVALID_ARGUMENT, "the rows have %u columns, at most %u", n, PB_COLUMNS_MAX);
+        pb_fail(err_of(r), PBAY_INVALID_ARGUMENT, "the rows have %u columns, at most %u", n, PB_COLUMNS_MAX);
         return PB_SCAN_BAD;
     }
     r->n_cols = n;
@@ -90,7 +97,7 @@ enum pb_scan pb_rows_columns(struct pbay_reader *r, const pbay_str *names, const
     for (uint32_t i = 0; i < n; i++) {
         r->kinds[i] = kinds ? kinds[i] : r->codec.any_kind;
         if (r->kinds[i] < PBAY_NUM || r->kinds[i] > PBAY_JSON) {
-            pb_fail(&r->err, PBAY_INVALID_ARGUMENT, "rows as text: column %u has kind %u", i + 1,
+            pb_fail(err_of(r), PBAY_INVALID_ARGUMENT, "rows as text: column %u has kind %u", i + 1,
                     r->kinds[i]);
             return PB_SCAN_BAD;
         }
@@ -149,15 +156,15 @@ enum pb_scan pb_rows_fail(struct pbay_reader *r, const char *at, uint32_t col, c
     }
     unsigned long long row = r->rows + 1, offset = r->offset + (uint64_t)(at - r->text);
     if (r->header)
-        pb_fail(&r->err, PBAY_INVALID_ARGUMENT, "header line, offset %llu: %s", offset, what);
+        pb_fail(err_of(r), PBAY_INVALID_ARGUMENT, "header line, offset %llu: %s", offset, what);
     else if (r->state == PB_JSON_START ? r->codec.format == PBAY_FORMAT_JSON_ROWS
                                        : r->state == PB_JSON_MEMBERS || r->state == PB_JSON_END)
-        pb_fail(&r->err, PBAY_INVALID_ARGUMENT, "offset %llu: %s", offset, what);
+        pb_fail(err_of(r), PBAY_INVALID_ARGUMENT, "offset %llu: %s", offset, what);
     else if (col == PB_NO_COL)
-        pb_fail(&r->err, PBAY_INVALID_ARGUMENT, "row %llu, offset %llu: %s", row, offset, what);
+        pb_fail(err_of(r), PBAY_INVALID_ARGUMENT, "row %llu, offset %llu: %s", row, offset, what);
     else
-        pb_fail(&r->err, PBAY_INVALID_ARGUMENT, "row %llu, column %u%s, offset %llu: %s", row, col + 1, name,
-                offset, what);
+        pb_fail(err_of(r), PBAY_INVALID_ARGUMENT, "row %llu, column %u%s, offset %llu: %s", row, col + 1,
+                name, offset, what);
     return PB_SCAN_BAD;
 }
 
@@ -176,21 +183,21 @@ static int read_text(struct pbay_reader *r, const char *p, size_t n, bool whole,
 {
     struct pb_scan_in in = {.p = p, .end = p + n, .whole = whole};
     r->text = p;
-    r->err.code = PBAY_OK;
+    if (r->err) r->err->code = PBAY_OK;
     if (r->known && r->into->n_cols < r->n_cols) {
         r->failed = true;
-        return pb_fail(&r->err, PBAY_INTERNAL, "the builder of a reader has lost its columns");
+        return pb_fail(err_of(r), PBAY_INTERNAL, "the builder of a reader has lost its columns");
     }
     /* Rows that were taken out of the builder have taken their numbers along. */
     if (r->numbers && pb_builder_rows(r->into) == 0) pb_builder_clear_rows(r->numbers);
     enum pb_scan rc = r->codec.format == PBAY_FORMAT_CSV ? pb_rows_csv(r, &in) : pb_rows_json(r, &in);
     if (rc != PB_SCAN_BAD && r->into->overflow) {
-        pb_fail(&r->err, PBAY_RESOURCE_EXHAUSTED, "row %llu: a column has more than %zu bytes of text",
+        pb_fail(err_of(r), PBAY_RESOURCE_EXHAUSTED, "row %llu: a column has more than %zu bytes of text",
                 (unsigned long long)r->rows, PB_COLUMN_TEXT_MAX);
         rc = PB_SCAN_BAD;
     }
     if (rc == PB_SCAN_BAD) {
-        if (r->err.code == PBAY_OK) pb_rows_fail(r, in.at, PB_NO_COL, "%s", in.why);
+        if (!r->err || r->err->code == PBAY_OK) pb_rows_fail(r, in.at, PB_NO_COL, "%s", in.why);
         r->failed = true;
         return -1;
     }
@@ -201,7 +208,7 @@ static int read_text(struct pbay_reader *r, const char *p, size_t n, bool whole,
 
 static int failed(const struct pbay_reader *r, struct pb_err *err)
 {
-    if (err) *err = r->err;
+    if (err && r->err) *err = *r->err;
     return -1;
 }
 
@@ -236,7 +243,7 @@ int pb_reader_finish(struct pbay_reader *r, struct pb_err *err)
     pb_buf_drop(&r->carry, used);
     /* An end is an end: what is fed from now on is one piece too many. */
     r->failed = true;
-    pb_fail(&r->err, PBAY_FAILED_PRECONDITION, "the text was at its end already");
+    pb_fail(err_of(r), PBAY_FAILED_PRECONDITION, "the text was at its end already");
     return 0;
 }
 

@@ -49,7 +49,7 @@ struct pbay_reader {
     size_t next_try;       /* carry is looked at again when it has grown to this */
     const char *text;      /* what is being read, and the offset of its first byte in all that was fed */
     uint64_t offset;
-    struct pb_err err;
+    struct pb_err *err; /* in the arena; NULL: nothing was wrong */
 };
 
 struct pbay_writer {
