@@ -72,7 +72,7 @@ static int identify(struct pb_gate *gate, bool own, const pbay_header *headers, 
     struct pb_auth auth = gate->o.auth;
     if (own) auth.required = false; /* the plugin finds out who it is */
     const struct pb_auth_request r = {
-        .headers = headers, .n_headers = n, .subject = subject, .peer = peer, .now_ms = pb_now_ms()};
+        .headers = headers, .n_headers = n, .subject = subject, .peer = peer, .now_ms = pb_now_coarse_ms()};
     int rc = pb_auth_check(&auth, &r, &pass->arena, &pass->id, &stale, err);
     if (stale.unknown_key && gate->o.stale) gate->o.stale(gate->o.user, stale.issuer);
     return rc;
@@ -82,7 +82,7 @@ static int within_limits(struct pb_gate *gate, struct pb_pass *pass, struct pb_e
 {
     const struct pb_quota *q = gate->o.quota;
     if (!q) return 0;
-    int64_t ms = pb_quota_rate(q, pass->id.principal, pass->id.user, pb_mono_ns());
+    int64_t ms = pb_quota_rate(q, pass->id.principal, pass->id.user, pb_mono_coarse_ns());
     if (ms) {
         pb_fail(err, PBAY_RESOURCE_EXHAUSTED,
                 "too many requests a second: the limits are key_rate and user_rate");

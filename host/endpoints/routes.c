@@ -36,10 +36,11 @@ struct job {
     const struct place *place;
     struct pb_http_guest *guest;
     struct pb_arena arena; /* what info points to */
-    struct pb_buf body;
+    struct pb_buf body;    /* unpacked, or the request's when that has gone before the answer */
     pbay_request_info info;
     struct pb_deadline deadline;
     struct pb_invoked *children; /* what the plugin has invoked for it */
+    bool called;                 /* something was: it has its own line in the log */
 };
 
 struct pb_routes {
@@ -194,12 +195,19 @@ static void job_free(struct job *j)
     pb_free(j);
 }
 
+/* What the plugin was shown stays where it is until it has answered. */
+static void leave_request(struct job *j)
+{
+    if (!j->body.p) j->body = pb_http_take_body(j->req);
+    j->req = NULL;
+}
+
 static void on_gone(struct pb_http_job *http)
 {
     struct job *j = (struct job *)(void *)http;
     PB_MAGIC_CHECK(j, JOB_MAGIC);
     pb_deadline_cancel(&j->deadline);
-    j->req = NULL; /* the plugin still owes its answer */
+    leave_request(j); /* the plugin still owes its answer */
     pb_invoke_orphan(&j->children);
     pb_connector_request_cancel(j->place->connector, j->place->index, j->handle);
 }
@@ -209,7 +217,7 @@ static void on_late(void *user)
     struct job *j = user;
     struct pb_http_request *req = j->req;
     struct pb_err err;
-    j->req = NULL;
+    leave_request(j);
     pb_fail(&err, PBAY_DEADLINE_EXCEEDED, "connector \"%.*s\" did not answer in time",
             PB_FMT(pb_connector_name(j->place->connector)));
     pb_log(PB_LOG_WARN, "endpoints", "route not answered in time",
@@ -266,7 +274,8 @@ static void svc_respond(pbay_request request, int32_t status, const pbay_header 
         status = 500;
     }
     if (j->req) {
-        pb_log(PB_LOG_INFO, "endpoints", "route", PB_V("connector", pb_connector_name(j->place->connector)),
+        enum pb_log_level level = j->called && status < 400 ? PB_LOG_DEBUG : PB_LOG_INFO;
+        pb_log(level, "endpoints", "route", PB_V("connector", pb_connector_name(j->place->connector)),
                PB_V("method", j->info.method), PB_V("path", j->info.path), PB_I("status", status),
                PB_V("principal", j->info.principal), PB_V("peer", j->info.peer));
         pb_http_respond(j->req, status, headers, n, body);
@@ -278,6 +287,7 @@ bool pb_routes_parent(pbay_request request, struct pb_request_parent *out)
 {
     struct job *j = job_of(request);
     if (!j) return false;
+    j->called = true;
     *out = (struct pb_request_parent){&j->info, &j->children};
     return true;
 }
@@ -292,28 +302,43 @@ const pbay_request_1 *pb_routes_service(void)
 /* ---------------------------------------------------------------------------------------------- the request
  */
 
-/* "." and ".." are not for paths that decide who answers. */
-static int decode_path(pbay_str raw, struct pb_buf *out, struct pb_err *err)
+/* Is there nothing to undo and nothing to refuse in it? */
+static bool is_plain(pbay_str raw)
 {
-    if (pb_http_unescape(raw, out, err)) return -1;
-    pbay_str rest = pb_buf_view(out), part;
+    for (size_t i = 0; i < raw.n; i++) {
+        unsigned char c = (unsigned char)raw.p[i];
+        if (c <= ' ' || c >= 0x7f || c == '%' || (c == '.' && i && raw.p[i - 1] == '/')) return false;
+    }
+    return true;
+}
+
+/* Borrows raw or what mem holds. "." and ".." are not for paths that decide who answers. */
+static int decode_path(pbay_str raw, struct pb_buf *mem, pbay_str *path, struct pb_err *err)
+{
+    *path = raw;
+    if (is_plain(raw)) return 0;
+    if (pb_http_unescape(raw, mem, err)) return -1;
+    *path = pb_buf_view(mem);
+    pbay_str rest = *path, part;
     while (pb_str_split(&rest, '/', &part))
         if (pb_str_is(part, ".") || pb_str_is(part, ".."))
             return pb_fail(err, PBAY_INVALID_ARGUMENT, "\".\" and \"..\" must not stand in a path");
     return 0;
 }
 
-/* The body as the route wants it, to j->body. 0, or the HTTP status with err. */
-static int take_body(struct job *j, pbay_str raw, struct pb_err *err)
+/* The body as the route wants it: as it came, or unpacked into j->body. 0, or the HTTP status with err. */
+static int read_body(struct job *j, struct pb_err *err)
 {
     const pbay_route *route = j->place->route;
-    if (route->body == PBAY_BODY_DECODED) return pb_http_decode_body(j->req, max_body(route), &j->body, err);
-    if (route->body != PBAY_BODY_SNIFFED) {
-        pb_buf_str(&j->body, raw);
-        return 0;
-    }
-    if (!pb_inflate(PB_ZIP_SNIFF, raw, max_body(route), &j->body, err)) return 0;
-    return err->code == PBAY_RESOURCE_EXHAUSTED ? 413 : 400;
+    pbay_str raw = pb_http_body(j->req), coding = pb_http_header(j->req, "content-encoding");
+    int status = 0;
+    if (route->body == PBAY_BODY_DECODED && coding.n)
+        status = pb_http_decode_body(j->req, max_body(route), &j->body, err);
+    else if (route->body == PBAY_BODY_SNIFFED && pb_zip_sniff(raw) != PB_ZIP_SNIFF &&
+             pb_inflate(PB_ZIP_SNIFF, raw, max_body(route), &j->body, err))
+        status = err->code == PBAY_RESOURCE_EXHAUSTED ? 413 : 400;
+    j->info.body = j->body.p ? pb_buf_view(&j->body) : raw;
+    return status;
 }
 
 static void fill_info(struct job *j, pbay_str path, pbay_str principal)
@@ -326,7 +351,8 @@ static void fill_info(struct job *j, pbay_str path, pbay_str principal)
     for (size_t i = 0; i < n; i++)
         copy[i] = (pbay_header){pb_arena_str(a, headers[i].name), pb_arena_str(a, headers[i].value)};
     pbay_str raw = pb_http_path(req), query = pb_http_query(req);
-    const char *target = pb_arena_printf(a, "%.*s%s%.*s", PB_FMT(raw), query.n ? "?" : "", PB_FMT(query));
+    bool whole = raw.p && query.p == raw.p + raw.n + 1; /* as it stands on the request line */
+    pbay_str target = pb_arena_str(a, pb_str(raw.p, raw.n + (whole ? 1 + query.n : 0)));
     path = pb_arena_str(a, path);
     const struct place *p = j->place;
     pbay_str trace = pb_http_header(req, "traceparent");
@@ -334,13 +360,13 @@ static void fill_info(struct job *j, pbay_str path, pbay_str principal)
     j->info = (pbay_request_info){
         .struct_size = sizeof j->info,
         .method = pb_arena_str(a, pb_http_method(req)),
-        .target = pb_str_c(target),
+        .target = target,
         .path = path,
         .suffix = p->star ? pb_str(path.p + p->path.n, path.n - p->path.n) : pb_str("", 0),
         .query = pb_arena_str(a, query),
         .headers = copy,
         .n_headers = (uint32_t)n,
-        .body = pb_buf_view(&j->body),
+        .body = j->info.body,
         .peer = pb_arena_str(a, pb_http_peer(req)),
         .principal = pb_arena_str(a, principal),
         .traceparent = pb_arena_str(a, trace),
@@ -369,14 +395,14 @@ static void dispatch(struct pb_routes *r, struct pb_http_request *req, const str
     if (j->next) j->next->link = &j->next;
     r->jobs = j;
     j->handle = pb_handle_new(&r->handles, j);
-    int status = take_body(j, pb_http_body(req), &err);
+    int status = read_body(j, &err);
     if (status) {
         pb_http_error(req, status, &err);
         job_free(j);
         return;
     }
     fill_info(j, path, principal);
-    j->info.deadline = pb_mono_ns() + r->o.timeout_ms * PB_MS;
+    j->info.deadline = pb_mono_coarse_ns() + r->o.timeout_ms * PB_MS;
     pb_deadline_set(r->loop, &j->deadline, j->info.deadline);
     pb_http_set_user(req, &j->http);
     /* It may be answered, and gone, when this returns. */
@@ -385,32 +411,34 @@ static void dispatch(struct pb_routes *r, struct pb_http_request *req, const str
 
 bool pb_routes_head(struct pb_routes *r, struct pb_http_request *req)
 {
-    struct pb_buf path = {0};
+    struct pb_buf mem = {0};
     struct pb_err err;
+    pbay_str path;
     bool other, own = false;
-    if (!decode_path(pb_http_path(req), &path, &err)) {
-        const struct place *p = find(r, pb_buf_view(&path), pb_http_method(req), &other);
+    if (!decode_path(pb_http_path(req), &mem, &path, &err)) {
+        const struct place *p = find(r, path, pb_http_method(req), &other);
         if (p) pb_http_limit_body(req, max_body(p->route));
         own = p && own_auth(p->route) && !(p->route->auth == PBAY_AUTH_EITHER && shows_itself(req));
     }
-    pb_buf_free(&path);
+    pb_buf_free(&mem);
     return own;
 }
 
 bool pb_routes_request(struct pb_routes *r, struct pb_http_request *req, struct pb_http_guest **guest)
 {
-    struct pb_buf path = {0};
+    struct pb_buf mem = {0};
     struct pb_err err;
+    pbay_str path;
     bool other, done = true;
-    if (decode_path(pb_http_path(req), &path, &err)) {
+    if (decode_path(pb_http_path(req), &mem, &path, &err)) {
         pb_http_error(req, 0, &err);
     } else {
-        const struct place *p = find(r, pb_buf_view(&path), pb_http_method(req), &other);
+        const struct place *p = find(r, path, pb_http_method(req), &other);
         if (p) {
-            dispatch(r, req, p, pb_buf_view(&path), guest);
+            dispatch(r, req, p, path, guest);
         } else if (other) {
             struct pb_buf methods = {0};
-            allowed(r, pb_buf_view(&path), &methods);
+            allowed(r, path, &methods);
             pb_buf_ch(&methods, 0);
             pb_http_not_allowed(req, methods.p);
             pb_buf_free(&methods);
@@ -418,7 +446,7 @@ bool pb_routes_request(struct pb_routes *r, struct pb_http_request *req, struct 
             done = false;
         }
     }
-    pb_buf_free(&path);
+    pb_buf_free(&mem);
     return done;
 }
 

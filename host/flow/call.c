@@ -186,11 +186,11 @@ static void log_call(struct pb_flow_call *call, int32_t code, const char *messag
     f[n++] = PB_I("answered", s->rows_out);
     f[n++] = PB_I("batches", s->batches);
     f[n++] = PB_F("ms", (double)s->ns / 1e6);
-    f[n++] = PB_V("user", r->identity.user);
-    f[n++] = PB_V("app", r->identity.app);
+    if (r->identity.user.n) f[n++] = PB_V("user", r->identity.user);
+    if (r->identity.app.n) f[n++] = PB_V("app", r->identity.app);
     if (r->identity.principal.n) f[n++] = PB_V("who", r->identity.principal);
     f[n++] = PB_V("via", r->identity.source);
-    f[n++] = PB_V("peer", r->peer);
+    if (r->peer.n) f[n++] = PB_V("peer", r->peer);
     if (s->repeats) f[n++] = PB_I("repeats", s->repeats);
     if (r->call_id.n) f[n++] = PB_V("call_id", r->call_id);
     if (r->traceparent.n) f[n++] = PB_V("traceparent", r->traceparent);

@@ -313,6 +313,7 @@ static struct pb_invocation *open_flow(struct pb_invokes *v, const struct pb_inv
     const struct pb_flow_request request = {.fn = fn,
                                             .identity = copy_identity(&i->mem, &r->identity),
                                             .traceparent = pb_arena_str(&i->mem, r->traceparent),
+                                            .peer = pb_arena_str(&i->mem, r->peer),
                                             .call_id = pb_arena_str(&i->mem, r->key),
                                             .key = pb_arena_str(&i->mem, r->key),
                                             .deadline_ns = r->deadline_ns,

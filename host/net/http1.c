@@ -19,6 +19,7 @@ struct http1 {
     struct pb_http_request req; /* one at a time, so it is part of it */
     bool dead;                  /* nothing is read any more: an error was answered, or the client has ended */
     bool established, paused, chunked, close, rested;
+    bool in_head; /* of the request that is read */
     struct pb_h1 h1;
     struct pb_buf held; /* bytes that came while a request was being handled */
     struct pb_buf out;
@@ -40,7 +41,7 @@ static void phase(struct http1 *hc, int64_t ms, int status)
 {
     pb_deadline_cancel(&hc->phase);
     hc->phase_status = status;
-    if (ms > 0) pb_deadline_set(hc->c.server->loop, &hc->phase, pb_mono_ns() + ms * PB_MS);
+    if (ms > 0) pb_deadline_set(hc->c.server->loop, &hc->phase, pb_mono_coarse_ns() + ms * PB_MS);
 }
 
 static void shut(struct http1 *hc)
@@ -122,8 +123,14 @@ static void put_head(struct pb_http_request *req, int status, const pbay_header 
     hc->chunked = length < 0 && !req->http10 && !bodyless;
     if (length < 0 && !hc->chunked && !req->no_body)
         hc->close = true; /* HTTP/1.0: its end is the connection's */
-    pb_buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, pb_http_reason(status),
-                  pb__http_date(hc->c.server));
+    char num[PB_F64_MAX];
+    pb_buf_add(out, "HTTP/1.1 ", 9);
+    pb_buf_add(out, num, pb_format_i64(status, num));
+    pb_buf_ch(out, ' ');
+    pb_buf_c(out, pb_http_reason(status));
+    pb_buf_add(out, "\r\nDate: ", 8);
+    pb_buf_c(out, pb__http_date(hc->c.server));
+    pb_buf_add(out, "\r\n", 2);
     for (size_t i = 0; i < n; i++) {
         pb_buf_str(out, headers[i].name);
         pb_buf_add(out, ": ", 2);
@@ -132,8 +139,11 @@ static void put_head(struct pb_http_request *req, int status, const pbay_header 
     }
     if (hc->chunked)
         pb_buf_c(out, "Transfer-Encoding: chunked\r\n");
-    else if (length >= 0 && !bodyless)
-        pb_buf_printf(out, "Content-Length: %lld\r\n", (long long)length);
+    else if (length >= 0 && !bodyless) {
+        pb_buf_add(out, "Content-Length: ", 16);
+        pb_buf_add(out, num, pb_format_i64(length, num));
+        pb_buf_add(out, "\r\n", 2);
+    }
     if (hc->close)
         pb_buf_c(out, "Connection: close\r\n");
     else if (req->http10)
@@ -216,7 +226,6 @@ static void on_head(struct http1 *hc)
         pb_conn_want_write(hc->c.conn);
     }
     req->body_since = pb_loop_now(server->loop);
-    phase(hc, server->o.body_ms, 408);
 }
 
 static void on_body(struct http1 *hc, pbay_str piece)
@@ -227,11 +236,7 @@ static void on_body(struct http1 *hc, pbay_str piece)
         return;
     }
     pb_buf_str(&req->body, piece);
-    if (pb__http_body_crawls(req)) {
-        refuse(hc, 408, "the body comes too slowly");
-        return;
-    }
-    phase(hc, hc->c.server->o.body_ms, 408);
+    if (pb__http_body_crawls(req)) refuse(hc, 408, "the body comes too slowly");
 }
 
 static void on_request(struct http1 *hc)
@@ -246,25 +251,33 @@ static void on_request(struct http1 *hc)
 static size_t parse(struct http1 *hc, const char *p, size_t n)
 {
     size_t all = n;
+    bool moved = false; /* another phase has begun, or a body's pause has ended */
     while (!hc->dead && !hc->req.begun &&
            (hc->req.state == PB_HTTP_IDLE || hc->req.state == PB_HTTP_READING)) {
         pbay_str body;
         enum pb_h1_event e = pb_h1_next(&hc->h1, &p, &n, &body);
         if (hc->req.state == PB_HTTP_IDLE && pb_h1_started(&hc->h1)) {
             hc->req.state = PB_HTTP_READING;
-            phase(hc, hc->c.server->o.head_ms, 408);
+            hc->in_head = moved = true;
         }
-        if (e == PB_H1_HEAD)
+        if (e == PB_H1_HEAD) {
+            hc->in_head = false;
+            moved = true;
             on_head(hc);
-        else if (e == PB_H1_BODY)
+        } else if (e == PB_H1_BODY) {
+            moved = true;
             on_body(hc, body);
-        else if (e == PB_H1_END)
+        } else if (e == PB_H1_END) {
             on_request(hc);
-        else if (e == PB_H1_BAD)
+        } else if (e == PB_H1_BAD) {
             refuse(hc, hc->h1.status, hc->h1.why);
-        else
+        } else {
             break;
+        }
     }
+    /* Time runs only for what has not come yet. */
+    if (moved && hc->req.state == PB_HTTP_READING && !hc->dead && !hc->req.begun)
+        phase(hc, hc->in_head ? hc->c.server->o.head_ms : hc->c.server->o.body_ms, 408);
     return hc->dead ? all : all - n;
 }
 

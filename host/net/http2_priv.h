@@ -22,6 +22,7 @@ struct pb_http2_stream {
     struct pb_http_request req;
     struct pb_http2 *hc;
     struct pb_http2_stream *next;
+    size_t counted;           /* bytes of its body in hc->bodies */
     struct pb_deadline phase; /* header block, body, output */
     int phase_status;         /* of a request that did not come in time; 0: of output that is not taken */
 };

@@ -44,7 +44,8 @@ static void linger(struct pb_http2_stream *t)
 /* The body has been used: others may have its room. */
 static void forget_body(struct pb_http2_stream *t)
 {
-    t->hc->bodies -= t->req.body.n;
+    t->hc->bodies -= t->counted;
+    t->counted = 0;
     pb_buf_reset(&t->req.body, PB_HTTP_BODY_KEEP);
 }
 
@@ -283,6 +284,7 @@ static void on_body(struct pb_h2_stream *s, const char *p, size_t n)
     } else {
         pb_buf_add(&req->body, p, n);
         hc->bodies += n;
+        t->counted += n;
         if (pb__http_body_crawls(req))
             refuse(t, 408, "the body comes too slowly");
         else

@@ -37,10 +37,18 @@ pbay_str pb_http_body(const struct pb_http_request *req)
     return pb_buf_view(&req->body);
 }
 
+struct pb_buf pb_http_take_body(struct pb_http_request *req)
+{
+    struct pb_buf body = req->body;
+    req->body = (struct pb_buf){0};
+    return body;
+}
+
 pbay_str pb_http_header(const struct pb_http_request *req, const char *name)
 {
+    pbay_str wanted = pb_str_c(name);
     for (size_t i = 0; i < req->n_headers; i++)
-        if (pb_str_is(req->headers[i].name, name)) return req->headers[i].value;
+        if (pb_str_eq(req->headers[i].name, wanted)) return req->headers[i].value;
     return pb_str(NULL, 0);
 }
 

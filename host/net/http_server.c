@@ -10,7 +10,7 @@
 
 const char *pb__http_date(struct pb_http_server *server)
 {
-    int64_t now = pb_now_ms() / 1000;
+    int64_t now = pb_now_coarse_ms() / 1000;
     if (now != server->date_s) {
         time_t t = (time_t)now;
         struct tm tm;

@@ -75,6 +75,8 @@ pbay_str pb_http_path(
 pbay_str pb_http_query(const struct pb_http_request *req); /* as sent, without '?'; empty: none */
 pbay_str pb_http_host(const struct pb_http_request *req);  /* host[:port] it was sent to */
 pbay_str pb_http_body(const struct pb_http_request *req);  /* as received: content codings are not undone */
+/* The body becomes the caller's, at the place where it is: for who still needs it when the request ends. */
+struct pb_buf pb_http_take_body(struct pb_http_request *req);
 /*
  * The body with its content coding (gzip, deflate) undone, appended to out; at most max bytes come out. 0; or
  * with err the status to answer with: 400 damaged, 413 more than max, 415 another coding.

@@ -82,7 +82,7 @@ int pb_deflate(uint32_t zip, int level, pbay_str in, struct pb_buf *out, struct 
     return 0;
 }
 
-static uint32_t sniff(pbay_str in)
+uint32_t pb_zip_sniff(pbay_str in)
 {
     const uint8_t *p = (const uint8_t *)in.p;
     if (in.n >= 2 && p[0] == 0x1f && p[1] == 0x8b) return PB_ZIP_GZIP;
@@ -137,7 +137,7 @@ static int run(z_stream *z, uint32_t zip, size_t left, size_t max, struct pb_buf
 int pb_inflate(uint32_t zip, pbay_str in, size_t max, struct pb_buf *out, struct pb_err *err)
 {
     if (zip == PB_ZIP_SNIFF) {
-        zip = sniff(in);
+        zip = pb_zip_sniff(in);
         if (zip == PB_ZIP_SNIFF) {
             if (in.n > max)
                 return pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "more than the limit of %zu bytes", max);

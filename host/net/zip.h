@@ -25,6 +25,9 @@ int pb_deflate(uint32_t zip, int level, pbay_str in, struct pb_buf *out, struct 
  */
 int pb_inflate(uint32_t zip, pbay_str in, size_t max, struct pb_buf *out, struct pb_err *err);
 
+/* PB_ZIP_GZIP or PB_ZIP_ZLIB by the first bytes; PB_ZIP_SNIFF: neither. */
+uint32_t pb_zip_sniff(pbay_str in);
+
 /* A text that is compressed in pieces. zip: not PB_ZIP_SNIFF. Returns owned. */
 struct pb_deflater;
 struct pb_deflater *pb_deflater_new(uint32_t zip, int level);

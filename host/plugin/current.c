@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/current.h"
 
+#include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -37,7 +39,19 @@ void pb_visit_enter(struct pb_visit *v, struct pb_connector *c, const char *what
     v->before = pb_current;
     pb_current = (struct pb_current){c, c->name, what, function, {NULL, 0}};
     if (pb_current_mark) mark(&pb_current);
-    v->start_ns = pb_mono_ns();
+    v->start_ns = pb_mono_coarse_ns();
+}
+
+static int64_t tick_ns(void)
+{
+    static _Atomic int64_t tick;
+    int64_t t = atomic_load_explicit(&tick, memory_order_relaxed);
+    if (t) return t;
+    struct timespec r = {0, 4 * PB_MS};
+    clock_getres(CLOCK_MONOTONIC_COARSE, &r);
+    t = r.tv_nsec;
+    atomic_store_explicit(&tick, t, memory_order_relaxed);
+    return t;
 }
 
 static void slow(struct pb_connector *c, const char *what, int64_t now, int64_t took)
@@ -50,8 +64,10 @@ static void slow(struct pb_connector *c, const char *what, int64_t now, int64_t 
 
 void pb_visit_leave(struct pb_visit *v)
 {
-    int64_t now = pb_mono_ns(), took = now - v->start_ns;
-    if (PB_UNLIKELY(took > SLOW_MS * PB_MS)) slow(pb_current.connector, pb_current.what, now, took);
+    int64_t now = pb_mono_coarse_ns(), took = now - v->start_ns;
+    /* Between two ticks lies up to one tick less. */
+    if (PB_UNLIKELY(took > SLOW_MS * PB_MS + tick_ns()))
+        slow(pb_current.connector, pb_current.what, now, took);
     pb_current = v->before;
     if (pb_current_mark) mark(&pb_current);
 }

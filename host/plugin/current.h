@@ -31,5 +31,6 @@ struct pb_visit {
     int64_t start_ns;
 };
 void pb_visit_enter(struct pb_visit *v, struct pb_connector *c, const char *what, const char *function);
-/* Measures: more than 5 ms on the loop is logged, at most once a minute per connector. */
+/* Measures: more than 5 ms on the loop is logged, at most once a minute per connector. By the kernel's ticks:
+ * a stay that is longer by less than one or two of them (4 to 10 ms each) may pass for a shorter one. */
 void pb_visit_leave(struct pb_visit *v);

@@ -33,6 +33,7 @@ struct pb_invoke_request {
     uint32_t n_sends, n_answers;
     pbay_identity identity;
     pbay_str traceparent;
+    pbay_str peer;       /* of the request it is for; empty: none */
     int64_t deadline_ns; /* monotonic; PB_NO_DEADLINE: none */
     uint32_t depth;      /* 1: what was invoked is not itself inside an invocation */
     bool row_errors;

@@ -177,6 +177,7 @@ static int inherit(struct pb_connector *c, const pbay_invoke_info *info, struct 
             return pb_fail(err, PBAY_CANCELLED, "the request that it was to be invoked for is over");
         r->identity.principal = parent.info->principal;
         r->traceparent = parent.info->traceparent;
+        r->peer = parent.info->peer;
         if (!bound) return 0;
         earlier(&r->deadline_ns, parent.info->deadline);
         *children = parent.children;
