@@ -9,6 +9,9 @@ struct flights {
     struct snowflake *s;
     struct flight *buckets[BUCKETS];
     struct flight *newest, *oldest; /* finished ones, kept for who asks again */
+    struct flight *first, *last;    /* whose callers wait with patience, which is the same for all: the first
+                                       one's    ends first */
+    pbay_timer patience;            /* until about then; 0: none is set */
     uint64_t kept_bytes;
     uint32_t kept, running;
 };
@@ -25,8 +28,24 @@ static uint32_t bucket(pbay_str name, pbay_str batch_id)
     return (h ^ h >> 15) % BUCKETS;
 }
 
+/* Its callers have their answer. */
+static void calm(struct flights *fs, struct flight *f)
+{
+    if (!f->patient) return;
+    f->patient = 0;
+    if (f->before)
+        f->before->after = f->after;
+    else
+        fs->first = f->after;
+    if (f->after)
+        f->after->before = f->before;
+    else
+        fs->last = f->before;
+}
+
 static void forget(struct flights *fs, struct flight *f)
 {
+    calm(fs, f);
     if (f->link) {
         *f->link = f->next;
         if (f->next) f->next->link = f->link;
@@ -54,7 +73,6 @@ static void forget(struct flights *fs, struct flight *f)
     if (f->rows) f->s->batch->free(f->rows);
     free(f->kept);
     free(f->text);
-    free(f->mem);
     free(f);
 }
 
@@ -134,6 +152,7 @@ void flights_cancel(struct flights *fs, pbay_str job)
 void flights_free(struct flights *fs)
 {
     if (!fs) return;
+    if (fs->patience) fs->s->timer->cancel(fs->patience);
     for (uint32_t i = 0; i < BUCKETS; i++)
         while (fs->buckets[i]) forget(fs, fs->buckets[i]);
     free(fs);
@@ -146,7 +165,7 @@ void flights_free(struct flights *fs)
 void flight_wait(struct flight *f, pbay_request request, int coded)
 {
     if (!request) return;
-    struct waiter *w = calloc(1, sizeof *w);
+    struct waiter *w = malloc(sizeof *w);
     if (!w) abort();
     *w = (struct waiter){f->waiters, request, 0, coded};
     f->waiters = w;
@@ -266,8 +285,7 @@ void flight_done(struct flight *f, const pbay_result *result)
 {
     struct snowflake *s = f->s;
     struct flights *fs = s->flights;
-    if (f->patience) s->timer->cancel(f->patience);
-    f->patience = 0;
+    calm(fs, f);
     /* A caller that has gone will ask again, and one that was told 202 too. What would fail differently the
      * next time is not kept for them. */
     int missed = f->parked;
@@ -309,20 +327,51 @@ void flight_parked(struct flight *f, const char *id)
         return;
     }
     if (!id) return; /* it goes on as it was; the host answers in its place when it takes too long */
-    if (f->effects && f->patience) return; /* on disk; the callers may still get it at once */
+    if (f->effects && f->patient) return; /* on disk; the callers may still get it at once */
     f->parked = 1;
     flight_leave(f, 202, STR("{}"));
 }
 
-static void out_of_patience(void *user)
+static void out_of_patience(struct flight *f)
 {
-    struct flight *f = user;
-    f->patience = 0;
+    calm(f->s->flights, f);
     if (f->job[0]) {
         f->parked = 1;
         flight_leave(f, 202, STR("{}"));
     } else if (!f->parking)
         park(f);
+}
+
+static void on_patience(void *user);
+
+/* The timer is not moved when a batch is done in time, as nearly all are: it finds out when it fires. */
+static void watch(struct flights *fs)
+{
+    if (fs->patience || !fs->first) return;
+    int64_t ns = fs->first->began_ns + fs->s->async_after_ms * 1000000 - fs->s->timer->monotonic_ns();
+    fs->patience = fs->s->timer->start(fs->s->host, ns > 0 ? ns / 1000000 + 1 : 0, 0, on_patience, fs);
+}
+
+static void on_patience(void *user)
+{
+    struct flights *fs = user;
+    int64_t late = fs->s->timer->monotonic_ns() - fs->s->async_after_ms * 1000000;
+    fs->patience = 0;
+    while (fs->first && fs->first->began_ns <= late) out_of_patience(fs->first);
+    watch(fs);
+}
+
+static void be_patient(struct flights *fs, struct flight *f)
+{
+    f->patient = 1;
+    f->before = fs->last;
+    f->after = NULL;
+    if (f->before)
+        f->before->after = f;
+    else
+        fs->first = f;
+    fs->last = f;
+    watch(fs);
 }
 
 /* ------------------------------------------------------------------------------------------------ the
@@ -338,12 +387,12 @@ static pbay_str take(char **at, pbay_str s)
 
 static struct flight *make(struct snowflake *s, const struct flight_info *i)
 {
-    struct flight *f = calloc(1, sizeof *f);
     size_t n =
         i->name.n + i->batch_id.n + i->query_id.n + i->user.n + i->account.n + i->endpoint.n + i->region.n;
-    if (!f || !(f->mem = malloc(n + 1))) abort();
+    struct flight *f = malloc(sizeof *f + n + 1);
+    if (!f) abort();
+    *f = (struct flight){.s = s};
     char *at = f->mem;
-    f->s = s;
     f->work = i->work;
     if (i->fn) f->fn = *i->fn;
     f->effects = i->effects;
@@ -407,7 +456,7 @@ struct flight *flight_begin(struct snowflake *s, const struct flight_info *i)
     reply_init(&f->reply, s);
     f->reply.numbers = f->numbers;
     if (i->request) {
-        struct waiter *w = calloc(1, sizeof *w);
+        struct waiter *w = malloc(sizeof *w);
         if (!w) abort();
         *w = (struct waiter){NULL, i->request, 0, i->coded};
         f->waiters = w;
@@ -437,7 +486,7 @@ struct flight *flight_begin(struct snowflake *s, const struct flight_info *i)
         return NULL;
     }
     if (i->request && s->async_after_ms) {
-        f->patience = s->timer->start(s->host, s->async_after_ms, 0, out_of_patience, f);
+        be_patient(fs, f);
         /* What has effects is on disk before anything else can happen to it. */
         if (f->effects) park(f);
     } else if (i->request)

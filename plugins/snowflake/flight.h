@@ -54,10 +54,10 @@ struct flight {
     char body_hash[65];                               /* empty until it is needed */
     pbay_str body;                                    /* borrowed from the first waiter, or from `kept` */
     char *kept;
-    char *mem;
     struct waiter *waiters;
     int64_t began_ns, deadline;
-    pbay_timer patience;
+    int patient; /* its callers wait for the reply itself; see struct flights */
+    struct flight *before, *after;
 
     pbay_builder *rows;
     pbay_reader *reader;
@@ -75,6 +75,7 @@ struct flight {
     int32_t status;
     char *text; /* what is answered, when done */
     size_t n_text;
+    char mem[]; /* of its strings */
 };
 
 struct flights;

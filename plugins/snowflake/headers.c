@@ -95,6 +95,11 @@ int sf_headers_read(struct sf_headers *h, const pbay_header *headers, uint32_t n
     pbay_str *fields[FIELDS] = {&h->batch_id, &h->query_id, &h->name, &h->signature, &h->return_type,
                                 &h->user,     &h->account,  &h->role, &h->format,    &h->version};
     size_t from[FIELDS], len[FIELDS];
+    uint32_t first = 0; /* the proxies' own headers come before, and are many */
+    while (first < n && (headers[first].name.n < 3 || memcmp(headers[first].name.p, "sf-", 3) != 0)) first++;
+    if (first == n) return 0;
+    headers += first;
+    n -= first;
     for (uint32_t k = 0; k < FIELDS; k++) {
         from[k] = SIZE_MAX;
         *fields[k] = sf_header(headers, n, KNOWN[k].name);

@@ -87,7 +87,7 @@ void park(struct flight *f)
     struct snowflake *s = f->s;
     if (!f->body_hash[0]) hash_hex(s, &f->body, 1, f->body_hash, 64);
     if (!s->job) { /* nothing outlives this process, and only this worker knows */
-        if (f->effects && f->patience) return;
+        if (f->effects && f->patient) return;
         f->parked = 1;
         flight_leave(f, 202, STR("{}"));
         return;
