@@ -275,8 +275,10 @@ static void message_sent(void *user, uint64_t exchange, const struct pb_fetch_re
 
 static void run_message(void *user, struct pb_turn *turn, const struct pb_job *job)
 {
-    static const pbay_header headers[] = {{{"content-type", 12}, {"application/json", 16}}};
     static const struct pb_fetch_events events = {.on_done = message_sent};
+    char trace[PB_JOB_TRACE];
+    const pbay_header headers[] = {{PB_STR("content-type"), PB_STR("application/json")},
+                                   {PB_STR("traceparent"), pb_job_trace(job, trace)}};
     struct pb_chain_work *w = user;
     const struct pb_notify_target *target = NULL;
     struct pb_arena mem = {0};
@@ -298,7 +300,7 @@ static void run_message(void *user, struct pb_turn *turn, const struct pb_job *j
                                            .method = PB_STR("POST"),
                                            .url = target->url,
                                            .headers = headers,
-                                           .n_headers = 1,
+                                           .n_headers = headers[1].value.n ? 2 : 1,
                                            .body = pb_buf_view(&m->body),
                                            .timeout_ms = 30000,
                                            .max_reply = 65536};

@@ -296,6 +296,7 @@ struct pb_action_call *pb_action_begin(struct pb_connector *c, int action, const
     pbay_result why = PBAY_RESULT_OK;
     struct pb_visit v;
     pb_visit_enter(&v, c, what[info->what], a->name);
+    pb_current.trace = call->info.traceparent;
     call->inside = true;
     int32_t code = fns[info->what](c->self, (uint32_t)action, call->handle, &call->info, &why);
     call->inside = false;

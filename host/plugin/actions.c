@@ -348,6 +348,7 @@ static void run(void *user, struct pb_turn *turn, const struct pb_job *job)
     struct pb_actions *a = user;
     struct pb_connector *c;
     struct pb_err err = {0};
+    char trace[PB_JOB_TRACE];
     int action;
     if (find(a, job->action, &c, &action, &err)) {
         fail(a, turn, job, &err);
@@ -370,6 +371,7 @@ static void run(void *user, struct pb_turn *turn, const struct pb_job *job)
                                         .key = key_of(job),
                                         .args = job->args,
                                         .handle = job->handle,
+                                        .traceparent = pb_job_trace(job, trace),
                                         .first_attempt_ms = job->first_ms};
     struct running *r = pb_zalloc(sizeof *r);
     *r = (struct running){

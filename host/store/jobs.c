@@ -2,6 +2,8 @@
 #include "store/jobs.h"
 
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -32,6 +34,25 @@ static const char *const states[PB_JOB_STATES] = {
     [PB_JOB_WAITING] = "waiting", [PB_JOB_RUNNING] = "running",     [PB_JOB_DONE] = "done",
     [PB_JOB_DEAD] = "dead",       [PB_JOB_CANCELLED] = "cancelled", [PB_JOB_PARKED] = "parked",
 };
+
+/* The digits of an id, which is a UUID: 32 of them. */
+static void digits_of(pbay_str id, char out[33])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < id.n && n < 32; i++)
+        if (id.p[i] != '-') out[n++] = id.p[i];
+    out[n] = 0;
+}
+
+pbay_str pb_job_trace(const struct pb_job *job, char out[PB_JOB_TRACE])
+{
+    char trace[33], span[33];
+    digits_of(job->run.n ? job->run : job->id, trace);
+    digits_of(job->id, span);
+    int n = snprintf(out, PB_JOB_TRACE, "00-%s-%s-01", trace, strlen(span) == 32 ? span + 16 : "");
+    pbay_str s = pb_str(out, (size_t)n);
+    return pb_traceparent_is(s) ? s : pb_str(NULL, 0);
+}
 
 const char *pb_job_state_name(enum pb_job_state state)
 {

@@ -177,6 +177,14 @@ int pb_store_job_counts(struct pb_store *s,
                         void (*each)(void *user, pbay_str queue, enum pb_job_state state, uint64_t n),
                         void *user, struct pb_err *err);
 
+/*
+ * The trace that requests of a job belong to (https://www.w3.org/TR/trace-context/#traceparent-header), as
+ * text in out: its id is the run's, or the job's own outside of runs, without the dashes, so that who has one
+ * finds the others; the parent is the job. Empty for ids that are none of the store's.
+ */
+enum { PB_JOB_TRACE = 64 };
+pbay_str pb_job_trace(const struct pb_job *job, char out[PB_JOB_TRACE]);
+
 /* "waiting"; and back: false when it is none. */
 const char *pb_job_state_name(enum pb_job_state state);
 bool pb_job_state_parse(pbay_str s, enum pb_job_state *out);

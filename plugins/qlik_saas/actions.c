@@ -28,6 +28,7 @@ struct action_run {
     int lookup, poll, wait, asked_names, pages;
     int64_t first_ms, deadline, tail;
     char *app, *handle;
+    char trace[64];
     pbay_text body;
     struct api_call *call;
     struct name_lookup *names;
@@ -125,6 +126,7 @@ static void send_get(struct action_run *r, pbay_text *path, api_done fn)
 {
     const struct api_request rq = {.method = "GET",
                                    .path = pbay_text_view(path),
+                                   .trace = r->trace,
                                    .tier = TIER_READ,
                                    .deadline = r->deadline,
                                    .max_reply = LOG_MAX};
@@ -195,6 +197,7 @@ static void reload_app(struct action_run *r)
     const struct api_request rq = {.method = "POST",
                                    .path = STR("/api/v1/reloads"),
                                    .body = pbay_text_view(&body),
+                                   .trace = r->trace,
                                    .tier = TIER_START,
                                    .deadline = r->deadline};
     r->call = api_send(r->q, &rq, on_started, r);
@@ -367,6 +370,7 @@ static int32_t start_other(struct action_run *r, const pbay_action_info *info)
         pbay_text_c(&path, "/actions/cancel");
         const struct api_request rq = {.method = "POST",
                                        .path = pbay_text_view(&path),
+                                       .trace = r->trace,
                                        .tier = TIER_START,
                                        .deadline = r->deadline,
                                        .repeatable = 1};
@@ -406,6 +410,8 @@ static struct action_run *begin(struct qlik *q, uint32_t action, pbay_action_run
     r->action = action;
     r->first_ms = info->first_attempt_ms;
     r->deadline = info->deadline;
+    snprintf(r->trace, sizeof r->trace, "%.*s", (int)info->traceparent.n,
+             info->traceparent.n ? info->traceparent.p : "");
     r->next = q->runs;
     if (r->next) r->next->prev = r;
     q->runs = r;

@@ -28,6 +28,7 @@ struct api_call {
     uint64_t max_reply;
     int repeatable, authorised_twice, cancelled, waiting;
     char *token; /* what it was sent with */
+    char trace[64];
     pbay_http exchange;
     pbay_timer later;
     api_done done;
@@ -278,14 +279,16 @@ static void send_now(struct api_call *c, pbay_str token)
     }
     pbay_text bearer = {NULL, 0, 0};
     pbay_text_printf(&bearer, "Bearer %.*s", FMT(token));
-    const pbay_header headers[] = {{STR("Authorization"), pbay_text_view(&bearer)},
-                                   {STR("Accept"), STR("application/json, text/plain")},
-                                   {STR("User-Agent"), q->host->version(q->host)},
-                                   {STR("Content-Type"), STR("application/json")}};
+    pbay_header headers[5] = {{STR("Authorization"), pbay_text_view(&bearer)},
+                              {STR("Accept"), STR("application/json, text/plain")},
+                              {STR("User-Agent"), q->host->version(q->host)}};
+    uint32_t n = 3;
+    if (c->body.n) headers[n++] = (pbay_header){STR("Content-Type"), STR("application/json")};
+    if (c->trace[0]) headers[n++] = (pbay_header){STR("traceparent"), kept(c->trace)};
     pbay_http_request r = {.struct_size = sizeof r, .flags = q->http_flags, .method = kept(c->method)};
     r.url = kept(c->url);
     r.headers = headers;
-    r.n_headers = c->body.n ? 4 : 3;
+    r.n_headers = n;
     r.body = pbay_text_view(&c->body);
     r.timeout_ms = left;
     r.max_reply = c->max_reply;
@@ -458,6 +461,7 @@ struct api_call *api_send(struct qlik *q, const struct api_request *rq, api_done
     memcpy(c->url, q->base, n);
     memcpy(c->url + n, rq->path.p, rq->path.n);
     pbay_text_add(&c->body, rq->body);
+    if (rq->trace) snprintf(c->trace, sizeof c->trace, "%s", rq->trace);
     c->tier = rq->tier;
     c->deadline = rq->deadline ? rq->deadline : now + TIMEOUT_MS * NS_PER_MS;
     c->max_reply = rq->max_reply ? rq->max_reply : REPLY_MAX;

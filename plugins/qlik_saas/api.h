@@ -16,8 +16,9 @@
 
 struct api_request {
     const char *method;
-    pbay_str path; /* "/api/v1/reloads?limit=1", percent-encoded; copied */
-    pbay_str body; /* JSON, or empty; copied */
+    pbay_str path;     /* "/api/v1/reloads?limit=1", percent-encoded; copied */
+    pbay_str body;     /* JSON, or empty; copied */
+    const char *trace; /* traceparent to send along, or NULL; copied */
     enum tier tier;
     int64_t deadline;   /* CLOCK_MONOTONIC ns; 0: 30 s from now */
     uint64_t max_reply; /* bytes; 0: 4 MiB */

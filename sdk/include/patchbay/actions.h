@@ -67,7 +67,7 @@ typedef struct pbay_action_info {
     int64_t first_attempt_ms;     /* UTC ms; lookup: nothing can have happened before */
     int64_t deadline;             /* CLOCK_MONOTONIC ns; the connector's `timeout` from now */
     pbay_str handle;              /* poll, lookup: what `started` gave; else empty */
-    pbay_str traceparent;         /* W3C; may be empty */
+    pbay_str traceparent;         /* W3C: of the run, or of the job; pbay.host.http/1 sends it along */
 } pbay_action_info;
 
 typedef struct pbay_actions_1 {

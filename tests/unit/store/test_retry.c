@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "store/jobs.h"
 #include "store/retry.h"
 
 struct row {
@@ -88,12 +89,30 @@ static void test_delay(void **state)
     assert_in_range(pb_job_verdict(&job, &e, 1).after_ms, 500, 1000);
 }
 
+/* Not of failures, but of a job alone as well: which trace its requests belong to. */
+static void test_trace(void **state)
+{
+    (void)state;
+    char room[PB_JOB_TRACE];
+    struct pb_job job = {.id = PB_STR("01a22575-764f-7001-89e5-32eec2d69e37")};
+    assert_true(
+        pb_str_is(pb_job_trace(&job, room), "00-01a22575764f700189e532eec2d69e37-89e532eec2d69e37-01"));
+    job.run = PB_STR("01a22576-16f7-7000-aeb7-fbb0adb4c205");
+    assert_true(
+        pb_str_is(pb_job_trace(&job, room), "00-01a2257616f77000aeb7fbb0adb4c205-89e532eec2d69e37-01"));
+    job.run = PB_STR("not a run");
+    assert_int_equal(pb_job_trace(&job, room).n, 0);
+    job = (struct pb_job){.id = PB_STR("")};
+    assert_int_equal(pb_job_trace(&job, room).n, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_advice),
         cmocka_unit_test(test_delay),
+        cmocka_unit_test(test_trace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
