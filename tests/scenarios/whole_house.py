@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""The house as a whole: SQL starts a training job, SageMaker tells of its end, a Lua condition looks at the metric, the model is
-deployed, the deployment is written into a table through the SQL API, and a Qlik app is reloaded; a bad metric is an alert instead.
-With PATCHBAY_SOAK=1 the gateway is killed at every moment of it, and everything happens once all the same."""
+"""The house as a whole: SQL starts a training job, SageMaker tells of its end, a Lua condition looks at the metric that the
+container printed, the model is deployed, the deployment is written into a table through the SQL API, a Qlik app is reloaded, and SQL
+asks the model that is served now; a bad metric is an alert instead. One id goes through the log, the run and what others are sent.
+With PATCHBAY_SOAK=1 the gateway is killed at every step of it, and everything happens once all the same."""
+import http.client
 import json
 import os
+import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import tempfile
+import threading
 import time
 
 from lib.gateway import TESTS, Gateway
@@ -16,6 +22,7 @@ from lib.story import SOAK, contains, equal, eventually, main, skip, story, true
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
 from qlik_tenant import KEY, Tenant  # noqa: E402
+from aws_verify import fault  # noqa: E402
 from sagemaker_api import Api  # noqa: E402
 from snowflake_caller import Caller, encode, path_of  # noqa: E402
 from stand_in import Service  # noqa: E402
@@ -27,7 +34,9 @@ except ImportError as e:
 
 RECOMMENDER = os.path.join(os.path.dirname(os.environ.get("PATCHBAY", "build/patchbay")), "recommender")
 APP = "b4a3cf85-5dd8-42f7-a864-3b2460215f8b"
-RATINGS = [(u, i, 1 + (u * 7 + i * 3) % 5) for u in range(1, 6) for i in range(1, 9) if (u + i) % 3]
+RATED = [(u, i) for u in range(1, 16) for i in range(1, 9) if (u + i) % 3]
+RATINGS = [(u, i, 1 + i // 2) for u, i in RATED]  # films are as good as their number
+AT_ODDS = [(u, i, 1 + 4 * ((u * u + i * u) // 3 % 2)) for u, i in RATED]  # nobody agrees with anybody
 CONFIG = """
 [listen "http"]
 address = 127.0.0.1:0
@@ -50,6 +59,8 @@ region = eu-west-1
 s3_bucket = bucket
 training_image_ecr_path = 1.dkr.ecr.eu-west-1.amazonaws.com/snf
 sagemaker_role_arn = arn:aws:iam::111111111111:role/SageMaker
+metric.rmse = ^rmse=([0-9.]+)
+hyperparameter.n_epochs = 100
 snowflake_url = %(warehouse)s
 token = PAT-1
 database = DB
@@ -69,7 +80,7 @@ app "report" { connector = "prod", id = "%s" }
 
 local function rmse(description)
   for _, m in ipairs(description.FinalMetricDataList or {}) do
-    if m.MetricName == "validation:rmse" then return m.Value end
+    if m.MetricName == "rmse" then return m.Value end
   end
 end
 
@@ -116,15 +127,46 @@ chain "recommend" {
 """ % APP
 
 
-class Cloud(Api):
-    """SageMaker, whose training jobs are the recommender at work."""
+class Steps:
+    """Kills the gateway when a step is asked for: before it is done, before its answer is out, or right after that."""
+    MOMENTS = ("before", "instead", "after")
 
-    def __init__(self, warehouse):
+    def __init__(self, name=None, moment=None):
+        self.name, self.moment, self.victim, self.killed, self.lock = name, moment, None, threading.Event(), threading.Lock()
+
+    def kill(self):
+        os.kill(self.victim, signal.SIGKILL)
+        self.killed.set()
+
+    def play(self, service, handler, name, answer):
+        with self.lock:
+            mine = name == self.name and self.victim
+            self.name = None if mine else self.name
+        if not mine:
+            return answer()
+        if self.moment == "before":
+            self.kill()
+            return service.rude(handler, "reset")
+        if self.moment == "instead":
+            self.kill()
+            return answer()
+        answer()
+        time.sleep(0.003)
+        return self.kill()
+
+
+class Cloud(Api):
+    """SageMaker, whose containers are the recommender at work: it trains, and what it has trained is served by it."""
+
+    def __init__(self, warehouse, moments):
         super().__init__()
-        self.warehouse, self.folder = warehouse, tempfile.mkdtemp(prefix="patchbay-cloud-")
-        self.token = os.path.join(self.folder, "token")
+        self.warehouse, self.moments, self.folder = warehouse, moments, tempfile.mkdtemp(prefix="patchbay-cloud-")
+        self.token, self.served = os.path.join(self.folder, "token"), {}
         with open(self.token, "w", encoding="utf-8") as f:
             f.write("PAT-1")
+
+    def json_call(self, handler, entry, target):
+        return self.moments.play(self, handler, target.split(".")[1], lambda: super(Cloud, self).json_call(handler, entry, target))
 
     def CreateTrainingJob(self, args):
         answer = super().CreateTrainingJob(args)
@@ -133,15 +175,24 @@ class Cloud(Api):
         os.makedirs(os.path.join(prefix, "input/config"))
         with open(os.path.join(prefix, "input/config/hyperparameters.json"), "w", encoding="utf-8") as f:
             json.dump(args["HyperParameters"], f)
-        self.jobs["training-job"][name]["process"] = subprocess.Popen(
-            [RECOMMENDER, "train", "--local", prefix], stdout=subprocess.DEVNULL,
-            env=dict(os.environ, SNOWFLAKE_URL=self.warehouse.url, SNOWFLAKE_TOKEN_FILE=self.token))
+        with open(os.path.join(prefix, "log"), "wb") as log:
+            self.jobs["training-job"][name]["process"] = subprocess.Popen(
+                [RECOMMENDER, "train", "--local", prefix], stdout=log, stderr=log,
+                env=dict(os.environ, SNOWFLAKE_URL=self.warehouse.url, SNOWFLAKE_TOKEN_FILE=self.token))
         return answer
 
     def look(self):
-        for job in self.jobs["training-job"].values():
-            if "process" in job and job["process"].poll() is not None:
-                job.setdefault("ended", time.time())
+        with self.lock:
+            for name, job in self.jobs["training-job"].items():
+                if "process" not in job or "ended" in job or job["process"].poll() is None:
+                    continue
+                prefix = os.path.join(self.folder, name)
+                if os.path.isdir(os.path.join(prefix, "model")):
+                    with tarfile.open(os.path.join(self.folder, name + ".tar.gz"), "w:gz") as tar:
+                        tar.add(os.path.join(prefix, "model"), ".")
+                with open(os.path.join(prefix, "log"), encoding="utf-8") as log:
+                    job["log"] = log.read()
+                job["ended"] = time.time()
 
     def state(self, job, name):
         if "process" not in job:
@@ -157,19 +208,75 @@ class Cloud(Api):
         return super().ListTrainingJobs(args)
 
     def DescribeTrainingJob(self, args):
+        """FinalMetricDataList is what the MetricDefinitions find last in the container's output."""
         answer = super().DescribeTrainingJob(args)
-        if "BAD" in answer.get("HyperParameters", {}).get("input_table_name", ""):
-            for m in answer.get("FinalMetricDataList", []):
-                m["Value"] = 2.0
+        job = self.jobs["training-job"][args["TrainingJobName"]]
+        if "FinalMetricDataList" in answer:
+            answer["FinalMetricDataList"] = [
+                {"MetricName": d["Name"], "Value": float(found[-1]), "Timestamp": job["ended"]}
+                for d in job["args"]["AlgorithmSpecification"].get("MetricDefinitions", [])
+                for found in [re.findall(d["Regex"], job["log"], re.M)] if found]
         return answer
+
+    def container(self, endpoint):
+        """The port of the container that serves the endpoint's model, from its artifact."""
+        with self.lock:
+            if endpoint in self.served:
+                return self.served[endpoint][1]
+            config = self.endpoint_configs[self.endpoints[endpoint]["args"]["EndpointConfigName"]]["args"]
+            model = self.models[config["ProductionVariants"][0]["ModelName"]]["args"]
+            job = model["PrimaryContainer"]["ModelDataUrl"].split("/")[-3]
+            prefix = os.path.join(self.folder, "serve-" + endpoint)
+            os.makedirs(os.path.join(prefix, "model"))
+            with tarfile.open(os.path.join(self.folder, job + ".tar.gz")) as tar:
+                tar.extractall(os.path.join(prefix, "model"))
+            p = subprocess.Popen([RECOMMENDER, "serve", "--local", prefix, "--address", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+            port = int(re.search(r"http=\S+:(\d+)", p.stdout.readline()).group(1))
+            self.served[endpoint] = p, port
+            return port
+
+    def answer(self, handler, entry):
+        m = re.fullmatch(r"/endpoints/([^/]+)/invocations", entry.path)
+        if not m:
+            return super().answer(handler, entry)
+        wrong = fault(entry, self.ring, ("sagemaker",), skew=self.skew)
+        if wrong or m.group(1) not in self.endpoints:
+            return self.fail(handler, 403 if wrong else 400, *(wrong or ("ValidationError", "Endpoint not found.")))
+        c = http.client.HTTPConnection("127.0.0.1", self.container(m.group(1)), timeout=30)
+        c.request("POST", "/invocations", entry.body, {"content-type": entry.headers.get("content-type", "")})
+        r = c.getresponse()
+        handler.reply(r.status, r.read(), r.headers["content-type"])
+        c.close()
+        return None
 
     def __exit__(self, *what):
         super().__exit__(*what)
-        for job in self.jobs["training-job"].values():
-            if "process" in job:
-                job["process"].kill()
-                job["process"].wait()
+        for p in [job["process"] for job in self.jobs["training-job"].values() if "process" in job] + [p for p, _ in self.served.values()]:
+            p.kill()
+            p.wait()
+            if p.stdout:
+                p.stdout.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class House(Warehouse):
+    def __init__(self, moments, **options):
+        super().__init__(**options)
+        self.moments = moments
+
+    def answer(self, handler, entry):
+        step = "insert" if b"DEPLOYED" in entry.body else "other"
+        return self.moments.play(self, handler, step, lambda: super(House, self).answer(handler, entry))
+
+
+class Qlik(Tenant):
+    def __init__(self, moments, **options):
+        super().__init__(**options)
+        self.moments = moments
+
+    def answer(self, handler, entry):
+        step = "reload" if entry.method == "POST" and entry.path.startswith("/api/v1/reloads") else "other"
+        return self.moments.play(self, handler, step, lambda: super(Qlik, self).answer(handler, entry))
 
 
 class Ops(Service):
@@ -185,54 +292,98 @@ def state(g, sql):
         db.close()
 
 
-def play(table, expect_good, kill_after=None):
-    with Warehouse(tokens={"PAT-1"}) as w, Cloud(w) as cloud, Tenant(apps={APP: "Report"}) as tenant, Ops() as ops:
+def trace_of(entry):
+    return entry.headers.get("traceparent", "").split("-")[1:2]
+
+
+def one_id(g, cloud, w, tenant, ops, name, good):
+    """The run's id: in its log lines, in the store, and without its dashes in every request that the run sent."""
+    runs, steps = state(g, "SELECT id FROM run"), state(g, "SELECT data FROM event WHERE type LIKE '%.done' ORDER BY seq")
+    equal(len(runs), 1, "runs")
+    run = runs[0][0]
+    caused = [json.loads(d) for d, in steps]
+    true(all(d.get("run") == run for d in caused[1:]), caused)
+    equal(caused[0]["args"]["TrainingJobName"], name)
+    lines = g.log_lines("msg=decision", "outcome=fired")
+    true(lines and all("run=" + run in line for line in lines), lines)
+    wanted = [[e for e in cloud.entries if e.headers.get("x-amz-target", "").endswith("." + step)] for step in
+              (("CreateModel", "CreateEndpointConfig", "CreateEndpoint") if good else ())]
+    wanted += [[e for e in w.entries if b"DEPLOYED" in e.body], [e for e in tenant.of("/api/v1/reloads") if e.method == "POST"]] if good else [ops.entries]
+    for entries in wanted:
+        true(entries and all(trace_of(e) == [run.replace("-", "")] for e in entries), [(e.method, e.path, trace_of(e)) for e in entries])
+
+
+def ask(g, cloud, endpoint):
+    """SQL asks the model: what the container says, row by row, and films are as good as their number."""
+    pairs = [(1, 8), (1, 1), (2, 8), (99, 8), (2, 1)]
+    said = Caller(g.address("http"), path_of("invoke"), "sesame").batch([[endpoint, str(u), str(i)] for u, i in pairs])
+    c = http.client.HTTPConnection("127.0.0.1", cloud.container(endpoint), timeout=30)
+    c.request("POST", "/invocations", "".join("%d,%d\n" % p for p in pairs), {"content-type": "text/csv"})
+    equal(said, c.getresponse().read().decode().splitlines(), "what the container answers")
+    c.close()
+    true(float(said[0]) > 4 and float(said[1]) < 2 and float(said[2]) > 4 and float(said[4]) < 2, said)
+
+
+def play(table, good, steps=None):
+    steps = steps or Steps()
+    with House(steps, tokens={"PAT-1"}) as w, Cloud(w, steps) as cloud, Qlik(steps, apps={APP: "Report"}) as tenant, Ops() as ops:
         w.sql("create table DB.S.DEPLOYED (NAME varchar)")
         w.sql("create table DB.S.BEST (USERID number, ITEMS variant)")
         w.sql("create table DB.S.%s (USERID number, MOVIEID number, RATING number)" % table)
-        for row in RATINGS:
+        for row in RATINGS if good else AT_ODDS:
             w.sql("insert into DB.S.%s values (?, ?, ?)" % table, *row)
         config = CONFIG % {"aws": cloud.url, "warehouse": w.url, "tenant": tenant.url, "ops": ops.url, "key": KEY}
         with Gateway(config, {"scripts/chains/recommend.lua": CHAIN}) as g:
             body = encode([[0, "DB.S." + table, "DB.S.BEST"]])
+            steps.victim = g.process.pid
 
-            def train():
-                c = Caller(g.address("http"), path_of("train"), "sesame", oracles=False)
-                reply = c.send("POST", "house:1", body)
-                return reply.status == 200 and json.loads(reply.body)["data"][0][1]
-            arn = eventually(train, "the training job is there")
-            if kill_after is not None:
-                time.sleep(kill_after)
-                g.process.kill()
+            def again():
+                """It has died: another one takes over."""
+                if not steps.killed.is_set() or g.process.pid != steps.victim:
+                    return
                 g.process.wait()
                 g.process.stdout.close()
                 g.start()
-                equal(eventually(train, "the batch again, after a crash"), arn)
+
+            def until(condition, what, seconds=60):
+                return eventually(lambda: again() or condition(), what, seconds)
+
+            def train():
+                try:
+                    c = Caller(g.address("http"), path_of("train"), "sesame", oracles=False)
+                    reply = c.send("POST", "house:1", body)
+                except (OSError, http.client.HTTPException):
+                    return None
+                return reply.status == 200 and json.loads(reply.body)["data"][0][1]
+            arn = until(train, "the training job is there")
             name = arn.rsplit("/", 1)[1]
-            if expect_good:
-                eventually(lambda: tenant.started(APP), "the reload", 60)
-                eventually(lambda: tenant.idle(), "the reload is over", 30)
+            if good:
+                until(lambda: tenant.started(APP), "the reload")
+                until(tenant.idle, "the reload is over")
             else:
-                eventually(lambda: ops.entries, "the alert", 60)
-            time.sleep(1.0 if kill_after is None else 3.0)  # nothing comes twice
+                until(lambda: ops.entries, "the alert")
+            if steps.moment:
+                until(steps.killed.is_set, "a kill")
+                equal(until(train, "the batch again, after a crash"), arn)
+            time.sleep(0.5 if not steps.moment else 2.5)  # nothing comes twice
             equal(len(cloud.jobs["training-job"]), 1, "training jobs")
-            # With fewer films than it may name, the recommender names all that a user has not rated.
-            best = {int(u): sorted(json.loads(v)) for u, v in w.sql("select USERID, ITEMS from DB.S.BEST")}
-            equal(best, {u: [i for i in range(1, 9) if (u, i) not in {(a, b) for a, b, _ in RATINGS}] for u in range(1, 6)})
+            # With fewer films than it may name, the recommender names all that a user has not rated, the best first.
+            best = {int(u): json.loads(v) for u, v in w.sql("select USERID, ITEMS from DB.S.BEST")}
+            equal({u: sorted(v) for u, v in best.items()},
+                  {u: [i for i in range(1, 9) if (u, i) not in RATED] for u in range(1, 16)})
+            equal(w.sql("select count(*) from DB.S.BEST"), [(15,)], "rows of the output table")
             endpoint = "movies-" + name[-20:]
-            equal(list(cloud.endpoints), [endpoint] if expect_good else [])
-            equal(w.sql("select * from DB.S.DEPLOYED"), [(endpoint,)] if expect_good else [])
-            equal(len(tenant.started(APP)), 1 if expect_good else 0, "reloads")
-            equal(len(ops.entries), 0 if expect_good else 1, "alerts")
-            if not expect_good:
+            equal(list(cloud.endpoints), [endpoint] if good else [])
+            equal(w.sql("select * from DB.S.DEPLOYED"), [(endpoint,)] if good else [])
+            equal(len(tenant.started(APP)), 1 if good else 0, "reloads")
+            equal(len(ops.entries), 0 if good else 1, "alerts")
+            if not good:
                 contains(ops.entries[0].body.decode(), "not good enough")
-            # One run from SageMaker's event to the last step: what each step was caused by leads there, and the job's name to SQL.
-            runs, steps = state(g, "SELECT id FROM run"), state(g, "SELECT data FROM event WHERE type LIKE '%.done' ORDER BY seq")
-            equal(len(runs), 1, "runs")
-            caused = [json.loads(d) for d, in steps]
-            true(all(d.get("run") == runs[0][0] for d in caused[1:]), caused)
-            equal(caused[0]["args"]["TrainingJobName"], name)
-            if kill_after is None:
+            else:
+                ask(g, cloud, endpoint)
+                true(all(v == sorted(v, reverse=True) for v in best.values()), best)
+            if not steps.moment:
+                one_id(g, cloud, w, tenant, ops, name, good)
                 contains(g.log_lines("msg=batch", "batch_id=house:1")[0], "query_id=", "job=")
 
 
@@ -243,13 +394,18 @@ def from_sql_to_the_report():
 
 @story
 def a_bad_model_is_an_alert():
-    play("BAD_RATINGS", False)
+    play("RATINGS", False)
 
 
 @story
 def killed_at_every_step():
-    for i in range(20 if SOAK else 0):
-        play("RATINGS", True, kill_after=i * 0.15)
+    names = ("CreateTrainingJob", "ListTrainingJobs", "DescribeTrainingJob", "CreateModel", "CreateEndpointConfig", "CreateEndpoint",
+             "insert", "reload")
+    every = [(name, moment) for name in names for moment in Steps.MOMENTS]
+    for name, moment in every if SOAK else [every[-2]]:
+        began = time.monotonic()
+        play("RATINGS", True, Steps(name, moment))
+        print("killed at %s, %s: %.1f s" % (name, moment, time.monotonic() - began), flush=True)
 
 
 if __name__ == "__main__":
