@@ -43,7 +43,7 @@ struct ask {
     struct pb_store_op op;
     struct pb_defer refused;
     struct pb_err err;
-    struct pb_buf key, args, input, target;
+    struct pb_buf key, args, input, target, before; /* before: what was parked under the key already */
     struct pb_job_put put;
     char id[PB_ID_SIZE];
     bool known;
@@ -59,6 +59,7 @@ static void free_ask(struct ask *a)
     pb_buf_free(&a->args);
     pb_buf_free(&a->input);
     pb_buf_free(&a->target);
+    pb_buf_free(&a->before);
     pb_buf_free(&a->result);
     pb_free(a->job);
     pb_free(a);
@@ -94,6 +95,7 @@ static void answer(struct ask *a, const struct pb_err *err)
         s.attempt = job->attempt;
         s.id = job->id;
         s.expires_ms = job->expires_ms;
+        s.input = pb_buf_view(&a->before);
         if (job->code) {
             s.failure.code = job->code;
             s.failure.effect = job->effect;
@@ -156,8 +158,14 @@ static int run(struct pb_store *s, void *user, struct pb_err *err)
         if (pb_str_eq(a->job->connector, pb_str_c(a->connector->name))) return 0;
         return pb_fail(err, PBAY_NOT_FOUND, "no job \"%.*s\"", PB_FMT(which));
     }
-    if (pb_store_job_put(s, &a->put, a->id, &a->known, err) != 0) return -1;
-    return read_now(a, s, pb_str_c(a->id), pb_str(NULL, 0), err);
+    if (pb_store_job_put(s, &a->put, a->id, &a->known, err) != 0 ||
+        read_now(a, s, pb_str_c(a->id), pb_str(NULL, 0), err) != 0)
+        return -1;
+    if (a->what != PARK_IT || !a->known || a->job->state == PB_JOB_DONE) return 0;
+    a->before.n = 0;
+    if (pb_store_job_input(s, a->job->id, &a->before, err) != 0 && err->code != PBAY_NOT_FOUND) return -1;
+    pb_err_clear(err); /* it has ended */
+    return 0;
 }
 
 static void hold(struct pb_connector *c, struct pb_turn *turn, pbay_str id)

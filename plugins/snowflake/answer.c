@@ -78,17 +78,22 @@ void answer(struct snowflake *s, pbay_request request, int32_t status, pbay_str 
     if (packed.p) s->crypto->release(packed);
 }
 
+void error_text(pbay_text *t, const char *code, pbay_str message, pbay_str batch_id, pbay_str query_id)
+{
+    pbay_text_c(t, "{\"error\":");
+    pbay_text_json(t, message);
+    pbay_text_printf(t, ",\"code\":\"%s\",\"batch_id\":", code);
+    pbay_text_json(t, batch_id);
+    pbay_text_c(t, ",\"query_id\":");
+    pbay_text_json(t, query_id);
+    pbay_text_c(t, "}\n");
+}
+
 void answer_error(struct snowflake *s, pbay_request request, int32_t status, const char *code,
                   pbay_str message, pbay_str batch_id, pbay_str query_id)
 {
     pbay_text t = {0};
-    pbay_text_c(&t, "{\"error\":");
-    pbay_text_json(&t, message);
-    pbay_text_printf(&t, ",\"code\":\"%s\",\"batch_id\":", code);
-    pbay_text_json(&t, batch_id);
-    pbay_text_c(&t, ",\"query_id\":");
-    pbay_text_json(&t, query_id);
-    pbay_text_c(&t, "}\n");
+    error_text(&t, code, message, batch_id, query_id);
     if (s->log) {
         char st[12];
         int k = snprintf(st, sizeof st, "%d", (int)status);

@@ -101,18 +101,20 @@ static void keep(struct flights *fs, struct flight *f)
     prune(fs);
 }
 
-struct flight *flight_find(struct flights *fs, pbay_str name, pbay_str batch_id)
+struct flight *flight_find(struct flights *fs, const struct batch_id *id)
 {
-    if (!batch_id.n) return NULL;
+    if (!id->batch.n) return NULL;
     prune(fs);
-    for (struct flight *f = fs->buckets[bucket(name, batch_id)]; f; f = f->next)
-        if (str_eq(f->batch_id, batch_id) && str_eq(f->name, name)) return f;
+    for (struct flight *f = fs->buckets[bucket(id->name, id->batch)]; f; f = f->next)
+        if (str_eq(f->batch_id, id->batch) && str_eq(f->name, id->name) &&
+            str_eq(f->endpoint, id->endpoint) && str_eq(f->region, id->region))
+            return f;
     return NULL;
 }
 
-int flight_adopt(struct flights *fs, pbay_str name, pbay_str batch_id, const char *job)
+int flight_adopt(struct flights *fs, const struct batch_id *id, const char *job)
 {
-    struct flight *f = flight_find(fs, name, batch_id);
+    struct flight *f = flight_find(fs, id);
     if (!f || !f->running || f->elsewhere || f->job[0]) return 0;
     snprintf(f->job, sizeof f->job, "%s", job);
     return 1;
@@ -410,11 +412,11 @@ static struct flight *make(struct snowflake *s, const struct flight_info *i)
     return f;
 }
 
-void batch_key(const struct snowflake *s, pbay_str name, pbay_str batch_id, char *out)
+void batch_key(const struct snowflake *s, const struct batch_id *id, char *out)
 {
-    const pbay_str parts[3] = {name, {"", 1}, batch_id};
+    const pbay_str parts[] = {id->name, {"", 1}, id->endpoint, {"", 1}, id->region, {"", 1}, id->batch};
     memcpy(out, "sf-", 3);
-    hash_hex(s, parts, 3, out + 3, 40);
+    hash_hex(s, parts, sizeof parts / sizeof *parts, out + 3, 40);
 }
 
 /* Without a batch id nothing can ask again. */
@@ -426,7 +428,8 @@ void flight_key(struct flight *f)
         f->s->crypto->random(random, sizeof random);
         id = (pbay_str){(const char *)random, sizeof random};
     }
-    batch_key(f->s, f->name, id, f->key);
+    const struct batch_id known = {f->name, f->endpoint, f->region, id};
+    batch_key(f->s, &known, f->key);
 }
 
 struct flight *flight_begin(struct snowflake *s, const struct flight_info *i)

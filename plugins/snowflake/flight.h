@@ -85,12 +85,20 @@ void flights_cancel(struct flights *fs, pbay_str job);
 void flights_free(struct flights *fs); /* nothing runs any more */
 uint32_t flights_running(const struct flights *fs);
 
-/* The batch of this name and id that is under way or finished; NULL: none that this process knows. */
-struct flight *flight_find(struct flights *fs, pbay_str name, pbay_str batch_id);
+/*
+ * What a batch is known by. Functions of one path that ask different endpoints, or in different regions, may
+ * be called by one query.
+ */
+struct batch_id {
+    pbay_str name, endpoint, region, batch;
+};
 
-/* The batch of this name and id, when it runs here without a job: from now on it is this job. 0: there is
+/* The batch of this id that is under way or finished; NULL: none that this process knows. */
+struct flight *flight_find(struct flights *fs, const struct batch_id *id);
+
+/* The batch of this id, when it runs here without a job: from now on it is this job. 0: there is
  * none. */
-int flight_adopt(struct flights *fs, pbay_str name, pbay_str batch_id, const char *job);
+int flight_adopt(struct flights *fs, const struct batch_id *id, const char *job);
 
 /* What a batch is begun with; everything is copied but body. */
 struct flight_info {
@@ -123,13 +131,16 @@ void flight_parked(struct flight *f, const char *id);
 void flight_leave(struct flight *f, int32_t status, pbay_str text);
 
 /* The key by which the store and the other side know a batch, into out (65 bytes). */
-void batch_key(const struct snowflake *s, pbay_str name, pbay_str batch_id, char *out);
+void batch_key(const struct snowflake *s, const struct batch_id *id, char *out);
 void flight_key(struct flight *f);
 
-/* The answer of one request: an error as JSON, or a reply, compressed or with its checksum. */
+/* The answer of one request: an error as JSON, which is logged (request 0: only that), or a reply, compressed
+ * or with its checksum. */
 void answer(struct snowflake *s, pbay_request request, int32_t status, pbay_str body, int coded);
 void answer_error(struct snowflake *s, pbay_request request, int32_t status, const char *code,
                   pbay_str message, pbay_str batch_id, pbay_str query_id);
+/* The body of an error, appended. */
+void error_text(pbay_text *t, const char *code, pbay_str message, pbay_str batch_id, pbay_str query_id);
 /* How Snowflake is told: 429 and 5xx bring the batch again, everything else ends the query. */
 int32_t status_of(const pbay_result *r);
 

@@ -34,22 +34,33 @@ static pbay_str text_of(const json_t *o, const char *name)
 
 /* ------------------------------------------------------------------------------------------------ parking */
 
-/* The job is known already: what it has come to is the answer, when the rows are the same. */
+static void leave_error(struct flight *f, int32_t status, const char *code, pbay_str message)
+{
+    pbay_text t = {0};
+    error_text(&t, code, message, f->batch_id, f->query_id);
+    answer_error(f->s, 0, status, code, message, f->batch_id, f->query_id);
+    flight_leave(f, status, pbay_text_view(&t));
+    pbay_text_free(&t);
+}
+
+/* The job is known already: what it has come to is the answer, when the rows are the same. What it was parked
+ * with and what it ended with both begin with the hash of its body. */
 static void answer_known(struct flight *f, const pbay_job_state *job)
 {
     pbay_str body = {NULL, 0};
-    json_t *head = job->state == PBAY_JOB_DONE ? head_of(job->result, &body) : NULL;
+    int done = job->state == PBAY_JOB_DONE;
+    int under_way = job->state == PBAY_JOB_WAITING || job->state == PBAY_JOB_RUNNING;
+    json_t *head = head_of(done ? job->result : job->input, &body);
     pbay_str hash = text_of(head, "hash");
-    if (job->state == PBAY_JOB_WAITING || job->state == PBAY_JOB_RUNNING)
+    if (hash.n && !str_eq(hash, str_c(f->body_hash)))
+        leave_error(f, 409, "ALREADY_EXISTS", STR("this batch id came before with other rows"));
+    else if (under_way)
         flight_leave(f, 202, STR("{}"));
-    else if (hash.n && !str_eq(hash, str_c(f->body_hash)))
-        flight_leave(f, 409, STR("{\"error\":\"this batch id came before with other rows\"}\n"));
-    else if (head)
+    else if (done && head)
         flight_leave(f, (int32_t)json_integer_value(json_object_get(head, "status")), body);
     else
-        flight_leave(f, 422,
-                     STR("{\"error\":\"this batch may have been worked on, and nobody can tell: see patchbay "
-                         "jobs\"}\n"));
+        leave_error(f, 422, "UNKNOWN",
+                    STR("this batch may have been worked on, and nobody can tell: see patchbay jobs"));
     json_decref(head);
 }
 
@@ -173,19 +184,19 @@ static char *copy(pbay_str s)
     return p;
 }
 
-void park_poll(struct snowflake *s, pbay_request request, pbay_str name, pbay_str batch_id, pbay_str query_id,
+void park_poll(struct snowflake *s, pbay_request request, const struct batch_id *id, pbay_str query_id,
                int coded)
 {
     struct poll *p = calloc(1, sizeof *p);
     if (!p) abort();
-    *p = (struct poll){s, request, coded, copy(batch_id), copy(query_id), batch_id.n, query_id.n};
+    *p = (struct poll){s, request, coded, copy(id->batch), copy(query_id), id->batch.n, query_id.n};
     if (!s->job) {
         const pbay_result none = {.struct_size = sizeof none, .code = PBAY_NOT_FOUND};
         on_found(p, &none, NULL);
         return;
     }
     char key[65];
-    batch_key(s, name, batch_id, key);
+    batch_key(s, id, key);
     s->job->find(s->host, str_c(key), on_found, p);
 }
 
@@ -200,20 +211,21 @@ static void resume(void *user, pbay_str id, pbay_str key, pbay_str input)
     json_t *head = head_of(input, &body);
     (void)key;
     char *job = copy(id);
-    pbay_str name = text_of(head, "name"), batch_id = text_of(head, "batch_id");
+    const struct batch_id known = {text_of(head, "name"), text_of(head, "endpoint"), text_of(head, "region"),
+                                   text_of(head, "batch_id")};
     if (!head) {
         snowflake_refuse(s, &why, PBAY_DATA_LOSS, "the stored batch cannot be read");
         park_fail(s, job, &why);
-    } else if (flight_adopt(s->flights, name, batch_id, job)) {
+    } else if (flight_adopt(s->flights, &known, job)) {
         /* The batch came again before this job did: it goes on under it. */
     } else {
-        struct flight_info i = {.name = name,
-                                .batch_id = batch_id,
+        struct flight_info i = {.name = known.name,
+                                .batch_id = known.batch,
                                 .query_id = text_of(head, "query_id"),
                                 .user = text_of(head, "user"),
                                 .account = text_of(head, "account"),
-                                .endpoint = text_of(head, "endpoint"),
-                                .region = text_of(head, "region"),
+                                .endpoint = known.endpoint,
+                                .region = known.region,
                                 .body = body,
                                 .rows_mode = json_integer_value(json_object_get(head, "rows_mode")) != 0,
                                 .hash = text_of(head, "hash"),

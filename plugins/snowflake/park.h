@@ -17,5 +17,5 @@ void park_finish(struct flight *f, const pbay_result *result, pbay_str text);
 /* A resumed job whose input cannot be read. */
 void park_fail(struct snowflake *s, const char *job, const pbay_result *why);
 /* GET of a batch that this process does not know: answers the request. */
-void park_poll(struct snowflake *s, pbay_request request, pbay_str name, pbay_str batch_id, pbay_str query_id,
+void park_poll(struct snowflake *s, pbay_request request, const struct batch_id *id, pbay_str query_id,
                int coded);

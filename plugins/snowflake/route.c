@@ -41,6 +41,7 @@ struct asked {
     const pbay_request_info *info;
     struct sf_headers h;
     pbay_str name;
+    struct batch_id id;
     int coded;
 };
 
@@ -212,19 +213,18 @@ static void post_body(struct asked *a, pbay_str body, char **owned)
     uint32_t kinds[PARAMS_MAX];
     pbay_invoke_function fn;
     pbay_result why = PBAY_RESULT_OK;
-    struct flight_info i = {
-        .name = a->name,
-        .batch_id = a->h.batch_id,
-        .query_id = a->h.query_id,
-        .user = a->h.user,
-        .account = a->h.account,
-        .endpoint = sf_header(a->info->headers, a->info->n_headers, "sf-custom-sagemaker-endpoint-name"),
-        .region = sf_header(a->info->headers, a->info->n_headers, "sf-custom-sagemaker-region"),
-        .body = body,
-        .rows_mode = rows_mode(a),
-        .request = a->request,
-        .coded = a->coded};
-    struct flight *f = flight_find(s->flights, a->name, a->h.batch_id);
+    struct flight_info i = {.name = a->name,
+                            .batch_id = a->h.batch_id,
+                            .query_id = a->h.query_id,
+                            .user = a->h.user,
+                            .account = a->h.account,
+                            .endpoint = a->id.endpoint,
+                            .region = a->id.region,
+                            .body = body,
+                            .rows_mode = rows_mode(a),
+                            .request = a->request,
+                            .coded = a->coded};
+    struct flight *f = flight_find(s->flights, &a->id);
     if (f) {
         if (flight_same_body(f, body))
             flight_wait(f, a->request, a->coded);
@@ -265,13 +265,13 @@ static void get(struct asked *a)
                "GET asks for a batch, and sf-external-function-query-batch-id is missing");
         return;
     }
-    struct flight *f = flight_find(s->flights, a->name, a->h.batch_id);
+    struct flight *f = flight_find(s->flights, &a->id);
     if (f && f->done) {
         answer(s, a->request, f->status, (pbay_str){f->text, f->n_text}, a->coded);
     } else if (f) {
         answer(s, a->request, 202, STR("{}"), a->coded);
     } else
-        park_poll(s, a->request, a->name, a->h.batch_id, a->h.query_id, a->coded);
+        park_poll(s, a->request, &a->id, a->h.query_id, a->coded);
 }
 
 void route_handle(struct snowflake *s, pbay_request request, const pbay_request_info *info)
@@ -286,6 +286,11 @@ void route_handle(struct snowflake *s, pbay_request request, const pbay_request_
     if (sf_headers_read(&a.h, info->headers, info->n_headers, &wrong)) {
         refuse(&a, 400, "INVALID_ARGUMENT", "%s", wrong);
     } else if (known(&a)) {
+        a.id = (struct batch_id){
+            .name = a.name,
+            .endpoint = sf_header(info->headers, info->n_headers, "sf-custom-sagemaker-endpoint-name"),
+            .region = sf_header(info->headers, info->n_headers, "sf-custom-sagemaker-region"),
+            .batch = a.h.batch_id};
         if (str_is(info->method, "GET"))
             get(&a);
         else if (a.name.n > 4 && memcmp(a.name.p, "raw/", 4) == 0)

@@ -10,7 +10,7 @@ import sys
 import time
 import zlib
 
-from lib.gateway import TESTS, Gateway, new_key
+from lib.gateway import TESTS, WORKERS, Gateway, new_key
 from lib.story import SOAK, contains, equal, lacks, main, rng, story, together, true
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
@@ -72,10 +72,17 @@ FILES = {
 class House(Gateway):
     def __init__(self, more="", functions=FUNCTIONS, files=FILES, secret=SECRET):
         super().__init__(CONFIG + more + functions, files, env={"PROXY_SECRET": secret})
+        self.callers = []
 
-    def caller(self, function, *suffix, **options):
+    def caller(self, function, *suffix, path=None, **options):
         options.setdefault("secret", SECRET)
-        return Caller(self.address("http"), path_of(function, *suffix), **options)
+        self.callers.append(Caller(self.address("http"), path or path_of(function, *suffix), **options))
+        return self.callers[-1]
+
+    def stop(self, *args, **options):
+        for c in self.callers:
+            c.close()  # an end of the gateway leaves those that are open two seconds
+        super().stop(*args, **options)
 
 
 def fails(status, fn, *parts):
@@ -275,7 +282,10 @@ def the_same_batch_at_the_same_time_is_worked_on_once():
                 run(lambda: got.append(g.caller("slow").send("POST", "twin:1", body)))
         equal([r.status for r in got], [200] * 4)
         equal(len({r.body for r in got}), 1)
-        equal(len(runtime.entries), 1, "requests to the endpoint")
+        # Workers do not ask each other for what takes less than async_after and has no effects.
+        many = max(1, int(WORKERS))
+        true(1 <= len(runtime.entries) <= many, [e.path for e in runtime.entries])
+        runtime.forget()
         # The proxy gave up and closed; the repetition gets what was made meanwhile.
         c = g.caller("slow")
         try:
@@ -284,7 +294,7 @@ def the_same_batch_at_the_same_time_is_worked_on_once():
             c.close()
         time.sleep(1.2)
         equal(g.caller("slow").send("POST", "gone:1", body).status, 200)
-        equal(len([e for e in runtime.entries]), 2)
+        true(1 <= len(runtime.entries) <= many, [e.path for e in runtime.entries])
 
 
 @story
@@ -296,9 +306,9 @@ def too_much_at_once_is_429():
         with together(12) as run:
             for i in range(12):
                 run(lambda i=i: got.append(g.caller("slow").send("POST", "b:%d" % i, encode([[0, 2]])).status))
-        true(429 in got and 200 in got and set(got) == {200, 429}, got)
-        callers = [g.caller("slow", total=60, oracles=False) for _ in range(8)]
-        with together(8) as run:
+        true(200 in got and set(got) <= {200, 429} and (429 in got or WORKERS != "0"), got)
+        callers = [g.caller("slow", total=60, oracles=False) for _ in range(16)]
+        with together(16) as run:
             for c in callers:
                 run(lambda c=c: equal(c.batch([[2]]), [1]))
         true(sum(c.retries for c in callers) > 0)
@@ -314,7 +324,7 @@ def sagemaker_invoke():
     with house as g:
         def caller(endpoint, path="/snowflake", **more):
             headers = {"sf-custom-sagemaker-endpoint-name": endpoint, **more}
-            return Caller(g.address("http"), path, SECRET, headers=headers)
+            return g.caller("", path=path, headers=headers)
         for path in ("/snowflake", "/snowflake/", "/snowflake/sagemaker_invoke"):
             equal(caller("scores", path).batch(rows, numbers=[5, 3]), [{"score": -0.16}, {"score": 0.05}])
         equal(runtime.entries[0].body, b"-0.32,0.29,-1.041,0,-0.91,0.021,1,1,1,0,0,1,0\n0.1,0.2,0.3,0,0,0,1,0,0,1,0,0,1")
@@ -358,7 +368,7 @@ def invoke_model_by_rows():
 def bodies_of_translators():
     runtime, house = slow_house(1, SAGEMAKER)
     with house as g:
-        c = Caller(g.address("http"), "/snowflake/raw/csv-1", SECRET, compression="NONE")
+        c = g.caller("raw", path="/snowflake/raw/csv-1", compression="NONE")
         reply = c.send("POST", "t:1", b"2,a\n4,b\n", more={"content-type": "text/csv"})
         equal((reply.status, reply.body, reply.headers["content-type"]), (200, b"1.0\n2.0\n", "text/csv"))
         equal(runtime.entries[-1].body, b"2,a\n4,b\n")

@@ -48,9 +48,16 @@ attempts = 1
 class House(Gateway):
     def __init__(self, api, after="20s", ms=1500):
         super().__init__(CONFIG % {"url": api.url, "after": after, "image": IMAGE, "role": ROLE, "ms": ms})
+        self.callers = []
 
     def caller(self, function, **options):
-        return Caller(self.address("http"), path_of(function), "sesame", oracles=False, **options)
+        self.callers.append(Caller(self.address("http"), path_of(function), "sesame", oracles=False, **options))
+        return self.callers[-1]
+
+    def stop(self, *args, **options):
+        for c in self.callers:
+            c.close()  # an end of the gateway leaves those that are open two seconds
+        super().stop(*args, **options)
 
     def crash(self):
         self.process.kill()
@@ -150,6 +157,10 @@ def long_batches_outlive_a_crash():
             equal(reply.status, 202, reply.body)
             time.sleep(at)
             g.crash()
+            # Whoever has the lease, other rows are not the same batch.
+            equal(g.caller("slow").send("POST", batch, body).status, 202)
+            reply = g.caller("slow").send("POST", batch, encode([[7, 2], [3, 5]]))
+            equal((reply.status, json.loads(reply.body)["batch_id"]), (409, batch))
             reply = eventually(lambda b=batch: (lambda r: r.status != 202 and r)(g.caller("slow").send("GET", b)), "it is done")
             equal((reply.status, json.loads(reply.body)["data"]), (200, [[7, 1], [3, 2]]), reply.body)
             # Finished results are found after another crash too, and by who sends the batch again.

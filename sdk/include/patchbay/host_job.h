@@ -40,6 +40,7 @@ typedef struct pbay_job_state {
     pbay_str result;
     int64_t expires_ms;  /* UTC, when the result goes; 0: there is none (any more) */
     pbay_result failure; /* what failed last; OK: nothing did */
+    pbay_str input;      /* park with known = 1, of a job that has not ended: what it was parked with */
 } pbay_job_state;
 
 /* result is OK with a job; NOT_FOUND: there is none; else why the store cannot tell, or did not take it. */

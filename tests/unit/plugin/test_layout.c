@@ -302,7 +302,7 @@ AT(pbay_event_1, reserved, 4);
 AT(pbay_event_1, put, 8);
 AT(pbay_event_1, polled, 16);
 
-SIZE(pbay_job_state, 136);
+SIZE(pbay_job_state, 152);
 AT(pbay_job_state, struct_size, 0);
 AT(pbay_job_state, state, 4);
 AT(pbay_job_state, known, 8);
@@ -312,6 +312,7 @@ AT(pbay_job_state, content_type, 32);
 AT(pbay_job_state, result, 48);
 AT(pbay_job_state, expires_ms, 64);
 AT(pbay_job_state, failure, 72);
+AT(pbay_job_state, input, 136);
 
 SIZE(pbay_job_runner, 24);
 AT(pbay_job_runner, struct_size, 0);
