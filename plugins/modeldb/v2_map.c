@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "facts.h"
+#include "kit/time.h"
+#include "v2_run.h"
+
+enum { TAG_MAX = 40, NAME_MAX_V2 = 256, DIGITS = 15 };
+#define KEYS "/-"
+
+/* -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)? with no more digits than a double keeps. */
+static bool numeric(pbay_str s)
+{
+    size_t i = 0, digits = 0, from;
+    if (i < s.n && s.p[i] == '-') i++;
+    from = i;
+    while (i < s.n && s.p[i] >= '0' && s.p[i] <= '9') i++, digits++;
+    if (i == from || (s.p[from] == '0' && i > from + 1)) return false;
+    if (i < s.n && s.p[i] == '.') {
+        for (from = ++i; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; digits++) i++;
+        if (i == from) return false;
+    }
+    if (i < s.n && (s.p[i] == 'e' || s.p[i] == 'E')) {
+        i++;
+        if (i < s.n && (s.p[i] == '+' || s.p[i] == '-')) i++;
+        for (from = i; i < s.n && s.p[i] >= '0' && s.p[i] <= '9';) i++;
+        if (i == from) return false;
+    }
+    return i == s.n && digits <= DIGITS && s.n < 64;
+}
+
+/* s is numeric(), so of at most 63 bytes. */
+static double number_of(pbay_str s)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%.*s", FMT(s));
+    return strtod(text, NULL);
+}
+
+json_t *v2_number_or_text(pbay_str s)
+{
+    if (!numeric(s)) return rest_text(s);
+    const double v = number_of(s);
+    if (!isfinite(v)) return rest_text(s);
+    return v == floor(v) && fabs(v) < 1e15 ? json_integer((json_int_t)v) : json_real(v);
+}
+
+bool v2_same(const json_t *wanted, const json_t *stored)
+{
+    if (!wanted || !stored) return false;
+    if (json_is_number(wanted) && json_is_number(stored))
+        return json_number_value(wanted) == json_number_value(stored);
+    if (json_is_string(wanted) && json_is_number(stored)) {
+        const pbay_str s = {json_string_value(wanted), json_string_length(wanted)};
+        return numeric(s) && number_of(s) == json_number_value(stored);
+    }
+    if (json_is_number(wanted) && json_is_string(stored)) {
+        const pbay_str s = {json_string_value(stored), json_string_length(stored)};
+        return numeric(s) && number_of(s) == json_number_value(wanted);
+    }
+    return json_equal(wanted, stored);
+}
+
+/* Under a key that is free: what differs only in characters that a key cannot have gets a number. */
+static void put(json_t *to, json_t *attributes, const char *prefix, pbay_str name, json_t *value)
+{
+    char *key = mdb_name(prefix, name, "", KEYS);
+    for (int n = 2; !*key || json_object_get(to, key); n++) {
+        char suffix[16];
+        free(key);
+        snprintf(suffix, sizeof suffix, "_%d", n);
+        key = mdb_name(prefix, name, suffix, KEYS);
+    }
+    if (attributes && (strlen(key) != name.n || memcmp(key, name.p, name.n))) {
+        char *original = mdb_name("name_of_", (pbay_str){key, strlen(key)}, "", KEYS);
+        json_object_set_new(attributes, original, rest_text(name));
+        free(original);
+    }
+    json_object_set_new(to, key, value);
+    free(key);
+}
+
+static void tag(json_t *tags, const char *prefix, pbay_str value)
+{
+    const size_t n = strlen(prefix) + value.n;
+    if (!value.n || n > TAG_MAX) return; /* it is an attribute as well */
+    char text[TAG_MAX + 1];
+    snprintf(text, sizeof text, "%s%.*s", prefix, FMT(value));
+    for (size_t i = 0; i < json_array_size(tags); i++)
+        if (!strcmp(json_string_value(json_array_get(tags, i)), text)) return;
+    json_t *v = rest_text((pbay_str){text, n});
+    json_array_append_new(tags, v);
+}
+
+static void artifacts(json_t *to, const mdb_record *r)
+{
+    if (r->artifact.n)
+        json_object_set_new(
+            to, "model", json_pack("{s:o, s:s}", "path", rest_text(r->artifact), "artifact_type", "MODEL"));
+    for (size_t i = 0; i < r->n_channels; i++)
+        if (r->channels[i].uri.n)
+            put(to, NULL, "input_", r->channels[i].name,
+                json_pack("{s:o, s:s}", "path", rest_text(r->channels[i].uri), "artifact_type", "DATA"));
+}
+
+void v2_map(const mdb_record *r, pbay_str experiment, pbay_str workspace, v2_wanted *w)
+{
+    mdb_facts facts;
+    *w = (v2_wanted){.project = r->project,
+                     .description = r->description,
+                     .experiment = experiment,
+                     .workspace = workspace,
+                     .arn = r->arn,
+                     .started_ms = r->started_ms > 0 ? r->started_ms : r->created_ms,
+                     .ended_ms = r->ended_ms,
+                     .metrics = json_object(),
+                     .hyperparameters = json_object(),
+                     .attributes = json_object(),
+                     .artifacts = json_object(),
+                     .tags = json_array()};
+    char name[NAME_MAX_V2 + 1];
+    snprintf(name, sizeof name, "%.*s", FMT(r->name));
+    w->name = strdup(name);
+    snprintf(name, sizeof name, "%.*s (%.*s/%.*s)", (int)(r->name.n < 180 ? r->name.n : 180), r->name.p,
+             FMT(r->region), FMT(r->account));
+    w->other_name = strdup(name);
+    if (!w->name || !w->other_name) abort();
+    mdb_facts_of(r, false, &facts);
+    for (size_t i = 0; i < facts.n; i++)
+        json_object_setn_new(w->attributes, facts.p[i].name.p, facts.p[i].name.n,
+                             facts.p[i].number ? v2_number_or_text(facts.p[i].value)
+                                               : rest_text(facts.p[i].value));
+    mdb_facts_free(&facts);
+    for (size_t i = 0; i < r->n_parameters; i++)
+        put(w->hyperparameters, w->attributes, "", r->parameters[i].name,
+            v2_number_or_text(r->parameters[i].value));
+    for (size_t i = 0; i < r->n_metrics; i++) {
+        const mdb_metric *m = &r->metrics[i];
+        char moment[PBAY_TIME_TEXT];
+        if (m->finite)
+            put(w->metrics, w->attributes, "", m->name, json_real(m->value));
+        else /* JSON has no word for it */
+            put(w->attributes, NULL, "metric_", m->name, rest_text(m->text));
+        if (m->time_ms > 0)
+            put(w->attributes, NULL, "time_of_", m->name,
+                rest_text((pbay_str){moment, pbay_time_format(m->time_ms, moment)}));
+    }
+    artifacts(w->artifacts, r);
+    tag(w->tags, "", STR("sagemaker"));
+    tag(w->tags, "status:", r->status);
+    tag(w->tags, "", r->model_type);
+    for (size_t i = 0; i < r->n_tags; i++) {
+        char prefix[TAG_MAX + 2];
+        if (r->tags[i].name.n >= TAG_MAX) continue;
+        snprintf(prefix, sizeof prefix, "%.*s=", FMT(r->tags[i].name));
+        tag(w->tags, prefix, r->tags[i].value);
+    }
+}
+
+void v2_wanted_free(v2_wanted *w)
+{
+    free(w->name);
+    free(w->other_name);
+    json_decref(w->metrics);
+    json_decref(w->hyperparameters);
+    json_decref(w->attributes);
+    json_decref(w->artifacts);
+    json_decref(w->tags);
+    *w = (v2_wanted){.name = NULL};
+}
