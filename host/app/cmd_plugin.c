@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/control.h"
 #include "app/paths.h"
 #include "app/progress.h"
 #include "app/verbs.h"
@@ -18,8 +19,9 @@
 #include "data/options.h"
 #include "data/resolve.h"
 #include "plugin/command.h"
+#include "store/durable.h"
 
-enum { OPTIONS_MAX = 60, OPT_CONFIG = 0, OPT_CONNECTOR, N_OWN };
+enum { OPTIONS_MAX = 60, OPT_CONFIG = 0, OPT_CONNECTOR, OPT_STATE, N_OWN };
 
 /* Everything of one run, in the order it comes to be. */
 struct job {
@@ -142,7 +144,9 @@ static void make_verb(struct pb_arena *mem, const struct pb_plugin *p, uint32_t 
                       struct pb_cli_option options[OPTIONS_MAX], struct pb_cli_verb *verb)
 {
     static const struct pb_cli_option own[N_OWN] = {
-        PB_OPTION_CONFIG, {"connector", 0, "NAME", "which connector, when there are several of this plugin"}};
+        PB_OPTION_CONFIG,
+        {"connector", 0, "NAME", "which connector, when there are several of this plugin"},
+        PB_OPTION_STATE};
     const pbay_command *c = &p->command_table[command];
     memcpy(options, own, sizeof own);
     size_t n = N_OWN;
@@ -256,7 +260,8 @@ static void on_interrupt(void *user, int signum)
 static struct pb_connector *pick(struct job *j, struct pb_generation *g)
 {
     const char *wanted = j->values[OPT_CONNECTOR];
-    struct pb_connector *only = NULL;
+    bool each = j->plugin->command_table[j->command].flags & PBAY_COMMAND_EACH;
+    struct pb_connector *only = NULL, *first = NULL;
     struct pb_buf names = {0};
     size_t n = 0;
     for (size_t i = 0; i < pb_registry_n_connectors(g->registry); i++) {
@@ -269,6 +274,7 @@ static struct pb_connector *pick(struct job *j, struct pb_generation *g)
         }
         pb_buf_printf(&names, "%s%.*s", names.n ? ", " : "", PB_FMT(name));
         only = c;
+        if (!first) first = c;
         n++;
     }
     if (n != 1) only = NULL;
@@ -278,11 +284,11 @@ static struct pb_connector *pick(struct job *j, struct pb_generation *g)
                      PB_FMT(pb_buf_view(&names)));
     else if (!n)
         pb_cli_usage(&j->verb, "%s has no [connector] with plugin = %s", j->site->path, j->plugin->name);
-    else if (n > 1)
+    else if (n > 1 && !each)
         pb_cli_usage(&j->verb, "there are several connectors of plugin %s, say --connector NAME: %.*s",
                      j->plugin->name, PB_FMT(pb_buf_view(&names)));
     pb_buf_free(&names);
-    return only;
+    return n > 1 && each ? first : only;
 }
 
 static int exit_code(const struct job *j)
@@ -314,6 +320,65 @@ static int run_on(struct job *j, struct pb_connector *c, struct pbay_config *arg
     return exit_code(j);
 }
 
+/* ------------------------------------------------------------------------------------------------ the store
+ */
+
+static char *state_of(const struct job *j)
+{
+    return j->values[OPT_STATE] ? pb_strdup(j->values[OPT_STATE]) : pb_path_state();
+}
+
+static void wake(void *user)
+{
+    struct job *j = user;
+    struct pb_buf answer = {0};
+    struct pb_err err;
+    PB_AUTO_FREE char *state = state_of(j);
+    PB_AUTO_FREE char *runtime = pb_path_runtime(j->values[OPT_STATE], state);
+    pb_control_ask(runtime, "wake", &answer, &err); /* nobody there: whoever starts will look */
+    pb_buf_free(&answer);
+}
+
+/* A command that asks for it gets the gateway's store. Else the exit code, after a message. */
+static int open_store(struct job *j)
+{
+    struct pb_err err;
+    if (!(j->plugin->command_table[j->command].flags & PBAY_COMMAND_STORE)) return PB_EXIT_OK;
+    PB_AUTO_FREE char *state = state_of(j);
+    return pb_workshop_aside(&j->shop, j->site, state, wake, j, &err)
+               ? pb_cli_fail(&j->verb, PB_EXIT_FAILED, &err, false)
+               : PB_EXIT_OK;
+}
+
+static int run_started(struct job *j, struct pb_connector *c, struct pbay_config *arguments, bool started)
+{
+    struct pb_err err;
+    if (!started || pb_connector_started(c) || !pb_connector_start(c, &err)) return run_on(j, c, arguments);
+    pb_config_free(arguments);
+    return pb_cli_fail(&j->verb, PB_EXIT_FAILED, &err, false);
+}
+
+/* The first exit code that is not 0 is that of the whole. */
+static int run_on_each(struct job *j, struct pb_generation *g, bool started)
+{
+    int whole = PB_EXIT_OK;
+    size_t n = 0, all = pb_registry_n_connectors(g->registry);
+    for (size_t i = 0; i < all; i++)
+        n += !strcmp(pb_connector_plugin(pb_registry_connector_at(g->registry, i))->name, j->plugin->name);
+    for (size_t i = 0; i < all && !j->interrupts; i++) {
+        struct pb_connector *c = pb_registry_connector_at(g->registry, i);
+        if (strcmp(pb_connector_plugin(c)->name, j->plugin->name) != 0) continue;
+        int rc;
+        struct pbay_config *arguments = read_arguments(j, &rc);
+        if (!arguments) return rc;
+        if (n > 1) printf("[%.*s]\n", PB_FMT(pb_connector_name(c)));
+        j->done = false;
+        rc = run_started(j, c, arguments, started);
+        if (!whole) whole = rc;
+    }
+    return whole;
+}
+
 static int run_in_generation(struct job *j, struct pbay_config *arguments)
 {
     uint32_t flags = j->plugin->command_table[j->command].flags;
@@ -331,16 +396,17 @@ static int run_in_generation(struct job *j, struct pbay_config *arguments)
         return pb_cli_fail(&j->verb, PB_EXIT_FAILED, &err, false);
     }
     int rc = PB_EXIT_USAGE;
+    if (j->shop.durable) pb_durable_start(j->shop.durable);
     struct pb_connector *c = pick(j, g);
     j->site = NULL; /* the generation's */
-    if (c && started && !pb_connector_started(c) && pb_connector_start(c, &err)) {
-        rc = pb_cli_fail(&j->verb, PB_EXIT_FAILED, &err, false);
-        c = NULL;
-    }
-    if (c)
-        rc = run_on(j, c, arguments);
-    else
+    if (c && !j->values[OPT_CONNECTOR] && (flags & PBAY_COMMAND_EACH)) {
         pb_config_free(arguments);
+        rc = run_on_each(j, g, started);
+    } else if (c) {
+        rc = run_started(j, c, arguments, started);
+    } else {
+        pb_config_free(arguments);
+    }
     pb_workshop_end_generation(&j->shop, g);
     return rc;
 }
@@ -399,7 +465,11 @@ static int with_workshop(struct job *j, int argc, char **argv)
                             "there is no ./patchbay.ini and no /etc/patchbay/patchbay.ini; name the file "
                             "with --config");
     struct pbay_config *arguments = read_arguments(j, &rc);
-    return arguments ? run_in_generation(j, arguments) : rc;
+    if (!arguments) return rc;
+    rc = open_store(j);
+    if (rc == PB_EXIT_OK) return run_in_generation(j, arguments);
+    pb_config_free(arguments);
+    return rc;
 }
 
 int pb_cmd_plugin(int argc, char **argv)

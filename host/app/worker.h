@@ -50,6 +50,9 @@ int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const ch
 int pb_workshop_durable(struct pb_workshop *w, const struct pb_site *site, struct pb_page *page, uint32_t row,
                         struct pb_err *err);
 /* Count in a page that others share, in place of one's own; before anything counts. */
+/* The store of a gateway beside which this process runs (store/durable.h, aside); it must be there. */
+int pb_workshop_aside(struct pb_workshop *w, const struct pb_site *site, const char *state_dir,
+                      void (*woken)(void *user), void *user, struct pb_err *err);
 void pb_workshop_share(struct pb_workshop *w, struct pb_page *page, uint32_t row);
 /* Everything made with it is gone. */
 void pb_workshop_close(struct pb_workshop *w);

@@ -89,6 +89,32 @@ int pb_workshop_durable(struct pb_workshop *w, const struct pb_site *site, struc
     return 0;
 }
 
+int pb_workshop_aside(struct pb_workshop *w, const struct pb_site *site, const char *state_dir,
+                      void (*woken)(void *user), void *user, struct pb_err *err)
+{
+    pbay_str url = pb_config_get_str(site->store, "url");
+    PB_AUTO_FREE char *path = url.n ? NULL : pb_sprintf("%s/state.db", state_dir);
+    if (path && access(path, F_OK))
+        return pb_fail(err, PBAY_NOT_FOUND,
+                       "there is no store %s: start the gateway once, or say where with --state", path);
+    if (open_store(w, site, state_dir, err)) return -1;
+    w->env.store = w->store;
+    PB_AUTO_FREE char *owner = pb_sprintf("command, pid %d", (int)getpid());
+    const struct pb_durable_config c = {.loop = w->loop,
+                                        .store = w->store,
+                                        .owner = pb_str_c(owner),
+                                        .concurrency = 1,
+                                        .lease_ms = pb_config_get_int(site->jobs, "lease"),
+                                        .aside = true,
+                                        .woken = woken,
+                                        .user = user};
+    w->durable = pb_durable_open(&c, err);
+    if (!w->durable) return -1;
+    w->env.durable = w->durable;
+    w->store = NULL;
+    return 0;
+}
+
 void pb_workshop_share(struct pb_workshop *w, struct pb_page *page, uint32_t row)
 {
     pb_metrics_free(w->metrics);

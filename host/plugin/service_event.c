@@ -105,6 +105,8 @@ static void event_put(const pbay_host *host, const pbay_event *events, uint32_t 
         pb_fail(&p->err, PBAY_PERMISSION_DENIED, "the request has not been accepted yet");
     else if (!d)
         pb_fail(&p->err, PBAY_UNAVAILABLE, "there is no store here");
+    else if (pb_durable_aside(d))
+        pb_fail(&p->err, PBAY_UNAVAILABLE, "a command puts no events: what they cause is known to the gateway alone");
     else
         rc = pb_events_read(c, events, n, &mem, &put, &p->err);
     if (rc == 0) {

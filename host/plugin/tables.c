@@ -307,7 +307,7 @@ static bool good_verb(const char *s)
 
 static int check_command(const struct pb_plugin *p, uint32_t i, struct pb_err *err)
 {
-    static const char *const taken[] = {"config", "connector", "help"};
+    static const char *const taken[] = {"config", "connector", "state", "help"};
     const pbay_command *c = &p->command_table[i];
     if (!good_verb(c->verb))
         return pb_fail(err, PBAY_INVALID_ARGUMENT,
@@ -319,7 +319,7 @@ static int check_command(const struct pb_plugin *p, uint32_t i, struct pb_err *e
                            c->verb);
     if (!pb_table_text(c->doc))
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "command \"%s\": doc is empty or not UTF-8", c->verb);
-    const uint32_t flags = PBAY_COMMAND_STARTED | PBAY_COMMAND_BOUND;
+    const uint32_t flags = PBAY_COMMAND_STARTED | PBAY_COMMAND_BOUND | PBAY_COMMAND_STORE | PBAY_COMMAND_EACH;
     if (c->flags & ~flags)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "command \"%s\": flags are 0x%x, known are 0x%x", c->verb,
                        c->flags, flags);

@@ -13,6 +13,7 @@ static void rung(void *user)
     struct pb_durable *d = user;
     if (!d->started || d->closing) return;
     if (d->runner) pb_runner_wake(d->runner);
+    if (d->c.woken) d->c.woken(d->c.user);
     pb_durable_watch_look(d);
     pb_durable_pauses_look(d, false);
 }
@@ -110,6 +111,10 @@ void pb_durable_start(struct pb_durable *d)
 {
     d->started = true;
     pb_store_async_start(d->async);
+    if (d->c.aside) {
+        pb_durable_pauses_look(d, true);
+        return;
+    }
     const struct pb_runner_config rc = {.loop = d->c.loop,
                                         .store = d->async,
                                         .owner = d->c.owner,
@@ -142,6 +147,11 @@ void pb_durable_close(struct pb_durable *d, void (*closed)(void *user), void *us
     if (d->keeper) pb_keeper_stop(d->keeper, keeper_stopped, d);
     pb_durable_drain(d, d->drained, d->drained_user);
     pb_loop_defer(d->c.loop, &d->step);
+}
+
+bool pb_durable_aside(const struct pb_durable *d)
+{
+    return d->c.aside;
 }
 
 struct pb_store_async *pb_durable_store(struct pb_durable *d)

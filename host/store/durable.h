@@ -35,6 +35,11 @@ struct pb_durable_config {
     uint32_t concurrency;   /* jobs that this worker runs at once: 1..PB_JOB_CLAIM_MAX */
     int64_t lease_ms;       /* how long after the death of a worker its jobs run again; at least 30 */
     struct pb_retention keep;
+    /* Beside a gateway: what is put is run there, here no job is claimed and nothing is removed. */
+    bool aside;
+    void (*woken)(
+        void *user); /* [loop] something has become due: tell the gateway; NULL: it need not be told */
+    void *user;
 };
 
 /* Services may be used from here on; what they post waits for the start. Returns owned, or NULL with err. */
@@ -48,6 +53,7 @@ void pb_durable_drain(struct pb_durable *d, void (*drained)(void *user), void *u
  * without a start.
  */
 void pb_durable_close(struct pb_durable *d, void (*closed)(void *user), void *user);
+bool pb_durable_aside(const struct pb_durable *d);
 /* For operations of one's own (store/async.h). */
 struct pb_store_async *pb_durable_store(struct pb_durable *d);
 struct pb_loop *pb_durable_loop(struct pb_durable *d);

@@ -5,8 +5,9 @@
  *
  * A command runs in a process of its own beside the gateway: the configuration is read, the connectors are
  * created, one of them runs the command, and the process ends. Which one: the only connector of that plugin,
- * or the one that `--connector NAME` says. Nothing of a running gateway is shared but what the outside keeps:
- * such an instance has no store, so pbay.host.kv/1 and what else stands on the store answer NULL.
+ * or the one that `--connector NAME` says. Nothing of a running gateway is shared but what the outside keeps,
+ * and the store where the command asks for it: without PBAY_COMMAND_STORE such an instance has none, and
+ * pbay.host.kv/1 and what else stands on the store answer UNAVAILABLE.
  *
  * `patchbay help PLUGIN` and `patchbay PLUGIN VERB --help` show the table of arguments.
  */
@@ -27,6 +28,13 @@ extern "C" {
 /* The functions of the configuration are bound (pbay.functions/1) before the command runs, so that it knows
  * what is used. Scripts are read for that, and must be sound. */
 #define PBAY_COMMAND_BOUND 2u
+/* The store of the gateway is open (--state, as for `patchbay jobs`): pbay.host.kv/1 reads and writes it, and
+ * an action that is invoked (pbay.host.invoke/1, PBAY_INVOKE_ACTION) becomes a durable job that the gateway
+ * runs, now or when it is started; its end is waited for. Events are not put: what they cause is known to the
+ * gateway alone. */
+#define PBAY_COMMAND_STORE 4u
+/* Without --connector it runs on every connector of the plugin, one after the other, each under its name. */
+#define PBAY_COMMAND_EACH 8u
 
 /* One run of a command. A generation-checked number; 0 is never one. */
 typedef uint64_t pbay_command_run;
@@ -39,7 +47,7 @@ typedef struct pbay_command {
     /*
      * --NAME VALUE, with a dash where the option has an underscore. A BOOL stands alone and means yes; its
      * default is "no" or none. FAMILY is refused, and so are the names of the host's own: config, connector,
-     * help. Values may be references (`env:NAME`, `file:PATH`), paths start from the current directory.
+     * state, help. Values may be references (`env:NAME`, `file:PATH`), paths start from the current directory.
      */
     pbay_option_table arguments;
 } pbay_command;
