@@ -139,6 +139,15 @@ static const char *dashed(struct pb_arena *mem, const char *name)
     return s;
 }
 
+/* `verify JOB` for `verify --job JOB`. */
+static const char *value_of_first(struct pb_arena *mem, const pbay_option *o)
+{
+    char *s = pb_arena_printf(mem, "[%s]", o->name);
+    for (char *p = s; *p; p++)
+        if (*p >= 'a' && *p <= 'z') *p = (char)(*p - 32);
+    return s;
+}
+
 /* The command's table of options as the command line knows it, the host's own first. */
 static void make_verb(struct pb_arena *mem, const struct pb_plugin *p, uint32_t command, const char *name,
                       struct pb_cli_option options[OPTIONS_MAX], struct pb_cli_verb *verb)
@@ -160,6 +169,10 @@ static void make_verb(struct pb_arena *mem, const struct pb_plugin *p, uint32_t 
         options[n] = (struct pb_cli_option){dashed(mem, o->name), 0, value_word(o), help};
     }
     *verb = (struct pb_cli_verb){.name = name, .summary = c->doc, .options = options, .n_options = n};
+    const pbay_option *first = c->arguments.count ? pb_option_at(&c->arguments, 0) : NULL;
+    if (!first || !(first->flags & PBAY_OPTF_REQUIRED) || first->type == PBAY_OPT_BOOL) return;
+    verb->args = value_of_first(mem, first);
+    verb->max_args = 1;
 }
 
 void pb_cmd_plugin_help(const struct pb_plugin *p, struct pb_buf *out)
@@ -456,10 +469,16 @@ static int find_command(struct job *j, int argc, char **argv, int *first)
 
 static int with_workshop(struct job *j, int argc, char **argv)
 {
-    int words = 0, ignored, rc = find_command(j, argc, argv, &words);
+    int words = 0, first, rc = find_command(j, argc, argv, &words);
     if (rc >= 0) return rc;
-    rc = pb_cli_parse(&j->verb, argc - words, argv + words, j->values, &ignored);
+    rc = pb_cli_parse(&j->verb, argc - words, argv + words, j->values, &first);
     if (rc >= 0) return rc;
+    if (first < argc - words) {
+        if (j->values[N_OWN])
+            return pb_cli_usage(&j->verb, "%s and --%s are one and the same", j->verb.args,
+                                j->options[N_OWN].name);
+        j->values[N_OWN] = argv[words + first];
+    }
     if (!j->site)
         return pb_cli_usage(&j->verb,
                             "there is no ./patchbay.ini and no /etc/patchbay/patchbay.ini; name the file "

@@ -29,13 +29,15 @@ def help_shows_them():
 def arguments_are_checked():
     with Folder(CONFIG) as f:
         equal(f.run("commander", "greet", "--full-name", "Kim").out, "hello Kim\n")
+        equal(f.run("commander", "greet", "Kim").out, "hello Kim\n")
         equal(f.run("commander", "greet", "--loud", "--times=2", "--full-name=env:WHOM", env={"WHOM": "Kim"}).out,
               "HELLO Kim\n" * 2)
         for args, said in [
                 (["greet"], "--full-name is missing: Whom."),
                 (["greet", "--full-name", "x", "--times", "9"], "--times:"),
                 (["greet", "--full-name", "x", "--tims", "9"], "did you mean --times?"),
-                (["greet", "Kim"], "too many arguments"),
+                (["greet", "Kim", "Lee"], "too many arguments"),
+                (["greet", "Kim", "--full-name", "Lee"], "are one and the same"),
                 (["greet", "--full-name", "env:NOBODY_SET_THIS"], '"NOBODY_SET_THIS" is not set'),
                 (["gret"], 'there is no command "gret"'),
                 (["wait", "for-never"], "too many arguments")]:

@@ -45,9 +45,12 @@ typedef struct pbay_command {
     uint32_t flags;   /* PBAY_COMMAND_* */
     uint32_t reserved;
     /*
-     * --NAME VALUE, with a dash where the option has an underscore. A BOOL stands alone and means yes; its
+     * --NAME VALUE, with a dash where the option has an underscore; the value of the first one may stand
+     * alone
+     * (`verify JOB`) when it is REQUIRED. A BOOL stands alone and means yes; its
      * default is "no" or none. FAMILY is refused, and so are the names of the host's own: config, connector,
-     * state, help. Values may be references (`env:NAME`, `file:PATH`), paths start from the current directory.
+     * state, help. Values may be references (`env:NAME`, `file:PATH`), paths start from the current
+     * directory.
      */
     pbay_option_table arguments;
 } pbay_command;
