@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * `patchbay snowflake ddl`: the statements that make the configured functions known in SQL.
- * `patchbay snowflake gateway aws|spcs`: the template of the proxy, or of the service, in front of this one.
+ * `patchbay snowflake gateway aws|azure|spcs`: the template of the proxy, or of the service, in front of this
+ * one.
  *
  * https://docs.snowflake.com/en/sql-reference/sql/create-external-function,
  * https://docs.snowflake.com/en/sql-reference/sql/create-api-integration,
@@ -9,10 +10,12 @@
  */
 #include "commands.h"
 
+#include <strings.h>
+
 #include "gateways.h"
 #include "snowflake.h"
 
-enum { DDL, GATEWAY_AWS, GATEWAY_SPCS };
+enum { DDL, GATEWAY_AWS, GATEWAY_AZURE, GATEWAY_SPCS };
 
 struct out {
     struct snowflake *s;
@@ -25,6 +28,41 @@ struct out {
 static pbay_str arg(const struct out *o, const char *name)
 {
     return o->s->host->get_str(o->args, name);
+}
+
+/* Arguments go into statements and templates: what could be anything else there is refused. */
+static int is_made_of(pbay_str s, const char *others)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        int letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!letter && (!c || !strchr(others, c))) return 0;
+    }
+    return 1;
+}
+
+static const char *wrong_argument(const struct out *o, int template)
+{
+    static const char *const NAMES[] = {"into", "integration", "service", "compute_pool"};
+    static const char https[] = "https://";
+    pbay_str url = template == GATEWAY_SPCS ? (pbay_str){NULL, 0} : arg(o, "url");
+    if (url.n && (url.n < sizeof https || memcmp(url.p, https, sizeof https - 1) != 0 ||
+                  !is_made_of(url, ":/.-_~%[]")))
+        return "--url is to begin with https://, and to be made of letters, digits, and what stands in paths";
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        int has = template == DDL ? i < 3 : template == GATEWAY_SPCS && i > 1;
+        if (has && !is_made_of(arg(o, NAMES[i]), "_$.\""))
+            return i == 0   ? "--into is not the name of a schema"
+                   : i == 1 ? "--integration is not a name"
+                   : i == 2 ? "--service is not the name of a service"
+                            : "--compute-pool is not a name";
+    }
+    if (template == GATEWAY_SPCS && !is_made_of(arg(o, "image"), "_./:@-"))
+        return "--image is not the path of an image";
+    if ((template == DDL || template == GATEWAY_AZURE) &&
+        (!is_made_of(arg(o, "tenant"), "-.") || !is_made_of(arg(o, "application"), "-.:/_")))
+        return "--tenant and --application are ids";
+    return NULL;
 }
 
 static void done(struct out *o, int32_t code, const char *message)
@@ -53,6 +91,54 @@ static const char *sql_type(uint32_t kind)
     return kind == PBAY_NUM ? "float" : kind == PBAY_STR ? "varchar" : "variant";
 }
 
+/* https://docs.snowflake.com/en/sql-reference/reserved-keywords */
+static int is_reserved(pbay_str s)
+{
+    static const char *const WORDS[] = {
+        "account",       "all",          "alter",        "and",          "any",         "as",
+        "between",       "by",           "case",         "cast",         "check",       "column",
+        "connect",       "connection",   "constraint",   "create",       "cross",       "current",
+        "database",      "delete",       "distinct",     "drop",         "else",        "exists",
+        "false",         "following",    "for",          "from",         "full",        "grant",
+        "group",         "gscluster",    "having",       "ilike",        "in",          "increment",
+        "inner",         "insert",       "intersect",    "into",         "is",          "issue",
+        "join",          "lateral",      "left",         "like",         "localtime",   "minus",
+        "natural",       "not",          "null",         "of",           "on",          "or",
+        "order",         "organization", "qualify",      "regexp",       "revoke",      "right",
+        "rlike",         "row",          "rows",         "sample",       "schema",      "select",
+        "set",           "some",         "start",        "table",        "then",        "to",
+        "trigger",       "true",         "try_cast",     "union",        "unique",      "update",
+        "using",         "values",       "view",         "when",         "whenever",    "where",
+        "with",          "current_date", "current_time", "current_user", "tablesample", "current_timestamp",
+        "localtimestamp"};
+    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+        if (strlen(WORDS[i]) == s.n && strncasecmp(WORDS[i], s.p, s.n) == 0) return 1;
+    return 0;
+}
+
+/* A name of a parameter or function as SQL takes it without quotes. */
+static int is_plain(pbay_str s)
+{
+    if (is_reserved(s)) return 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        int letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        if (!letter && !(i && c >= '0' && c <= '9')) return 0;
+    }
+    return s.n > 0;
+}
+
+static void put_name(pbay_text *t, pbay_str s)
+{
+    int quote = !is_plain(s);
+    if (quote) pbay_text_c(t, "\"");
+    for (size_t i = 0; i < s.n; i++) {
+        if (quote && s.p[i] == '"') pbay_text_c(t, "\"");
+        pbay_text_add(t, (pbay_str){s.p + i, 1});
+    }
+    if (quote) pbay_text_c(t, "\"");
+}
+
 /* create or replace [external] function NAME( ... where it is. */
 static void begin_function(struct out *o, pbay_str name)
 {
@@ -60,7 +146,7 @@ static void begin_function(struct out *o, pbay_str name)
                 o->service.n ? "\ncreate or replace function " : "\ncreate or replace external function ");
     pbay_text_add(&o->t, o->prefix);
     pbay_text_c(&o->t, o->prefix.n ? "." : "");
-    pbay_text_add(&o->t, name);
+    put_name(&o->t, name);
     pbay_text_c(&o->t, "(");
 }
 
@@ -94,15 +180,18 @@ static void end_function(struct out *o, const char *returns, pbay_str path, cons
     pbay_text_free(&where);
 }
 
-/* A name of a parameter or function as SQL takes it without quotes. */
-static int is_plain(pbay_str s)
+/* Names of parameters say nothing to the callers: one that SQL would not take, or has already, gets another.
+ */
+static void put_param(pbay_text *t, const pbay_invoke_function *fn, uint32_t i)
 {
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        int letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        if (!letter && !(i && c >= '0' && c <= '9')) return 0;
-    }
-    return s.n > 0;
+    pbay_str p = fn->params[i].name;
+    int good = is_plain(p);
+    for (uint32_t k = 0; k < i && good; k++)
+        good = fn->params[k].name.n != p.n || strncasecmp(fn->params[k].name.p, p.p, p.n) != 0;
+    if (good)
+        pbay_text_add(t, p);
+    else
+        pbay_text_printf(t, "arg_%u", i + 1);
 }
 
 static void put_function(struct out *o, pbay_str name, const pbay_invoke_function *fn)
@@ -115,12 +204,8 @@ static void put_function(struct out *o, pbay_str name, const pbay_invoke_functio
     }
     begin_function(o, name);
     for (uint32_t i = 0; i < fn->n_params; i++) {
-        pbay_str p = fn->params[i].name;
         if (i) pbay_text_c(&o->t, ", ");
-        if (is_plain(p))
-            pbay_text_add(&o->t, p);
-        else
-            pbay_text_printf(&o->t, "a%u", i + 1);
+        put_param(&o->t, fn, i);
         pbay_text_printf(&o->t, " %s", sql_type(fn->params[i].kind));
     }
     end_function(o, fn->n_returns == 1 ? sql_type(fn->returns[0].kind) : "variant", name, NULL);
@@ -150,16 +235,27 @@ static void own_functions(struct out *o)
 
 static void integration(struct out *o)
 {
-    pbay_str role = arg(o, "role_arn");
+    pbay_str role = arg(o, "role_arn"), tenant = arg(o, "tenant"), application = arg(o, "application");
+    int azure = o->s->host->get_int(o->args, "provider") == 1;
     pbay_text_c(&o->t, "create or replace api integration ");
     pbay_text_add(&o->t, o->integration);
-    pbay_text_c(&o->t, "\n    api_provider = aws_api_gateway\n    api_aws_role_arn = ");
-    put_quoted(&o->t, role.n ? role : STR("<RoleArn of the stack>"));
+    if (azure) {
+        pbay_text_c(&o->t, "\n    api_provider = azure_api_management\n    azure_tenant_id = ");
+        put_quoted(&o->t, tenant.n ? tenant : STR("<tenant of Entra ID>"));
+        pbay_text_c(&o->t, "\n    azure_ad_application_id = ");
+        put_quoted(&o->t, application.n ? application : STR("<application that stands for Patchbay>"));
+    } else {
+        pbay_text_c(&o->t, "\n    api_provider = aws_api_gateway\n    api_aws_role_arn = ");
+        put_quoted(&o->t, role.n ? role : STR("<RoleArn of the stack>"));
+    }
     pbay_text_c(&o->t, "\n    api_allowed_prefixes = (");
     put_quoted(&o->t, o->url);
-    pbay_text_c(&o->t, ")\n    enabled = true;\n\n"
-                       "-- API_AWS_IAM_USER_ARN and API_AWS_EXTERNAL_ID go into the stack's parameters:\n"
-                       "describe integration ");
+    pbay_text_c(&o->t, ")\n    enabled = true;\n\n");
+    pbay_text_c(&o->t,
+                azure ? "-- AZURE_CONSENT_URL is to be opened once; require.appid of [issuer] is the "
+                        "application id of AZURE_MULTI_TENANT_APP_NAME:\n"
+                      : "-- API_AWS_IAM_USER_ARN and API_AWS_EXTERNAL_ID go into the stack's parameters:\n");
+    pbay_text_c(&o->t, "describe integration ");
     pbay_text_add(&o->t, o->integration);
     pbay_text_c(&o->t, ";\n");
 }
@@ -205,7 +301,8 @@ static void ddl(struct out *o)
 /* A template with @NAME@ in it. */
 static void fill(struct out *o, const char *template)
 {
-    static const char *const NAMES[] = {"url", "image", "port", "path", "header", "compute_pool", "service"};
+    static const char *const NAMES[] = {"url",          "image",   "port",   "path",       "header",
+                                        "compute_pool", "service", "tenant", "application"};
     const char *p = template, *at;
     while ((at = strchr(p, '@'))) {
         const char *end = strchr(at + 1, '@');
@@ -234,10 +331,15 @@ static void run(void *self, uint32_t command, pbay_command_run run_, const pbay_
 {
     struct snowflake *s = self;
     struct out o = {.s = s, .run = run_, .args = arguments};
-    if (command == DDL)
+    const char *wrong = wrong_argument(&o, (int)command);
+    if (wrong)
+        done(&o, PBAY_INVALID_ARGUMENT, wrong);
+    else if (command == DDL)
         ddl(&o);
     else
-        fill(&o, command == GATEWAY_AWS ? gateway_aws : gateway_spcs);
+        fill(&o, command == GATEWAY_AWS     ? gateway_aws
+                 : command == GATEWAY_AZURE ? gateway_azure
+                                            : gateway_spcs);
 }
 
 static const pbay_option DDL_ARGS[] = {
@@ -246,13 +348,23 @@ static const pbay_option DDL_ARGS[] = {
     {"service", PBAY_OPT_STR, 0, NULL, NULL, "instead: DB.SCHEMA.SERVICE of Snowpark Container Services"},
     {"endpoint", PBAY_OPT_STR, 0, "http", NULL, "of that service"},
     {"integration", PBAY_OPT_STR, 0, "patchbay", NULL, "name of the API integration"},
-    {"role_arn", PBAY_OPT_STR, 0, NULL, NULL, "the role that Snowflake takes: an output of the stack"},
+    {"provider", PBAY_OPT_ENUM, 0, "aws", "aws|azure", "whose gateway the proxy is"},
+    {"role_arn", PBAY_OPT_STR, 0, NULL, NULL, "aws: the role that Snowflake takes, an output of the stack"},
+    {"tenant", PBAY_OPT_STR, 0, NULL, NULL, "azure: the tenant of Entra ID"},
+    {"application", PBAY_OPT_STR, 0, NULL, NULL, "azure: the id of the application that stands for Patchbay"},
     {"into", PBAY_OPT_STR, 0, NULL, NULL, "DB.SCHEMA that the functions are made in"},
     {"max_batch_rows", PBAY_OPT_INT, 0, "0", "0..100000", "rows of a batch at most; 0: Snowflake decides"},
 };
 static const pbay_option AWS_ARGS[] = {
     {"url", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL,
      "where API Gateway finds this listener: https://HOST[:PORT]"},
+};
+static const pbay_option AZURE_ARGS[] = {
+    {"url", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL,
+     "where API Management finds this listener: https://HOST[:PORT]"},
+    {"tenant", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL, "the tenant of Entra ID"},
+    {"application", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL,
+     "the id of the application that stands for Patchbay there"},
 };
 static const pbay_option SPCS_ARGS[] = {
     {"image", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL, "/DB/SCHEMA/REPOSITORY/patchbay:TAG"},
@@ -272,8 +384,12 @@ const pbay_commands_1 *snowflake_commands(void)
         {"ddl", "Print the statements that make the configured functions known in SQL.", PBAY_COMMAND_BOUND,
          0, TABLE(DDL_ARGS)},
         {"gateway aws",
-         "Print a CloudFormation template: API Gateway with POST and GET, the secret, Snowflake's role.", 0,
-         0, TABLE(AWS_ARGS)},
+         "Print a CloudFormation template: API Gateway with POST and GET, its secret or certificate, "
+         "Snowflake's role.",
+         0, 0, TABLE(AWS_ARGS)},
+        {"gateway azure",
+         "Print a Bicep template: API Management with POST and GET, which passes on Snowflake's token.", 0, 0,
+         TABLE(AZURE_ARGS)},
         {"gateway spcs",
          "Print the specification and the statements of a service of Snowpark Container Services.", 0, 0,
          TABLE(SPCS_ARGS)},

@@ -2,4 +2,4 @@
 /* Templates of what stands before a snowflake connector; @name@ is filled in (commands.c). */
 #pragma once
 
-extern const char gateway_aws[], gateway_spcs[];
+extern const char gateway_aws[], gateway_azure[], gateway_spcs[];

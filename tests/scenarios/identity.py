@@ -10,7 +10,7 @@ import grpc
 
 from lib.certs import Certificates
 from lib.gateway import SSE, Folder, Gateway
-from lib.node import peers
+from lib.issuer import Issuer
 from lib.sse import Client, client, common
 from lib.story import contains, equal, eventually, lacks, main, skip, story, true
 
@@ -143,30 +143,6 @@ def beyond_loopback():
         here = "127.0.0.1:%d" % g.port("http")
         said(post(g, "open", host=here), 401, "UNAUTHENTICATED")
         equal(post(g, "open", "x-api-key: " + key, host=here)[0], 200)
-
-
-class Issuer:
-    def __init__(self):
-        self.p = subprocess.Popen(["node", os.path.join(os.path.dirname(__file__), "js", "tokens.mjs")], text=True,
-                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ, PB_PEERS=peers("jose")))
-        self.port = int(self.p.stdout.readline())
-
-    def ask(self, word, **claims):
-        self.p.stdin.write(word + (" " + json.dumps(claims) if claims else "") + "\n")
-        self.p.stdin.flush()
-        return self.p.stdout.readline().strip()
-
-    def token(self, word="token", **claims):
-        return self.ask(word, **dict({"iss": "https://id.example", "aud": "patchbay", "sub": "robot",
-                                      "exp": int(time.time()) + 600}, **claims))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.p.stdin.close()
-        self.p.wait(30)
-        self.p.stdout.close()
 
 
 @story

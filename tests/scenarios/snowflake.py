@@ -7,10 +7,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 
+from lib.certs import Certificates, openssl
 from lib.gateway import TESTS, WORKERS, Gateway, new_key
+from lib.issuer import Issuer
 from lib.story import SOAK, contains, equal, lacks, main, rng, story, together, true
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
@@ -231,6 +234,74 @@ def keys_of_the_listener_are_as_good():
     with House("trust_network = yes\n") as g:
         equal(g.caller("picky", secret=None).batch([[2]]), [2])
         fails(403, lambda: g.caller("picky", secret="wrong").batch([[1]]), "not the right one")
+
+
+TENANT = "https://sts.windows.net/t-1/"
+
+
+@story
+def tokens_that_the_proxy_passes_on():
+    """As Azure's API Management does it: the issuer of `gateway azure`."""
+    with Issuer() as issuer:
+        config = CONFIG.replace("secret = env:PROXY_SECRET\n", "") + FUNCTIONS + """
+[issuer "entra"]
+issuer = %s
+audience = app-1
+jwks_url = http://127.0.0.1:%d/keys
+require.appid = snowflake-1
+subject_claim = appid
+""" % (TENANT, issuer.port)
+        with Gateway(config, FILES) as g:
+            def status(token, function="picky", method="POST"):
+                c = Caller(g.address("http"), path_of(function), headers={"authorization": token and "Bearer " + token}, oracles=False)
+                reply = c.send(method, "jwt:1", encode([[0, 1]]))
+                c.close()
+                return reply.status
+
+            def token(word="token", **claims):
+                return issuer.token(word, **dict({"iss": TENANT, "aud": "app-1", "appid": "snowflake-1"}, **claims))
+            g.await_log("the keys of an issuer were read")
+            equal(status(token()), 200)
+            equal(status(token(), method="GET"), 404)
+            contains(g.await_log("msg=call", "function=picky")[0], "who=snowflake-1")
+            for claims in ({"aud": "app-2"}, {"iss": "https://sts.windows.net/t-2/"}, {"exp": int(time.time()) - 120},
+                           {"appid": "somebody"}, {"appid": None}):
+                equal(status(token(**claims)), 401, claims)
+            equal(status(token("foreign")), 401, "a key that nobody published")
+            head, claims, signature = token().split(".")
+            none = base64.urlsafe_b64encode(b'{"alg":"none"}').decode().rstrip("=")
+            for bad in (none + "." + claims + ".", none + "." + claims + "." + signature, head + "." + claims + ".", "x.y.z"):
+                equal(status(bad), 401, bad)
+            equal(status(None), 403, "and nothing at all")
+            equal(status(token(), function="nope"), 404)
+            lacks(g.log(), claims)
+
+
+@story
+def the_certificate_of_the_proxy():
+    """API Gateway's client certificate signs itself, so it is its own root_cert.pem: mutual TLS without a secret."""
+    with tempfile.TemporaryDirectory(prefix="patchbay-certs-") as tmp:
+        certs = Certificates(tmp)
+        mine, other = [os.path.join(tmp, n) for n in ("mine", "other")]
+        for name in (mine, other):
+            openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", name + ".key", "-out", name + ".pem", "-days", "365",
+                    "-subj", "/CN=ApiGateway")
+        with open(mine + ".pem") as src, open(os.path.join(certs.server, "root_cert.pem"), "w") as dst:
+            dst.write(src.read())
+        config = (CONFIG.replace("secret = env:PROXY_SECRET\n", "")
+                  .replace("address = 127.0.0.1:0\n", "address = 127.0.0.1:0\ntls_dir = %s\n" % certs.server))
+        with Gateway(config + FUNCTIONS, FILES) as g:
+            def curl(*args):
+                return subprocess.run(["curl", "-sS", "--cacert", certs.root_cert, "-H", "content-type: application/json", "-d",
+                                       '{"data":[[0,1]]}', "-w", "%{http_code}", *args,
+                                       "https://%s/snowflake/picky" % g.address("http")], capture_output=True, text=True, timeout=60)
+            own = curl("--cert", mine + ".pem", "--key", mine + ".key")
+            equal(own.stdout, '{"data":[[0,1]]}200', own.stderr)
+            for args in ((), ("--cert", other + ".pem", "--key", other + ".key")):
+                true(curl(*args).returncode != 0, args)
+            # Who shows a secret shows the right one, certificate or not.
+            contains(curl("--cert", mine + ".pem", "--key", mine + ".key", "-H", "x-patchbay-secret: x").stdout, "403")
+            contains(g.await_log("msg=call", "function=picky")[0], "ApiGateway")
 
 
 def slow_house(ms, more="", **options):

@@ -239,6 +239,10 @@ sagemaker = wh
 script = functions/twice.lua
 params = n:num, s
 returns = num
+[function "order"]
+script = functions/twice.lua
+params = select:num, x:num, X:num
+returns = num
 [function "total"]
 script = functions/total.lua
 params = n:num
@@ -252,6 +256,7 @@ returns = num
         contains(out, "create or replace api integration patchbay", "'arn:aws:iam::1:role/o''r'", "max_batch_rows = 500",
                  "create or replace external function twice(n float, s varchar)\n    returns float",
                  "as 'https://x.execute-api.eu-west-1.amazonaws.com/prod/snowflake/twice';",
+                 'create or replace external function "order"(arg_1 float, x float, arg_3 float)',
                  "-- total is an aggregate function", "sagemaker_invoke(parameters variant)",
                  "train_and_get_recommendations(input_table_name varchar, output_table_name varchar)")
         lacks(out, "function total")
@@ -260,8 +265,21 @@ returns = num
         lacks(out, "integration")
         contains(f.run(*base, code=2).err, "--url")
         aws = f.run("snowflake", "gateway", "aws", "--config", f.config, "--connector", "snowflake", "--url", "https://gw.example.com").out
-        contains(aws, "HttpMethod: POST", "HttpMethod: GET", "x-patchbay-secret", "sts:ExternalId", "https://gw.example.com")
+        contains(aws, "HttpMethod: POST", "HttpMethod: GET", "x-patchbay-secret", "sts:ExternalId", "https://gw.example.com",
+                 "AWS::ApiGateway::ClientCertificate")
         lacks(aws, "@")
+        azure = ["snowflake", "gateway", "azure", "--config", f.config, "--connector", "snowflake", "--tenant", "t-1", "--application", "a-1"]
+        contains(f.run(*azure, "--url", "https://gw.example.com").out, "serviceUrl: 'https://gw.example.com'", "['POST', 'GET']",
+                 "https://sts.windows.net/t-1/")
+        contains(f.run(*base, "--provider", "azure", "--tenant", "t-1", "--application", "a-1", "--url", "https://x.azure-api.net/p").out,
+                 "api_provider = azure_api_management", "azure_tenant_id = 't-1'", "azure_ad_application_id = 'a-1'",
+                 "as 'https://x.azure-api.net/p/snowflake/twice'")
+        # What would be something else in a statement or a template is refused.
+        for wrong in (["ddl", "--url", "foo"], ["ddl", "--url", "https://x/'; drop"], ["ddl", "--service", "A.B; x"],
+                      ["ddl", "--url", "https://x.y", "--into", "A b"], ["gateway", "aws", "--url", "ftp://x"],
+                      ["gateway", "azure", "--url", "https://x", "--tenant", "'", "--application", "a"],
+                      ["gateway", "spcs", "--image", "a\nb"]):
+            contains(f.run("snowflake", *wrong, "--config", f.config, "--connector", "snowflake", code=2).err, "--")
         spcs = f.run("snowflake", "gateway", "spcs", "--config", f.config, "--connector", "snowflake", "--image", "/d/s/r/patchbay:1").out
         contains(spcs, "create service patchbay", "/d/s/r/patchbay:1", "port: 8080")
 
