@@ -140,7 +140,7 @@ static int explain(int argc, char **argv)
     pb_log_level(NULL, PB_LOG_OFF);
     struct pb_workshop shop;
     struct pb_err err;
-    if (pb_workshop_open(&shop, site, NULL, false, &err)) {
+    if (pb_workshop_open(&shop, site, NULL, PB_STORE_NONE, &err)) {
         pb_site_free(site);
         return pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     }

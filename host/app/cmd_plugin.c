@@ -501,7 +501,7 @@ int pb_cmd_plugin(int argc, char **argv)
     if (!j.site && err.msg[0]) return pb_cli_fail(&early, PB_EXIT_FAILED, &err, false);
     pb_log_level(NULL, PB_LOG_WARN);
     int rc;
-    if (pb_workshop_open(&j.shop, j.site, NULL, false, &err))
+    if (pb_workshop_open(&j.shop, j.site, NULL, PB_STORE_NONE, &err))
         rc = pb_cli_fail(&early, PB_EXIT_FAILED, &err, false);
     else {
         rc = with_workshop(&j, argc, argv);

@@ -168,7 +168,7 @@ static int qlik_setup(int argc, char **argv)
     if (!s.folder) s.folder = "C:\\certs\\patchbay";
     struct pb_workshop shop;
     struct pb_err err;
-    if (pb_workshop_open(&shop, site, NULL, false, &err)) {
+    if (pb_workshop_open(&shop, site, NULL, PB_STORE_NONE, &err)) {
         pb_site_free(site);
         return pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     }

@@ -287,7 +287,7 @@ static int runs(int argc, char **argv)
     struct pb_err err;
     char *state = pb_args_state(a);
     pb_err_clear(&err);
-    rc = pb_workshop_open(&r.shop, site, state, true, &err);
+    rc = pb_workshop_open(&r.shop, site, state, PB_STORE_MUST, &err);
     bool taken = rc == 0 && deed; /* a generation takes the site, also when it fails */
     if (taken) rc = build(&r, site, &err);
     if (rc == 0)

@@ -332,27 +332,6 @@ static int share_answers(struct pb_generation *g, const struct pb_declaration *d
     return 0;
 }
 
-int pb_assign_ids(struct pb_generation *g, struct pb_err *err)
-{
-    /* Two functions with one id: said before anything is kept, so that a start that fails moves no id. */
-    for (const struct pb_declared *d = g->declared; d; d = d->next)
-        for (const struct pb_declared *e = d->next; e && d->explicit_id >= 0; e = e->next)
-            if (e->explicit_id == d->explicit_id && pb_str_eq(e->scope, d->scope))
-                return pb_fail(err, PBAY_INVALID_ARGUMENT, "%.*s: id %d is that of \"%.*s\" (%.*s) too",
-                               PB_FMT(e->fn.where), (int)e->explicit_id, PB_FMT(d->fn.name),
-                               PB_FMT(d->fn.where));
-    /* Ids that operators wrote first, so that none of them is given away meanwhile. */
-    for (int written = 1; written >= 0; written--)
-        for (struct pb_declared *d = g->declared; d; d = d->next) {
-            if ((d->explicit_id >= 0) != written) continue;
-            d->fn.id = d->explicit_id;
-            if (g->env.store &&
-                pb_store_function_id(g->env.store, d->scope, d->fn.name, d->explicit_id, &d->fn.id, err))
-                return pb_fail_in(err, "%.*s", PB_FMT(d->fn.where));
-        }
-    return 0;
-}
-
 int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_declaration *d,
                struct pb_err *err)
 {

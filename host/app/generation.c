@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/generation.h"
 
+#include "app/function_ids.h"
 #include "app/paths.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -225,7 +226,7 @@ static int make_vm(struct pb_generation *g, struct pb_err *err)
     return g->vm ? 0 : -1;
 }
 
-static int declare_all(struct pb_generation *g, struct pb_err *err)
+static int declare_all(struct pb_generation *g, const char *state_dir, struct pb_err *err)
 {
     const struct pb_site_parts *functions = &g->site->functions, *qrags = &g->site->qrags;
     g->catalog.name = PB_STR("patchbay");
@@ -239,7 +240,7 @@ static int declare_all(struct pb_generation *g, struct pb_err *err)
         g->n_qrags = i + 1;
         if (pb_qrag_build(g, &qrags->list[i], &g->qrags[i], err)) return -1;
     }
-    return pb_assign_ids(g, err);
+    return pb_assign_ids(g, state_dir, err);
 }
 
 /* ------------------------------------------------------------------------------------------------ what
@@ -312,7 +313,8 @@ struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_
     if (o->flow) make_invokes(g, o->flow);
     bool all = !o->connectors_only;
     if (scan_plugins(g, o->probe, err) || (all && make_vm(g, err)) || make_connectors(g, err) ||
-        check_queues(g, err) || (all && (pb_generation_load_chains(g, err) || declare_all(g, err)))) {
+        check_queues(g, err) ||
+        (all && (pb_generation_load_chains(g, err) || declare_all(g, o->state_dir, err)))) {
         struct pb_err why = *err; /* closing has failures of its own to tell */
         pb_generation_close(g, NULL, NULL);
         while (g->closing) pb_loop_turn(g->env.loop, true);

@@ -52,11 +52,12 @@ struct pb_generation {
 };
 
 struct pb_generation_options {
-    bool connectors_only; /* no scripts, no functions: for `patchbay PLUGIN VERB` */
-    bool check_only;      /* connectors are created, never started; ids are not assigned */
-    bool probe;           /* try plugins in a child first */
-    struct pb_page *page; /* limits are for all workers; NULL: there is one */
-    uint32_t row;         /* of the page: this worker's */
+    bool connectors_only;  /* no scripts, no functions: for `patchbay PLUGIN VERB` */
+    bool check_only;       /* connectors are created, never started; ids are not assigned */
+    bool probe;            /* try plugins in a child first */
+    struct pb_page *page;  /* limits are for all workers; NULL: there is one */
+    uint32_t row;          /* of the page: this worker's */
+    const char *state_dir; /* of the copy of the functions' ids (app/function_ids.h); NULL: none */
     struct pb_plugin_env env;
     struct pb_flow *flow; /* for pbay.host.invoke/1; NULL: plugins cannot invoke */
 };
@@ -132,8 +133,6 @@ struct pb_lane *pb_generation_lane(struct pb_generation *g, struct pb_op *op, pb
 const struct pb_allow *pb_generation_allow(struct pb_generation *g, const struct pbay_config *cfg);
 /* One [function "NAME"]. */
 int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part, struct pb_err *err);
-/* Every function its id, when there is a store. New functions get theirs in the order they were declared. */
-int pb_assign_ids(struct pb_generation *g, struct pb_err *err);
 /* One [qrag "NAME"]: its functions into q->catalog. */
 int pb_qrag_build(struct pb_generation *g, const struct pb_site_part *part, struct pb_qrag *q,
                   struct pb_err *err);

@@ -19,7 +19,7 @@ struct pb_monitor {
     struct pb_monitor_options o;
     struct pb_timer beat;
     uint32_t log_turn;
-    uint32_t cpu, memory, fds, conns, ops, failed, groups, waiting, longest;
+    uint32_t cpu, memory, fds, conns, ops, failed, groups, waiting, longest, away;
 };
 
 static int64_t resident(void)
@@ -75,6 +75,9 @@ static void beat(void *user)
         pb_metric_set(x, m->groups, (int64_t)load.groups);
         pb_metric_set(x, m->waiting, load.waiting);
         pb_metric_set(x, m->longest, load.longest_ns / 1000);
+        struct pb_store_health health;
+        pb_store_async_health(pb_durable_store(m->o.durable), &health);
+        pb_metric_set(x, m->away, !health.up);
     }
     pb_timer_set(m->o.loop, &m->beat, BEAT_MS);
 }
@@ -97,6 +100,9 @@ struct pb_monitor *pb_monitor_new(const struct pb_monitor_options *options)
         m->longest = pb_metric(x, PB_METRIC_GREATEST, "store_longest_microseconds", "",
                                "The longest wait of the last second, of any worker.");
     }
+    if (options->durable)
+        m->away = pb_metric(x, PB_METRIC_GAUGE, "store_workers_without", "",
+                            "Workers whose store does not work now.");
     struct pb_buf labels = {0};
     pb_metric_label(&labels, "version", pb_str_c(PB_VERSION));
     pb_buf_ch(&labels, 0);

@@ -6,6 +6,7 @@
 #include "app/gatekeeper.h"
 #include "app/leash.h"
 #include "base/log.h"
+#include "store/durable.h"
 #include "endpoints/admin.h"
 #include "endpoints/health.h"
 #include "endpoints/http_door.h"
@@ -278,7 +279,26 @@ static int admin_login(void *user, pbay_str key, struct pb_err *err)
     return pb_gatekeeper_admin(s->o.gatekeeper, key, err);
 }
 
-/* Traffic is welcome until it drains; a connector that is out does not keep the others from serving. */
+/* A line when the store does not work. True: nothing of it keeps traffic away. */
+static bool store_ready(struct pb_serving *s, struct pb_buf *out)
+{
+    struct pb_store_health h;
+    char since[PB_TIME_MAX];
+    pb_store_async_health(pb_durable_store(s->o.durable), &h);
+    if (h.up) return true;
+    bool required = pb_config_get_int(s->o.generation->site->store, "required") != 0;
+    pb_format_time(h.since_ms, since);
+    pb_buf_printf(out,
+                  "degraded since %s: the store does not work, so what is durable is refused%s; it is tried "
+                  "again until it works: %s\n",
+                  since, required ? "" : " while scoring goes on", h.why.msg);
+    return !required;
+}
+
+/*
+ * Traffic is welcome until it drains; a connector that is out does not keep the others from serving, and a
+ * store that is away does not keep anybody from scoring.
+ */
 static bool admin_ready(void *user, struct pb_buf *out)
 {
     struct pb_serving *s = user;
@@ -292,7 +312,7 @@ static bool admin_ready(void *user, struct pb_buf *out)
                       pb_connector_state_name(st), why.n ? ": " : "", PB_FMT(why));
     }
     if (s->draining) pb_buf_c(out, "this worker is draining\n");
-    return !s->draining;
+    return store_ready(s, out) && !s->draining;
 }
 
 static void make_admin(struct door *d, const struct place *p, bool tls)
@@ -448,6 +468,12 @@ void pb_serving_adopt(struct pb_serving *s, const char *name, int fd)
     }
     pb_log(PB_LOG_WARN, "app", "a connection could not be taken over", PB_S("listener", name),
            PB_S("why", err.msg));
+}
+
+void pb_serving_ids_changed(struct pb_serving *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (s->doors[i].sse) pb_sse_ids_changed(s->doors[i].sse);
 }
 
 /* ------------------------------------------------------------------------------------------------ the end */

@@ -39,6 +39,8 @@ struct pb_serving *pb_serving_open(const struct pb_serving_options *options, str
 /* Walk the listeners: "sse", "127.0.0.1:50058". */
 void pb_serving_each(const struct pb_serving *s, void (*fn)(void *user, const char *name, pbay_str address),
                      void *user);
+/* Functions have other ids: what clients are told of them is made anew. */
+void pb_serving_ids_changed(struct pb_serving *s);
 /* A connection that the supervisor accepted for the listener of that name. Takes fd. */
 void pb_serving_adopt(struct pb_serving *s, const char *name, int fd);
 /* Take no more connections, let calls end; drained(user) when all have. */

@@ -38,6 +38,9 @@ static const pbay_option listen_list[] = {
 static const pbay_option store_list[] = {
     {"url", PBAY_OPT_STR, 0, NULL, NULL,
      "sqlite:PATH of the file that outlives the process; by default state.db in the state directory."},
+    {"required", PBAY_OPT_BOOL, 0, "no", NULL,
+     "yes: without a store that works nothing starts, and /readyz answers 503. no: scoring goes on, what is "
+     "durable is refused, and the store is tried again until it works."},
 };
 static const pbay_option log_list[] = {
     {"level", PBAY_OPT_ENUM, 0, "info", "debug|info|warn|error|off", "The least level that is written."},

@@ -117,7 +117,7 @@ static int list_plugins(int argc, char **argv)
     if (rc >= 0) return rc;
     struct pb_workshop shop;
     struct pb_err err;
-    if (pb_workshop_open(&shop, NULL, NULL, false, &err))
+    if (pb_workshop_open(&shop, NULL, NULL, PB_STORE_NONE, &err))
         return pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     struct pb_registry *r = pb_registry_new(&shop.env, true);
     pb_log_level(NULL, PB_LOG_OFF); /* refusals are listed below */
@@ -213,7 +213,7 @@ static int help_plugin(const struct pb_args *a, const char *name)
 {
     struct pb_workshop shop;
     struct pb_err err;
-    if (pb_workshop_open(&shop, NULL, NULL, false, &err))
+    if (pb_workshop_open(&shop, NULL, NULL, PB_STORE_NONE, &err))
         return pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     struct pb_registry *r = pb_registry_new(&shop.env, true);
     char *dir = pb_path_plugins();

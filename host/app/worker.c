@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <string.h>
 
+#include "app/function_ids.h"
 #include "app/gatekeeper.h"
 #include "app/control.h"
 #include "app/leash.h"
@@ -31,6 +32,7 @@ struct pb_worker {
     struct pb_monitor *monitor;
     struct pb_serving *serving;
     struct pb_sources *sources;
+    struct pb_function_ids *ids;
     struct pb_chain_work *chains;
     struct pb_chain_pictures pictures;
     struct pb_control *control; /* NULL: the supervisor has it */
@@ -380,6 +382,20 @@ static void make_chains(struct pb_worker *w)
     w->pictures = (struct pb_chain_pictures){draw, w->chains};
 }
 
+static void ids_changed(void *user)
+{
+    struct pb_worker *w = user;
+    pb_serving_ids_changed(w->serving);
+}
+
+static void health_changed(void *user)
+{
+    struct pb_worker *w = user;
+    struct pb_store_health health;
+    pb_store_async_health(pb_durable_store(w->shop.durable), &health);
+    if (health.up && !w->stopping) pb_function_ids_again(w->ids);
+}
+
 int pb_worker_run(const struct pb_worker_options *options)
 {
     struct pb_worker worker = {0}, *w = &worker;
@@ -388,7 +404,8 @@ int pb_worker_run(const struct pb_worker_options *options)
     w->leash = options->leash;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error, as a full disk is */
-    if (pb_worker_open_log(site, &err) || pb_workshop_open(&w->shop, site, options->state_dir, true, &err)) {
+    if (pb_worker_open_log(site, &err) ||
+        pb_workshop_open(&w->shop, site, options->state_dir, PB_STORE_MAY, &err)) {
         pb_site_free(site);
         goto failed;
     }
@@ -405,6 +422,7 @@ int pb_worker_run(const struct pb_worker_options *options)
     }
     w->shop.env.chains = &w->pictures;
     const struct pb_generation_options go = {.env = w->shop.env,
+                                             .state_dir = options->state_dir,
                                              .flow = w->shop.flow,
                                              .page = w->leash ? pb_leash_page(w->leash) : NULL,
                                              .row = w->leash ? pb_leash_slot(w->leash) : 0,
@@ -433,6 +451,8 @@ int pb_worker_run(const struct pb_worker_options *options)
     if (!(w->serving = pb_serving_open(&so, &err))) goto failed;
     if (w->leash && pb_leash_start(w->leash, w->shop.loop, &leash_ops, w, &err)) goto failed;
     start_monitor(w);
+    w->ids = pb_function_ids_new(w->generation, w->shop.durable, options->state_dir, ids_changed, w);
+    pb_durable_on_health(w->shop.durable, health_changed, w);
     pb_durable_start(w->shop.durable);
     pb_chain_work_start(w->chains);
     w->sources = pb_sources_start(w->generation->registry, w->shop.durable);
@@ -445,6 +465,7 @@ int pb_worker_run(const struct pb_worker_options *options)
     pb_generation_free(w->generation);
     pb_log(PB_LOG_INFO, "app", "stopped", PB_I("exit", w->exit_code));
     pb_workshop_close(&w->shop);
+    pb_function_ids_free(w->ids);
     pb_chain_work_free(w->chains);
     pb_page_unmap(w->own_page);
     pb_leash_free(w->leash);

@@ -32,21 +32,30 @@ void pb_worker_log_levels(const struct pb_site *site);
  * wanted. */
 struct pb_routes;
 
+enum pb_store_need {
+    PB_STORE_NONE, /* it is not opened */
+    PB_STORE_MUST, /* no store, no success */
+    PB_STORE_MAY,  /* one that does not work is tried again later, unless [store] required says otherwise */
+};
+
 struct pb_workshop {
     struct pb_loop *loop;
     struct pb_metrics *metrics;
     struct pb_outgoing *outgoing;
     struct pb_http_client *http;
     struct pb_store *store;     /* NULL: not opened, or the durable's */
+    char *store_url;            /* NULL: not wanted */
+    struct pb_err store_why;    /* wanted, and NULL: why */
     struct pb_durable *durable; /* NULL: not opened */
     struct pb_flow *flow;
     struct pb_routes *routes;
     struct pb_plugin_env env;
     struct pb_turn_hook log_hook;
 };
-int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const char *state_dir, bool store,
-                     struct pb_err *err);
-/* Durable work, in the store that was opened: for env, before a generation is built. page may be NULL. */
+int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const char *state_dir,
+                     enum pb_store_need need, struct pb_err *err);
+/* Durable work, in the store that was opened, or is once it works: for env, before a generation is built.
+ * page may be NULL. */
 int pb_workshop_durable(struct pb_workshop *w, const struct pb_site *site, struct pb_page *page, uint32_t row,
                         struct pb_err *err);
 /* Count in a page that others share, in place of one's own; before anything counts. */

@@ -21,23 +21,27 @@ static void flush_log(void *user)
 }
 
 static int open_store(struct pb_workshop *w, const struct pb_site *site, const char *state_dir,
-                      struct pb_err *err)
+                      enum pb_store_need need, struct pb_err *err)
 {
     pbay_str url = pb_config_get_str(site->store, "url");
-    char *u;
+    int rc = 0;
     if (url.n)
-        u = pb_strndup(url.p, url.n);
+        w->store_url = pb_strndup(url.p, url.n);
     else {
-        if (pb_path_make(state_dir, err)) return -1;
-        u = pb_sprintf("sqlite:%s/state.db", state_dir);
+        w->store_url = pb_sprintf("sqlite:%s/state.db", state_dir);
+        rc = pb_path_make(state_dir, err);
     }
-    int rc = pb_store_open(u, &w->store, err);
-    pb_free(u);
-    return rc;
+    if (rc == 0) rc = pb_store_open(w->store_url, &w->store, err);
+    /* A URL that is none will not become one. */
+    if (rc == 0 || need == PB_STORE_MUST || pb_config_get_int(site->store, "required") ||
+        err->code == PBAY_INVALID_ARGUMENT)
+        return rc;
+    w->store_why = *err;
+    return 0;
 }
 
-int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const char *state_dir, bool store,
-                     struct pb_err *err)
+int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const char *state_dir,
+                     enum pb_store_need need, struct pb_err *err)
 {
     *w = (struct pb_workshop){0};
     w->loop = pb_loop_new(err);
@@ -51,7 +55,7 @@ int pb_workshop_open(struct pb_workshop *w, const struct pb_site *site, const ch
     w->outgoing = pb_outgoing_new(&variables, err);
     const struct pb_http_client_conf http = {.outgoing = w->outgoing};
     if (w->outgoing) w->http = pb_http_client_new(w->loop, &http, err);
-    if (!w->http || (store && open_store(w, site, state_dir, err))) {
+    if (!w->http || (need != PB_STORE_NONE && open_store(w, site, state_dir, need, err))) {
         pb_workshop_close(w);
         return -1;
     }
@@ -73,6 +77,8 @@ int pb_workshop_durable(struct pb_workshop *w, const struct pb_site *site, struc
     PB_AUTO_FREE char *owner = pb_sprintf("worker %u, pid %d", row, (int)getpid());
     const struct pb_durable_config c = {.loop = w->loop,
                                         .store = w->store,
+                                        .url = w->store_url,
+                                        .why = &w->store_why,
                                         .page = page,
                                         .row = row,
                                         .owner = pb_str_c(owner),
@@ -152,6 +158,7 @@ void pb_workshop_close(struct pb_workshop *w)
     pb_routes_free(w->routes);
     pb_flow_free(w->flow);
     pb_store_close(w->store);
+    pb_free(w->store_url);
     pb_loop_hook_remove(w->loop, &w->log_hook);
     pb_loop_free(w->loop);
     pb_metrics_free(w->metrics);

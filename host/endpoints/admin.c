@@ -224,6 +224,13 @@ static void post(struct ask *ask, int (*run)(struct pb_store *s, void *user, str
 
 /* ------------------------------------------------------------------------------------------------ reading */
 
+static bool store_up(const struct pb_admin_options *o)
+{
+    struct pb_store_health health = {0};
+    if (o->durable) pb_store_async_health(pb_durable_store(o->durable), &health);
+    return health.up;
+}
+
 static void metrics(struct ask *ask, bool read)
 {
     const struct pb_admin_options *o = &ask->admin->o;
@@ -243,9 +250,9 @@ static void metrics(struct ask *ask, bool read)
                           (unsigned long long)ask->store.queues[i].n[st]);
         }
     pb_buf_printf(&b,
-                  "# HELP patchbay_store_up Can the store be read?\n# TYPE patchbay_store_up gauge\n"
+                  "# HELP patchbay_store_up Does the store work?\n# TYPE patchbay_store_up gauge\n"
                   "patchbay_store_up %d\n",
-                  read);
+                  read && store_up(o));
     respond(ask->req, 200, "text/plain; version=0.0.4; charset=utf-8", pb_buf_view(&b), NULL, 0);
     pb_buf_free(&labels);
     pb_buf_free(&b);
@@ -255,8 +262,8 @@ static bool readiness(const struct ask *ask, bool read, struct pb_buf *out)
 {
     const struct pb_admin_options *o = &ask->admin->o;
     bool ready = o->ready(o->user, out);
-    if (!read) pb_buf_printf(out, "the store cannot be read: %s\n", ask->err.msg);
-    return ready && read;
+    if (!read && store_up(o)) pb_buf_printf(out, "the store cannot be read: %s\n", ask->err.msg);
+    return ready;
 }
 
 static void ready(struct ask *ask, bool read)
@@ -274,6 +281,7 @@ static void page(struct ask *ask, bool read)
     struct pb_admin_view v = {.o = &ask->admin->o, .store = read ? &ask->store : NULL};
     pb_registry_publish(ask->admin->o.registry);
     v.ready = readiness(ask, read, &notes);
+    v.degraded = !store_up(v.o);
     v.notes = pb_buf_view(&notes);
     v.csrf = pb_str_c(ask->csrf);
     pb_admin_page(&v, &b);

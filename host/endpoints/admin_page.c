@@ -352,8 +352,10 @@ void pb_admin_page(const struct pb_admin_view *v, struct pb_buf *out)
     pb_format_time(pb_now_ms(), at);
     pb_admin_head(out);
     pb_buf_c(out, "<header><h1>Patchbay</h1>");
-    pb_buf_printf(out, "<span class=\"state %s\">%s</span><span>", v->ready ? "ok" : "bad",
-                  v->ready ? "ready" : "not ready");
+    pb_buf_printf(out, "<span class=\"state %s\">%s</span><span>", v->ready && !v->degraded ? "ok" : "bad",
+                  !v->ready     ? "not ready"
+                  : v->degraded ? "ready, degraded"
+                                : "ready");
     text(out, pb_str_c(host));
     pb_buf_printf(out, "</span><span>%s</span><span class=grow></span><span>%s</span>", PB_VERSION, at);
     pb_buf_c(out, "<a href=/>Refresh</a><a href=/chains>Chains</a><a href=/metrics>Metrics</a>");

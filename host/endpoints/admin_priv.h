@@ -22,7 +22,7 @@ struct pb_admin_store {
 struct pb_admin_view {
     const struct pb_admin_options *o;
     const struct pb_admin_store *store; /* NULL: there is none, or it cannot be read */
-    bool ready;
+    bool ready, degraded;
     pbay_str notes; /* of ready() */
     pbay_str csrf;  /* empty: not signed in */
 };

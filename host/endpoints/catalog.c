@@ -12,7 +12,7 @@ void pb_catalog_add(struct pb_catalog *c, const struct pb_function *fn)
 
 const struct pb_function *pb_catalog_id(const struct pb_catalog *c, int32_t id)
 {
-    for (size_t i = 0; i < c->n; i++)
+    for (size_t i = 0; id >= 0 && i < c->n; i++)
         if (c->functions[i]->id == id) return c->functions[i];
     return NULL;
 }

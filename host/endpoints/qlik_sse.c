@@ -45,22 +45,29 @@ static void encode_capabilities(struct pb_sse *sse)
     const struct pb_catalog *c = sse->catalog;
     struct pb_arena arena = {0};
     struct pb_sse_function *list = pb_arena_alloc(&arena, (c->n + 1) * sizeof *list);
+    uint32_t n = 0;
     for (size_t i = 0; i < c->n; i++) {
         const struct pb_function *fn = c->functions[i];
+        if (fn->id < 0) continue; /* none yet: the store is away */
         struct pb_sse_param *params = pb_arena_alloc(&arena, (fn->n_params + 1) * sizeof *params);
         for (uint32_t k = 0; k < fn->n_params; k++)
             params[k] = (struct pb_sse_param){fn->params[k].kind, fn->params[k].name};
-        list[i] = (struct pb_sse_function){.name = fn->name,
-                                           .function_type = (uint32_t)fn->type,
-                                           .returns = fn->n_returns ? fn->returns[0].kind : PBAY_STR,
-                                           .n_params = fn->n_params,
-                                           .params = params,
-                                           .id = fn->id};
+        list[n++] = (struct pb_sse_function){.name = fn->name,
+                                             .function_type = (uint32_t)fn->type,
+                                             .returns = fn->n_returns ? fn->returns[0].kind : PBAY_STR,
+                                             .n_params = fn->n_params,
+                                             .params = params,
+                                             .id = fn->id};
     }
-    const struct pb_sse_capabilities caps = {c->allow_script, (uint32_t)c->n, list, c->identifier,
-                                             c->version};
+    const struct pb_sse_capabilities caps = {c->allow_script, n, list, c->identifier, c->version};
     pb_sse_write_capabilities(&caps, &sse->capabilities);
     pb_arena_free(&arena);
+}
+
+void pb_sse_ids_changed(struct pb_sse *sse)
+{
+    sse->capabilities.n = 0;
+    encode_capabilities(sse);
 }
 
 static void capabilities(struct pb_grpc_call *grpc, pbay_str request)

@@ -23,4 +23,6 @@ struct pb_evaluator; /* endpoints/qlik_script.h */
 struct pb_sse *pb_sse_new(struct pb_loop *loop, struct pb_grpc_server *server,
                           const struct pb_catalog *catalog, struct pb_flow *flow,
                           struct pb_evaluator *evaluator, struct pb_gate *gate);
+/* Functions have other ids than before: tell so who asks from now on. */
+void pb_sse_ids_changed(struct pb_sse *sse);
 void pb_sse_free(struct pb_sse *sse);

@@ -2,11 +2,14 @@
 #include "store/async.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/absence.h"
 #include "store/engine.h"
 
 struct list {
@@ -15,7 +18,7 @@ struct list {
 
 struct pb_store_async {
     struct pb_loop *loop;
-    struct pb_store *store; /* the thread's */
+    struct pb_absence door; /* the thread's */
     pthread_t thread;
     uint32_t pending;      /* posted, done not yet called [loop] */
     bool started, closing; /* [loop] */
@@ -30,7 +33,14 @@ struct pb_store_async {
     bool delivering; /* deliver is posted */
     bool stop;
     struct pb_store_load load;
-    int64_t said_ns; /* when a failure was logged [loop] */
+    struct pb_err *worst; /* what the store itself failed by, of the operations that ran [store thread] */
+    bool written;         /* and that one was written */
+    bool turned;          /* the health changed; guarded */
+    void (*changed)(void *user);
+    void *changed_user;
+    bool was_up;     /* as logged [loop] */
+    int64_t said_ns; /* when the failure was last logged [loop] */
+    char said[PB_ERR_TEXT];
 };
 
 static void list_init(struct list *l)
@@ -85,8 +95,8 @@ static void set_err(struct pb_store_op *op, const struct pb_err *err)
 static int run_whole(struct pb_store_async *a, struct pb_store_op *op)
 {
     struct pb_err err = {0};
-    int rc =
-        op->reads ? op->run(a->store, op->user, &err) : pb_store_atomic(a->store, op->run, op->user, &err);
+    int rc = op->reads ? op->run(a->door.store, op->user, &err)
+                       : pb_store_atomic(a->door.store, op->run, op->user, &err);
     set_err(op, rc != 0 ? &err : NULL);
     return rc;
 }
@@ -99,9 +109,9 @@ static int run_group(struct pb_store_async *a, struct list *todo, struct list *r
 {
     int64_t end = pb_mono_ns() + PB_STORE_GROUP_MS * PB_MS;
     struct pb_err err = {0};
-    a->store->bold = bold;
-    if (a->store->engine->begin(a->store, &err) != 0) {
-        a->store->bold = false;
+    a->door.store->bold = bold;
+    if (a->door.store->engine->begin(a->door.store, &err) != 0) {
+        a->door.store->bold = false;
         /* Each alone would wait as long and learn no more. */
         for (struct pb_store_op *op; (op = list_take(todo)) != NULL; list_put(ran, op)) set_err(op, &err);
         return 0;
@@ -111,10 +121,15 @@ static int run_group(struct pb_store_async *a, struct list *todo, struct list *r
         run_whole(a, op);
         list_put(ran, op);
     } while (todo->first && pb_mono_ns() < end);
-    int rc = a->store->engine->end(a->store, 0, &err);
-    a->store->bold = false;
+    int rc = a->door.store->engine->end(a->door.store, 0, &err);
+    a->door.store->bold = false;
     if (rc != 0) list_move_front(todo, ran);
     return rc;
+}
+
+static bool is_failure(const struct pb_err *err)
+{
+    return strcmp(err->vendor_code, PB_STORE_FAILURE) == 0;
 }
 
 static void give_back(struct pb_store_async *a, struct list *ran, uint32_t groups)
@@ -122,12 +137,28 @@ static void give_back(struct pb_store_async *a, struct list *ran, uint32_t group
     int64_t now = pb_mono_ns();
     pthread_mutex_lock(&a->lock);
     for (struct pb_store_op *op = ran->first; op; op = op->next) {
+        if (op->err && is_failure(op->err) && op->err->code != PBAY_INTERNAL) {
+            if (!a->worst) a->worst = pb_alloc(sizeof *a->worst);
+            *a->worst = *op->err;
+        } else if (!op->err && !op->reads)
+            a->written = true;
         a->load.ops++;
         if (op->err) a->load.failed++;
         if (now - op->posted_ns > a->load.longest_ns) a->load.longest_ns = now - op->posted_ns;
     }
     a->load.groups += groups;
     list_move(&a->back, ran);
+    bool post = !a->delivering;
+    a->delivering = true;
+    pthread_mutex_unlock(&a->lock);
+    if (post) pb_loop_post(a->loop, &a->deliver);
+}
+
+/* The loop hears of the health, also when nothing else is to be told. */
+static void tell(struct pb_store_async *a)
+{
+    pthread_mutex_lock(&a->lock);
+    a->turned = true;
     bool post = !a->delivering;
     a->delivering = true;
     pthread_mutex_unlock(&a->lock);
@@ -161,14 +192,56 @@ static void write_some(struct pb_store_async *a, struct list *todo)
         give_back(a, &ran, 1);
 }
 
+/* What the operations that have run tell of the store. */
+static void settle(struct pb_store_async *a)
+{
+    bool turned = false;
+    if (a->worst)
+        turned = pb_absence_note(&a->door, a->worst);
+    else if (a->written)
+        turned = pb_absence_note(&a->door, NULL);
+    pb_free(a->worst);
+    a->worst = NULL;
+    a->written = false;
+    if (turned) tell(a);
+}
+
+/* There is no store: none of them can be done. */
+static void refuse(struct pb_store_async *a, struct list *todo)
+{
+    struct pb_store_health health;
+    struct list ran;
+    pb_absence_health(&a->door, &health);
+    snprintf(health.why.vendor_code, sizeof health.why.vendor_code, "%s", PB_STORE_FAILURE);
+    list_init(&ran);
+    for (struct pb_store_op *op; (op = list_take(todo)) != NULL; list_put(&ran, op)) set_err(op, &health.why);
+    give_back(a, &ran, 0);
+    pb_free(a->worst);
+    a->worst = NULL;
+}
+
+/* Until there is something to do, or it is time to look after the store. [a->lock] */
+static void wait_for_work(struct pb_store_async *a)
+{
+    while (!a->reads.first && !a->writes.first && !a->stop) {
+        if (a->door.next_ns == INT64_MAX) {
+            pthread_cond_wait(&a->more, &a->lock);
+            continue;
+        }
+        const struct timespec until = {a->door.next_ns / PB_SEC, a->door.next_ns % PB_SEC};
+        if (pb_mono_ns() >= a->door.next_ns) return;
+        pthread_cond_timedwait(&a->more, &a->lock, &until);
+    }
+}
+
 static void *thread_main(void *arg)
 {
     struct pb_store_async *a = arg;
     pthread_setname_np(pthread_self(), "store");
     pthread_mutex_lock(&a->lock);
     for (;;) {
-        while (!a->reads.first && !a->writes.first && !a->stop) pthread_cond_wait(&a->more, &a->lock);
-        if (!a->reads.first && !a->writes.first) break;
+        wait_for_work(a);
+        if (!a->reads.first && !a->writes.first && a->stop) break;
         struct list reads, writes, ran;
         list_init(&reads);
         list_init(&writes);
@@ -177,17 +250,22 @@ static void *thread_main(void *arg)
         for (int n = 0; n < PB_STORE_GROUP_OPS && a->writes.first; n++)
             list_put(&writes, list_take(&a->writes));
         pthread_mutex_unlock(&a->lock);
+        if (pb_mono_ns() >= a->door.next_ns && pb_absence_look(&a->door)) tell(a);
+        if (!a->door.store) {
+            list_move(&reads, &writes);
+            if (reads.first) refuse(a, &reads);
+        }
         for (struct pb_store_op *op; (op = list_take(&reads)) != NULL;) {
             run_whole(a, op);
             list_put(&ran, op);
         }
         if (ran.first) give_back(a, &ran, 0);
         if (writes.first) write_some(a, &writes);
+        if (a->door.store) settle(a);
         pthread_mutex_lock(&a->lock);
         list_move_front(&a->writes, &writes);
     }
     pthread_mutex_unlock(&a->lock);
-    pb_store_close(a->store);
     return NULL;
 }
 
@@ -203,6 +281,7 @@ static void finish(void *user)
     pthread_cond_signal(&a->more);
     pthread_mutex_unlock(&a->lock);
     pthread_join(a->thread, NULL);
+    pb_absence_free(&a->door);
     void (*closed)(void *) = a->closed;
     void *closed_user = a->closed_user;
     pthread_mutex_destroy(&a->lock);
@@ -211,21 +290,63 @@ static void finish(void *user)
     if (closed) closed(closed_user);
 }
 
+enum { REMIND_MS = 60 * 1000 };
+
+static const char *kind_of(const struct pb_err *err)
+{
+    switch (err->code) {
+    case PBAY_DATA_LOSS: return " (its file is damaged)";
+    case PBAY_RESOURCE_EXHAUSTED: return " (its disk is full)";
+    case PBAY_FAILED_PRECONDITION: return " (it cannot be written)";
+    case PBAY_PERMISSION_DENIED:
+    case PBAY_NOT_FOUND: return " (it cannot be opened)";
+    default: return "";
+    }
+}
+
 /* What the store itself failed by is for who runs the gateway; callers learn that it is not there for now. */
 static void keep_quiet(struct pb_store_async *a, struct pb_err *err)
 {
-    if (strcmp(err->vendor_code, PB_STORE_FAILURE) != 0) return;
+    if (!is_failure(err)) return;
     int64_t now = pb_mono_ns();
-    if (!a->said_ns || now - a->said_ns >= PB_SEC) {
+    bool other = strcmp(a->said, err->msg) != 0;
+    if (!a->said_ns || now - a->said_ns >= (other ? PB_SEC : REMIND_MS * PB_MS)) {
         a->said_ns = now;
-        pb_log(PB_LOG_ERROR, "store", "the store failed", PB_S("code", pb_code_name(err->code)),
-               PB_S("error", err->msg));
+        snprintf(a->said, sizeof a->said, "%s", err->msg);
+        pb_log(PB_LOG_ERROR, "store", "the store failed; what is durable is refused, the rest goes on",
+               PB_S("code", pb_code_name(err->code)), PB_S("error", err->msg));
     }
     uint32_t advice = err->advice;
+    const char *kind = kind_of(err);
     /* INTERNAL stays: the same again would fail again. */
     pb_fail(err, err->code == PBAY_INTERNAL ? PBAY_INTERNAL : PBAY_UNAVAILABLE,
-            "the gateway's store does not work at the moment, nothing of this was kept; its log says why");
+            "the gateway's store does not work at the moment%s, nothing of this was kept; try again later; "
+            "the gateway's log and /readyz say what is wrong",
+            kind);
     err->advice = advice;
+    snprintf(err->vendor_code, sizeof err->vendor_code, "%s", PB_STORE_FAILURE);
+}
+
+bool pb_store_is_away(const struct pb_err *err)
+{
+    return is_failure(err);
+}
+
+static void say_health(struct pb_store_async *a)
+{
+    struct pb_store_health h;
+    pb_absence_health(&a->door, &h);
+    if (h.up && !a->was_up) {
+        a->said_ns = 0;
+        pb_log0(PB_LOG_INFO, "store", "the store works again");
+    } else if (!h.up && (a->was_up || strcmp(a->said, h.why.msg) != 0)) {
+        struct pb_err why = h.why;
+        snprintf(why.vendor_code, sizeof why.vendor_code, "%s", PB_STORE_FAILURE);
+        keep_quiet(a, &why);
+    }
+    bool differs = h.up != a->was_up;
+    a->was_up = h.up;
+    if (differs && a->changed) a->changed(a->changed_user);
 }
 
 static void deliver(void *user)
@@ -236,7 +357,10 @@ static void deliver(void *user)
     pthread_mutex_lock(&a->lock);
     list_move(&back, &a->back);
     a->delivering = false;
+    bool turned = a->turned;
+    a->turned = false;
     pthread_mutex_unlock(&a->lock);
+    if (turned) say_health(a);
     for (struct pb_store_op *op; (op = list_take(&back)) != NULL;) {
         struct pb_err *err = op->err;
         op->err = NULL;
@@ -252,15 +376,38 @@ struct pb_store_async *pb_store_async_new_idle(struct pb_loop *loop, struct pb_s
 {
     struct pb_store_async *a = pb_zalloc(sizeof *a);
     a->loop = loop;
-    a->store = s;
+    pb_absence_init(&a->door, s);
+    a->was_up = s != NULL;
     a->deliver = pb_defer_make(deliver, a);
     a->finish = pb_defer_make(finish, a);
     list_init(&a->reads);
     list_init(&a->writes);
     list_init(&a->back);
     pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->more, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&a->more, &attr);
+    pthread_condattr_destroy(&attr);
     return a;
+}
+
+void pb_store_async_keep(struct pb_store_async *a, const char *url, const struct pb_err *why,
+                         void (*opened)(struct pb_store *s, void *user), void (*changed)(void *user),
+                         void *user)
+{
+    PB_REQUIRE(!a->started);
+    a->door.opened = opened;
+    a->door.user = user;
+    a->changed = changed;
+    a->changed_user = user;
+    pb_absence_keep(&a->door, url, why);
+    if (!a->door.store) tell(a);
+}
+
+void pb_store_async_health(struct pb_store_async *a, struct pb_store_health *out)
+{
+    pb_absence_health(&a->door, out);
 }
 
 void pb_store_async_start(struct pb_store_async *a)

@@ -48,6 +48,13 @@ struct pb_store_load {
     int64_t longest_ns; /* from post to done's being due, since the last call of pb_store_async_load */
 };
 
+/* Whether it takes writes now, as far as was seen. */
+struct pb_store_health {
+    bool up;
+    int64_t since_ms;  /* UTC */
+    struct pb_err why; /* not up: for who runs the gateway, with the file's name */
+};
+
 /*
  * Takes s, which nobody else uses from now on: pb_store_on_work comes before, and its fn is called on the
  * store thread (pb_wake_send is what it may do). Starts the thread. Returns owned. [loop]
@@ -57,6 +64,18 @@ struct pb_store_async *pb_store_async_new(struct pb_loop *loop, struct pb_store 
  * posted waits. [loop] */
 struct pb_store_async *pb_store_async_new_idle(struct pb_loop *loop, struct pb_store *s);
 void pb_store_async_start(struct pb_store_async *a);
+/*
+ * A store that fails is opened again, on a timer, until it works; until then each operation is refused with
+ * UNAVAILABLE. s may have been NULL: then why says why. opened(s, user) [store thread] is for what is to be
+ * set in each newly opened one; changed(user) [loop] follows each change of the health. Before the start.
+ * [loop]
+ */
+void pb_store_async_keep(struct pb_store_async *a, const char *url, const struct pb_err *why,
+                         void (*opened)(struct pb_store *s, void *user), void (*changed)(void *user),
+                         void *user);
+void pb_store_async_health(struct pb_store_async *a, struct pb_store_health *out);
+/* Was err given because the store does not work? Then it was said already, in the log. */
+bool pb_store_is_away(const struct pb_err *err);
 /* Never refuses: who takes work from outside looks at the load first. [loop] */
 void pb_store_post(struct pb_store_async *a, struct pb_store_op *op);
 void pb_store_async_load(struct pb_store_async *a, struct pb_store_load *out);

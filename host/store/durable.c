@@ -35,6 +35,28 @@ static void on_end(void *user)
     if (waited) pb_bell_ring(d->bell);
 }
 
+/* [store thread] */
+static void on_opened(struct pb_store *s, void *user)
+{
+    pb_store_on_work(s, on_work, user);
+    pb_store_on_end(s, on_end, user);
+}
+
+static void on_health(void *user)
+{
+    struct pb_durable *d = user;
+    if (d->closing) return;
+    if (d->health) d->health(d->health_user);
+    rung(d);
+}
+
+void pb_durable_on_health(struct pb_durable *d, void (*changed)(void *user), void *user)
+{
+    PB_REQUIRE(!d->started);
+    d->health = changed;
+    d->health_user = user;
+}
+
 static void finish(void *user)
 {
     struct pb_durable *d = user;
@@ -94,9 +116,11 @@ struct pb_durable *pb_durable_open(const struct pb_durable_config *config, struc
         pb_free(d);
         return NULL;
     }
-    pb_store_on_work(d->c.store, on_work, d);
-    pb_store_on_end(d->c.store, on_end, d);
+    if (d->c.store) on_opened(d->c.store, d);
     d->async = pb_store_async_new_idle(d->c.loop, d->c.store);
+    if (d->c.url) pb_store_async_keep(d->async, d->c.url, d->c.why, on_opened, on_health, d);
+    d->c.url = NULL;
+    d->c.why = NULL;
     return d;
 }
 

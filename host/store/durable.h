@@ -28,12 +28,14 @@ struct pb_page;
 
 struct pb_durable_config {
     struct pb_loop *loop;
-    struct pb_store *store; /* taken, at start; until then its verbs may be used on the loop's thread */
-    struct pb_page *page;   /* where workers wake each other; NULL: this process alone. Borrowed */
-    uint32_t row;           /* this worker's, of the page */
-    pbay_str owner;         /* for people to read: who runs a job. Copied */
-    uint32_t concurrency;   /* jobs that this worker runs at once: 1..PB_JOB_CLAIM_MAX */
-    int64_t lease_ms;       /* how long after the death of a worker its jobs run again; at least 30 */
+    struct pb_store *store;   /* taken, at start; until then its verbs may be used on the loop's thread */
+    const char *url;          /* what to open again when it fails; NULL: nothing. Copied */
+    const struct pb_err *why; /* store NULL: why it could not be opened; url is tried until it can */
+    struct pb_page *page;     /* where workers wake each other; NULL: this process alone. Borrowed */
+    uint32_t row;             /* this worker's, of the page */
+    pbay_str owner;           /* for people to read: who runs a job. Copied */
+    uint32_t concurrency;     /* jobs that this worker runs at once: 1..PB_JOB_CLAIM_MAX */
+    int64_t lease_ms;         /* how long after the death of a worker its jobs run again; at least 30 */
     struct pb_retention keep;
     /* Beside a gateway: what is put is run there, here no job is claimed and nothing is removed. */
     bool aside;
@@ -54,6 +56,8 @@ void pb_durable_drain(struct pb_durable *d, void (*drained)(void *user), void *u
  */
 void pb_durable_close(struct pb_durable *d, void (*closed)(void *user), void *user);
 bool pb_durable_aside(const struct pb_durable *d);
+/* changed(user) after the store went away or came back (pb_store_async_health). One. Before the start. */
+void pb_durable_on_health(struct pb_durable *d, void (*changed)(void *user), void *user);
 /* For operations of one's own (store/async.h). */
 struct pb_store_async *pb_durable_store(struct pb_durable *d);
 struct pb_loop *pb_durable_loop(struct pb_durable *d);

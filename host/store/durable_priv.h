@@ -33,6 +33,8 @@ struct pb_durable {
 
     pb_durable_cause_fn cause;
     void *cause_user;
+    void (*health)(void *user);
+    void *health_user;
     struct pb_map queues; /* name -> const struct pb_job_handler */
     const struct pb_job_handler *(*connectors)(void *user, const struct pb_job *job);
     void *connectors_user;

@@ -47,7 +47,8 @@ static void unlink_watch(struct pb_durable *d, struct pb_job_watch *w)
 static void round_read(void *user, const struct pb_err *err)
 {
     struct pb_durable *d = user;
-    if (err) pb_log(PB_LOG_WARN, "store", "jobs that are waited for cannot be read", PB_S("error", err->msg));
+    if (err && !pb_store_is_away(err))
+        pb_log(PB_LOG_WARN, "store", "jobs that are waited for cannot be read", PB_S("error", err->msg));
     for (size_t i = 0; i < d->n_round; i++) {
         struct watch_round *r = &d->round[i];
         struct pb_job_watch *w = r->watch;
@@ -124,7 +125,8 @@ static void pauses_read(void *user, const struct pb_err *err)
     d->pauses_reading = false;
     if (err) {
         pb_pauses_free(&d->read);
-        pb_log(PB_LOG_WARN, "store", "pauses cannot be read", PB_S("error", err->msg));
+        if (!pb_store_is_away(err))
+            pb_log(PB_LOG_WARN, "store", "pauses cannot be read", PB_S("error", err->msg));
     } else {
         pb_pauses_free(&d->pauses);
         d->pauses = d->read;

@@ -39,7 +39,9 @@ struct pb_store_engine {
     /* rest: the URL behind "scheme:" */
     int (*open)(pbay_str rest, struct pb_store **out, struct pb_err *err);
     void (*close)(struct pb_store *s);
-    int (*check)(struct pb_store *s, struct pb_err *err);
+    int (*check)(struct pb_store *s, bool quick, struct pb_err *err);
+    int (*verify)(pbay_str rest, bool quick, struct pb_err *err);
+    void (*spare)(struct pb_store *s); /* it is damaged: closing it writes nothing back */
     /*
      * Nested: the outermost pair is one transaction, taken when no other process writes; the inner ones are
      * parts of it that can be undone alone (end with rc != 0). Every writing verb is such a pair. end returns

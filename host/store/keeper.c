@@ -51,7 +51,8 @@ static void stepped(void *user, const struct pb_err *err)
     k->busy = false;
     if (err) {
         k->fence = 0; /* what was taken in this transaction was not kept */
-        pb_log(PB_LOG_WARN, "store", "what is old cannot be removed", PB_S("error", err->msg));
+        if (!pb_store_is_away(err))
+            pb_log(PB_LOG_WARN, "store", "what is old cannot be removed", PB_S("error", err->msg));
     }
     if (k->stopping)
         pb_loop_defer(k->loop, &k->finish);

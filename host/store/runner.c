@@ -282,7 +282,7 @@ static void tell(struct pb_turn *t)
 static void renewed(void *user, const struct pb_err *err)
 {
     struct pb_runner *r = user;
-    if (err)
+    if (err && !pb_store_is_away(err))
         pb_log(PB_LOG_WARN, "store", "leases cannot be renewed", PB_I("jobs", r->n_renewals),
                PB_S("error", err->msg));
     int64_t now = pb_mono_ns();
@@ -370,7 +370,8 @@ static void claim_done(void *user, const struct pb_err *err)
     struct pb_jobs jobs = r->claimed;
     r->claimed = (struct pb_jobs){NULL, 0, 0};
     if (err) {
-        pb_log(PB_LOG_WARN, "store", "jobs cannot be claimed", PB_S("error", err->msg));
+        if (!pb_store_is_away(err))
+            pb_log(PB_LOG_WARN, "store", "jobs cannot be claimed", PB_S("error", err->msg));
         pb_jobs_free(&jobs); /* they were not kept */
     }
     bool missed = !jobs.n;

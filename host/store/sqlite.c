@@ -30,7 +30,9 @@ static int say(struct pb_sq *s, int rc, const char *doing, struct pb_err *err)
                        "store %s: %s failed: the file or its disk is read-only", s->path, doing);
     case SQLITE_NOTADB:
         return pb_fail(err, PBAY_DATA_LOSS,
-                       "store %s is not a SQLite database; move it away or correct [store] url", s->path);
+                       "store %s is not a SQLite database; restore it from a backup, move it away, or "
+                       "correct [store] url",
+                       s->path);
     case SQLITE_CORRUPT:
         return pb_fail(err, PBAY_DATA_LOSS,
                        "store %s: %s failed: the file is damaged (%s); restore it from a backup", s->path,
@@ -307,28 +309,34 @@ static void configure(void)
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
-static int open_sq(pbay_str rest, struct pb_store **out, struct pb_err *err)
+static int open_db(struct pb_sq *s, int mode)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct pb_sq *s = pb_zalloc(sizeof *s);
     pthread_once(&once, configure);
+    /* "./x": a path that begins with "file:" or is ":memory:" is a path like any other. */
+    char *path = *s->path == '/' ? pb_strdup(s->path) : pb_sprintf("./%s", s->path);
+    errno = 0;
+    int rc = sqlite3_open_v2(path, &s->db, mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
+    pb_free(path);
+    if (rc != SQLITE_OK) return rc;
+    sqlite3_extended_result_codes(s->db, 1);
+    sqlite3_busy_timeout(s->db, BUSY_MS);
+    return rc;
+}
+
+static int open_sq(pbay_str rest, struct pb_store **out, struct pb_err *err)
+{
+    struct pb_sq *s = pb_zalloc(sizeof *s);
     s->head.magic = PB_STORE_MAGIC;
     s->head.engine = &pb_store_sqlite;
     s->path = pb_strndup(rest.p, rest.n);
     s->lock_fd = -1;
     int rc = pb_sq_files(s, err);
     if (rc == 0) {
-        int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
-        /* "./x": a path that begins with "file:" or is ":memory:" is a path like any other. */
-        char *path = *s->path == '/' ? pb_strdup(s->path) : pb_sprintf("./%s", s->path);
-        errno = 0;
-        int sq = sqlite3_open_v2(path, &s->db, flags, NULL);
-        pb_free(path);
+        int sq = open_db(s, SQLITE_OPEN_READWRITE);
         if (sq != SQLITE_OK) rc = pb_sq_fail(s, sq, "open", err);
     }
     if (rc == 0) {
-        sqlite3_extended_result_codes(s->db, 1);
-        sqlite3_busy_timeout(s->db, BUSY_MS);
         sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         rc = pb_sq_lock(s, err);
     }
@@ -361,13 +369,34 @@ static int on_check(void *user, int n, char **values, char **names)
     return 0;
 }
 
-static int check_sq(struct pb_store *store, struct pb_err *err)
+static void spare_sq(struct pb_store *store)
+{
+    struct pb_sq *s = PB_CONTAINER(store, struct pb_sq, head);
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+}
+
+static int check_sq(struct pb_store *store, bool quick, struct pb_err *err)
 {
     struct pb_sq *s = PB_CONTAINER(store, struct pb_sq, head);
     struct verdict v = {s, err, 0};
-    int rc = sqlite3_exec(s->db, "PRAGMA integrity_check(10); PRAGMA foreign_key_check", on_check, &v, NULL);
+    int rc = sqlite3_exec(
+        s->db, quick ? "PRAGMA quick_check(10)" : "PRAGMA integrity_check(10); PRAGMA foreign_key_check",
+        on_check, &v, NULL);
     if (v.rc != 0) return -1;
     return rc == SQLITE_OK ? 0 : pb_sq_fail(s, rc, "check", err);
+}
+
+static int verify_sq(pbay_str rest, bool quick, struct pb_err *err)
+{
+    struct pb_sq *s = pb_zalloc(sizeof *s);
+    s->head.magic = PB_STORE_MAGIC;
+    s->path = pb_strndup(rest.p, rest.n);
+    s->lock_fd = -1;
+    errno = 0;
+    int sq = open_db(s, SQLITE_OPEN_READONLY);
+    int rc = sq == SQLITE_OK ? check_sq(&s->head, quick, err) : pb_sq_fail(s, sq, "open", err);
+    close_sq(&s->head);
+    return rc;
 }
 
 const struct pb_store_engine pb_store_sqlite = {
@@ -375,6 +404,8 @@ const struct pb_store_engine pb_store_sqlite = {
     .open = open_sq,
     .close = close_sq,
     .check = check_sq,
+    .spare = spare_sq,
+    .verify = verify_sq,
     .begin = begin_sq,
     .end = end_sq,
     .function_id = pb_sq_function_id,

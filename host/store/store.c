@@ -10,19 +10,36 @@
 
 static const struct pb_store_engine *const engines[] = {&pb_store_sqlite};
 
-int pb_store_open(const char *url, struct pb_store **out, struct pb_err *err)
+/* The engine of a URL, and what stands behind "scheme:"; NULL with err. */
+static const struct pb_store_engine *engine_of(const char *url, pbay_str *rest, struct pb_err *err)
 {
-    *out = NULL;
     for (size_t i = 0; i < PB_COUNTOF(engines); i++) {
         size_t n = strlen(engines[i]->scheme);
         if (strncmp(url, engines[i]->scheme, n) != 0 || url[n] != ':') continue;
-        if (engines[i]->open(pb_str_c(url + n + 1), out, err) != 0) return -1;
-        PB_MAGIC_CHECK(*out, PB_STORE_MAGIC);
-        return 0;
+        *rest = pb_str_c(url + n + 1);
+        return engines[i];
     }
     /* A URL may hold a password: only its scheme is shown. */
-    return pb_fail(err, PBAY_INVALID_ARGUMENT, "store url \"%.*s:...\": expected sqlite:PATH",
-                   (int)(strcspn(url, ":") > 20 ? 20 : strcspn(url, ":")), url);
+    pb_fail(err, PBAY_INVALID_ARGUMENT, "store url \"%.*s:...\": expected sqlite:PATH",
+            (int)(strcspn(url, ":") > 20 ? 20 : strcspn(url, ":")), url);
+    return NULL;
+}
+
+int pb_store_open(const char *url, struct pb_store **out, struct pb_err *err)
+{
+    pbay_str rest;
+    *out = NULL;
+    const struct pb_store_engine *engine = engine_of(url, &rest, err);
+    if (!engine || engine->open(rest, out, err) != 0) return -1;
+    PB_MAGIC_CHECK(*out, PB_STORE_MAGIC);
+    return 0;
+}
+
+int pb_store_verify(const char *url, bool quick, struct pb_err *err)
+{
+    pbay_str rest;
+    const struct pb_store_engine *engine = engine_of(url, &rest, err);
+    return engine ? engine->verify(rest, quick, err) : -1;
 }
 
 void pb_store_close(struct pb_store *s)
@@ -32,10 +49,10 @@ void pb_store_close(struct pb_store *s)
     s->engine->close(s);
 }
 
-int pb_store_check(struct pb_store *s, struct pb_err *err)
+int pb_store_check(struct pb_store *s, bool quick, struct pb_err *err)
 {
     PB_MAGIC_CHECK(s, PB_STORE_MAGIC);
-    return s->engine->check(s, err);
+    return s->engine->check(s, quick, err);
 }
 
 int pb_store_atomic(struct pb_store *s, int (*fn)(struct pb_store *s, void *user, struct pb_err *err),

@@ -17,6 +17,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <patchbay/types.h>
@@ -45,10 +46,12 @@ int pb_store_open(const char *url, struct pb_store **out, struct pb_err *err);
 /* NULL is fine. */
 void pb_store_close(struct pb_store *s);
 /*
- * Read everything and check it. Takes as long as reading the store does. Errors: DATA_LOSS with what is
- * wrong.
+ * Read everything and check it. Takes as long as reading the store does; quick: without comparing what is
+ * indexed with its indices, which costs several times as much. Errors: DATA_LOSS with what is wrong.
  */
-int pb_store_check(struct pb_store *s, struct pb_err *err);
+int pb_store_check(struct pb_store *s, bool quick, struct pb_err *err);
+/* The same for a store that others may be using, or that an older program made: it is only read. */
+int pb_store_verify(const char *url, bool quick, struct pb_err *err);
 
 /*
  * Several verbs as one: all that fn does with s is kept when it returns 0 and undone when it returns -1. May

@@ -111,7 +111,7 @@ void crash_check(const char *url, const struct crash_told *told, size_t n)
         assert_true(pb_str_is(job->cause, id));
         pb_free(job);
     }
-    if (pb_store_check(s, &err) != 0) fail_msg("%s", err.msg);
+    if (pb_store_check(s, false, &err) != 0) fail_msg("%s", err.msg);
     pb_store_close(s);
 }
 

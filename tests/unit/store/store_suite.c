@@ -243,7 +243,7 @@ static void test_killed(void **state)
         snprintf(name, sizeof name, "f%d", i);
         assert_int_equal(id_of(s, "sse", name, -1), ids[i]);
     }
-    if (pb_store_check(s, &err) != 0) fail_msg("%s", err.msg);
+    if (pb_store_check(s, false, &err) != 0) fail_msg("%s", err.msg);
     pb_store_close(s);
 }
 
@@ -374,7 +374,7 @@ static void test_check(void **state)
     assert_int_equal(put(other, "k", "1", NULL, 0), 0);
     assert_int_equal(id_of(other, "sse", "a", -1), 1000);
     value_is(s, "aws", "k", "1");
-    if (pb_store_check(s, &err) != 0) fail_msg("%s", err.msg);
+    if (pb_store_check(s, false, &err) != 0) fail_msg("%s", err.msg);
     pb_store_close(other);
     pb_store_close(s);
     pb_store_close(NULL);

@@ -214,7 +214,7 @@ static void test_prune(void **state)
     pb_jobs_free(&jobs);
     /* A key that was forgotten is new. */
     make_one(3, false);
-    OK(pb_store_check(s, &err));
+    OK(pb_store_check(s, false, &err));
 }
 
 int suite_control(void)

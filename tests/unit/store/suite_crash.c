@@ -140,7 +140,7 @@ static void test_runners(void **state)
         taken_over += shared->fence[i] > 1;
     }
     assert_true(taken_over > 0);
-    assert_int_equal(pb_store_check(s, &err), 0);
+    assert_int_equal(pb_store_check(s, false, &err), 0);
     munmap(shared, sizeof *shared);
     pb_store_close(s);
 }

@@ -172,7 +172,8 @@ static void test_not_ours(void **state)
     assert_non_null(f);
     for (int i = 0; i < 1000; i++) fputs("this is a diary, not a database\n", f);
     fclose(f);
-    refused(url, PBAY_DATA_LOSS, "is not a SQLite database; move it away or correct [store] url");
+    refused(url, PBAY_DATA_LOSS,
+            "is not a SQLite database; restore it from a backup, move it away or correct [store] url");
 }
 
 static int32_t id_of(struct pb_store *s, const char *name)
@@ -200,7 +201,7 @@ static void test_schema(void **state)
     s = opened();
     assert_int_equal(id_of(s, "a"), 1000);
     assert_int_equal(pb_store_kv_put(s, PB_STR("x"), PB_STR("k"), PB_STR("v"), NULL, 0, &err), 0);
-    assert_int_equal(pb_store_check(s, &err), 0);
+    assert_int_equal(pb_store_check(s, false, &err), 0);
     pb_store_close(s);
     sql("PRAGMA user_version = 99");
     refused(url, PBAY_FAILED_PRECONDITION,
@@ -238,7 +239,7 @@ static void test_damaged(void **state)
         assert_int_equal(pwrite(fd, junk, sizeof junk, page * 4096), sizeof junk);
     close(fd);
     s = opened();
-    assert_int_equal(pb_store_check(s, &err), -1);
+    assert_int_equal(pb_store_check(s, false, &err), -1);
     assert_int_equal(err.code, PBAY_DATA_LOSS);
     assert_non_null(strstr(err.msg, "is damaged"));
     int failed = 0;
@@ -290,7 +291,7 @@ static int fill(struct pb_store *s, int (*more_room)(void))
         pb_buf_free(&b);
         if (!right) return 14;
     }
-    if (put(s, n, &err) != 0 || pb_store_check(s, &err) != 0) return 15;
+    if (put(s, n, &err) != 0 || pb_store_check(s, false, &err) != 0) return 15;
     for (int i = 0; i <= ids; i++)
         if (name_it(s, i, &id, &err) != 0 || id != 1000 + i) return 16;
     pb_store_close(s);
