@@ -59,13 +59,43 @@ static const char *path_of(struct pb_generation *g, const struct pbay_config *cf
     return s.n ? pb_arena_str(&g->mem, s).p : NULL;
 }
 
-const struct pb_allow *pb_generation_allow(struct pb_generation *g, const struct pbay_config *cfg)
+/* A subject is its issuer's: every pattern gets its ISSUER: in front, as identities have it. */
+static int qualify_tokens(struct pb_generation *g, const struct pbay_config *cfg,
+                          struct pb_allow_list *tokens, struct pb_err *err)
+{
+    const struct pb_site_parts *issuers = &g->site->issuers;
+    pbay_str *out = pb_arena_alloc(&g->mem, (tokens->n + 1) * sizeof *out);
+    for (size_t i = 0; i < tokens->n; i++) {
+        pbay_str p = tokens->patterns[i], prefix = pb_str(p.p, pb_str_chr(p, ':'));
+        bool named = pb_str_is(p, "*");
+        for (size_t k = 0; k < issuers->n && !named && prefix.n < p.n; k++)
+            named = pb_str_eq(issuers->list[k].name, prefix);
+        out[i] = p;
+        if (named) continue;
+        if (issuers->n > 1)
+            return pb_config_fail(
+                cfg, "allow_tokens", err,
+                "\"%.*s\" does not say whose token that is, and there are %zu issuers, who may "
+                "use one name for different callers: write %.*s:%.*s",
+                PB_FMT(p), issuers->n, PB_FMT(issuers->list[0].name), PB_FMT(p));
+        pbay_str issuer = issuers->n ? issuers->list[0].name : pb_str("", 0);
+        char *text = pb_sprintf("%.*s:%.*s", PB_FMT(issuer), PB_FMT(p));
+        out[i] = pb_arena_str(&g->mem, pb_str_c(text));
+        pb_free(text);
+    }
+    tokens->patterns = out;
+    return 0;
+}
+
+int pb_generation_allow(struct pb_generation *g, const struct pbay_config *cfg, const struct pb_allow **out,
+                        struct pb_err *err)
 {
     struct pb_allow *allow = pb_arena_zalloc(&g->mem, sizeof *allow);
     pb_allow_from_config(cfg, &g->mem, allow);
     bool any = allow->keys.set || allow->subjects.set || allow->tokens.set || allow->users.set ||
                allow->apps.set || allow->scopes.set;
-    return any ? allow : NULL;
+    *out = any ? allow : NULL;
+    return qualify_tokens(g, cfg, &allow->tokens, err);
 }
 
 /* The built-in connector whose operation makes actions of rows, made when the first function wants it. */
@@ -187,10 +217,10 @@ int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part,
     d.nulls = pb_config_get_int(cfg, "nulls") != 0;
     d.cache = pb_config_get_int(cfg, "cache") != 0;
     d.max_waiting = (uint32_t)pb_config_get_int(cfg, "queue");
-    d.allow = pb_generation_allow(g, cfg);
     const struct pb_ini_entry *body = pb_ini_get(sec, "body");
     d.raw = body && pb_str_is(body->value, "raw");
-    if (parse_fields(g, cfg, "params", false, &d.params, &d.n_params, err) ||
+    if (pb_generation_allow(g, cfg, &d.allow, err) ||
+        parse_fields(g, cfg, "params", false, &d.params, &d.n_params, err) ||
         parse_fields(g, cfg, "answer", true, &d.answers, &d.n_answers, err) ||
         parse_fields(g, cfg, "returns", true, &d.returns, &d.n_returns, err)) {
         pb_config_free(d.cfg);

@@ -181,6 +181,7 @@ struct pb_gate *pb_gatekeeper_gate(struct pb_gatekeeper *k, const char *listener
     struct pb_gate_options o = {.listener = listener,
                                 .auth = {.keys = k->keys, .required = required},
                                 .quota = pb_gatekeeper_quota(k),
+                                .loop = k->o.loop,
                                 .stale = stale,
                                 .user = k};
     o.auth.issuers = pb_issuers_list(k->issuers, &o.auth.n_issuers);

@@ -129,8 +129,10 @@ int pb_declare(struct pb_generation *g, struct pb_catalog *catalog, struct pb_de
  */
 struct pb_lane *pb_generation_lane(struct pb_generation *g, struct pb_op *op, pbay_str scope, pbay_str name,
                                    uint32_t in_flight);
-/* The allow_* lists of a section, in g->mem, borrowing from cfg; NULL: there is none. */
-const struct pb_allow *pb_generation_allow(struct pb_generation *g, const struct pbay_config *cfg);
+/* The allow_* lists of a section, in g->mem, borrowing from cfg; *out NULL: there is none. -1 with err: a
+ * token that names no issuer where there are several. */
+int pb_generation_allow(struct pb_generation *g, const struct pbay_config *cfg, const struct pb_allow **out,
+                        struct pb_err *err);
 /* One [function "NAME"]. */
 int pb_declare_section(struct pb_generation *g, const struct pb_site_part *part, struct pb_err *err);
 /* One [qrag "NAME"]: its functions into q->catalog. */

@@ -28,6 +28,9 @@ static const pbay_option list[] = {
     {"leeway", PBAY_OPT_DURATION, 0, "60s", "0..5m", "How far its clock and ours may differ."},
     {"subject_claim", PBAY_OPT_STR, 0, "sub", NULL, "The claim that names the caller, for allow_tokens."},
     {"scope_claim", PBAY_OPT_STR, 0, NULL, NULL, "The claim with the scopes; by default scope, else scp."},
+    {"admin", PBAY_OPT_BOOL, 0, "no", NULL,
+     "yes: the scope admin in its tokens lets their bearers change what the gateway does, as a key with that "
+     "scope does."},
     {"require", PBAY_OPT_FAMILY, 0, NULL, NULL,
      "require.CLAIM = VALUE: a claim that must be there with this value."},
 };
@@ -198,6 +201,8 @@ static int make(struct pb_issuers *all, size_t i, const struct pb_site_part *par
 {
     const struct pbay_config *cfg = part->cfg;
     struct issuer *is = all->each[i] = pb_zalloc(sizeof *is);
+    all->rules[i].name = part->name;
+    all->rules[i].admin = pb_config_get_int(part->cfg, "admin") != 0;
     struct pb_jwt_rule *r = &all->rules[i].rule;
     *is = (struct issuer){.all = all, .i = i, .name = part->name, .url = pb_config_get_str(cfg, "jwks_url")};
     pbay_str file = pb_config_get_str(cfg, "jwks_file");

@@ -84,8 +84,8 @@ static void hear(struct pb_leash *l, const struct pb_msg *m)
         l->ops->conn(l->user, m->name, m->fd);
         return;
     case PB_MSG_OUTS: l->ops->outs(l->user); return;
-    case PB_MSG_DRAIN: l->ops->drain(l->user); return;
-    case PB_MSG_STOP: l->ops->stop(l->user); return;
+    case PB_MSG_DRAIN: l->ops->drain(l->user, m->text); return;
+    case PB_MSG_STOP: l->ops->stop(l->user, m->text); return;
     default: return;
     }
 }
@@ -100,7 +100,7 @@ static void on_readable(void *user)
         if (rc < 0) {
             pb_watch_close(l->watch);
             l->watch = NULL;
-            l->ops->drain(l->user);
+            l->ops->drain(l->user, "the supervisor is gone");
             return;
         }
         hear(l, &m);
@@ -136,7 +136,7 @@ void pb_leash_failed(struct pb_leash *l, const char *why)
 void pb_leash_leave(struct pb_leash *l)
 {
     if (!l->watch || pb_msg_send(PB_LEASH_CHANNEL, PB_MSG_LEAVE, NULL, NULL, -1, true))
-        l->ops->drain(l->user);
+        l->ops->drain(l->user, "SIGTERM, and the supervisor is gone");
 }
 
 void pb_leash_conn_gone(void *user)

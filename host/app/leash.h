@@ -15,8 +15,8 @@ enum { PB_LEASH_CHANNEL = 3, PB_LEASH_PAGE = 4, PB_LEASH_CONFIG = 5 };
 struct pb_leash_ops {
     void (*conn)(void *user, const char *name, int fd); /* takes fd */
     void (*outs)(void *user);                           /* see pb_page_out_reason again */
-    void (*drain)(void *user);                          /* also when the supervisor is gone; may come twice */
-    void (*stop)(void *user);
+    void (*drain)(void *user, const char *why);         /* also when it is gone; may come twice */
+    void (*stop)(void *user, const char *why);
 };
 
 /* Take the descriptors; the calling thread's calls into plugins are marked in the row. NULL with err. */

@@ -81,14 +81,14 @@ static void free_crew(struct pb_crew *crew)
 }
 
 /* It is replaced, or has failed: its processes end, and it with the last of them. */
-static void dismiss(struct pb_crew *crew, bool at_once)
+static void dismiss(struct pb_crew *crew, bool at_once, const char *why)
 {
     crew->over = true;
     for (unsigned i = 0; i < crew->n; i++) {
         struct pb_seat *seat = &crew->seats[i];
         pb_timer_cancel(&seat->restart);
         if (seat->process)
-            pb_process_leave(seat->process, at_once, at_once ? END_MS : crew->drain_ms + END_MS);
+            pb_process_leave(seat->process, at_once, why, at_once ? END_MS : crew->drain_ms + END_MS);
     }
     free_crew(crew);
 }
@@ -201,7 +201,7 @@ static void next_failed(struct pb_supervisor *s, const char *why)
     s->next = NULL;
     restore_outs(s);
     pb_sockets_forget(s->sockets, crew->number);
-    dismiss(crew, true);
+    dismiss(crew, true, text);
     if (!s->stopping) start_failed(s, text);
 }
 
@@ -269,7 +269,7 @@ static void take_over(struct pb_supervisor *s)
                 "functions changed; Qlik has to read them again: change and save the analytic connection, "
                 "or restart the engine");
     if (old) {
-        dismiss(old, false);
+        dismiss(old, false, "a new generation has taken over");
     } else {
         printf("ready");
         pb_sockets_each(s->sockets, say_socket, NULL);
@@ -333,7 +333,7 @@ static void stop(struct pb_supervisor *s, const char *why)
         if (s->stopped) return;
         s->stopped = true;
         pb_log(PB_LOG_WARN, "app", "stopping without waiting any longer", PB_S("why", why));
-        for (struct pb_process *p = s->processes; p; p = p->next) pb_process_leave(p, true, END_MS);
+        for (struct pb_process *p = s->processes; p; p = p->next) pb_process_leave(p, true, why, END_MS);
         return;
     }
     s->stopping = true;
@@ -344,8 +344,8 @@ static void stop(struct pb_supervisor *s, const char *why)
     pb_timer_cancel(&s->start_limit);
     struct pb_crew *next = s->next, *current = s->current;
     s->next = s->current = NULL;
-    if (next) dismiss(next, true);
-    if (current) dismiss(current, false);
+    if (next) dismiss(next, true, why);
+    if (current) dismiss(current, false, why);
     if (!s->processes && s->running) pb_loop_stop(s->loop);
 }
 

@@ -190,17 +190,17 @@ static void leash_outs(void *user)
     pb_generation_outs(w->generation, pb_leash_page(w->leash));
 }
 
-static void leash_drain(void *user)
+static void leash_drain(void *user, const char *why)
 {
     struct pb_worker *w = user;
-    if (!w->stopping) drain(w, "the supervisor says so");
+    if (!w->stopping) drain(w, *why ? why : "the supervisor says so");
 }
 
-static void leash_stop(void *user)
+static void leash_stop(void *user, const char *why)
 {
     struct pb_worker *w = user;
-    leash_drain(w);
-    stop(w, "the supervisor says so");
+    leash_drain(w, why);
+    stop(w, *why ? why : "the supervisor says so");
 }
 
 static const struct pb_leash_ops leash_ops = {leash_conn, leash_outs, leash_drain, leash_stop};
@@ -249,7 +249,8 @@ static int add_routes(struct pb_worker *w, struct pb_err *err)
         struct pb_connector *c = pb_registry_connector(w->generation->registry, name);
         if (!c)
             return pb_config_fail(cfg, "connector", err, "there is no [connector \"%.*s\"]", PB_FMT(name));
-        const struct pb_allow *allow = pb_generation_allow(w->generation, cfg);
+        const struct pb_allow *allow;
+        if (pb_generation_allow(w->generation, cfg, &allow, err)) return -1;
         if (pb_routes_add(w->shop.routes, parts->list[i].name, c, pb_config_get_str(cfg, "suffix"), allow,
                           err))
             return -1;

@@ -14,6 +14,7 @@
 #include "app/leash.h"
 #include "app/supervisor_priv.h"
 #include "base/log.h"
+#include "loop/bell.h"
 #include "base/mem.h"
 #include "guard/quota.h"
 
@@ -133,7 +134,7 @@ static void hear(struct pb_process *p, const struct pb_msg *m)
                PB_I("pid", p->pid));
         if (p->seat) {
             struct pb_seat *seat = p->seat;
-            pb_process_leave(p, false, p->crew->drain_ms + 5000);
+            pb_process_leave(p, false, "it was asked to end", p->crew->drain_ms + 5000);
             pb_supervisor_ended(p, seat, "it was asked to end");
         }
         return;
@@ -199,12 +200,12 @@ static void kill_now(void *user)
     kill(p->pid, SIGKILL);
 }
 
-void pb_process_leave(struct pb_process *p, bool at_once, int64_t kill_ms)
+void pb_process_leave(struct pb_process *p, bool at_once, const char *why, int64_t kill_ms)
 {
     if (p->seat) p->seat->process = NULL;
     p->seat = NULL;
     p->state = PB_WORKER_LEAVING;
-    if (pb_msg_send(p->channel, at_once ? PB_MSG_STOP : PB_MSG_DRAIN, NULL, NULL, -1, false) > 0)
+    if (pb_msg_send(p->channel, at_once ? PB_MSG_STOP : PB_MSG_DRAIN, NULL, why, -1, false) > 0)
         shutdown(p->channel, SHUT_WR); /* full: the end of the channel says the same */
     p->kill.fn = kill_now;
     p->kill.user = p;
@@ -285,6 +286,8 @@ static void bury(struct pb_process **at, int status)
     close(p->channel);
     pb_quota_return(s->page, p->slot);
     pb_page_clear_row(s->page, p->slot);
+    atomic_fetch_add(&s->page->deaths, 1);
+    pb_bell_ring_word(&s->page->work);
     p->crew->n_processes--;
     pb_supervisor_ended(p, seat, p->why);
     pb_free(p);

@@ -11,6 +11,7 @@
 #include "net/http_client.h"
 #include "plugin/action.h"
 #include "store/durable.h"
+#include "store/owner.h"
 #include "net/outgoing.h"
 #include "store/retry.h"
 
@@ -74,7 +75,7 @@ int pb_workshop_durable(struct pb_workshop *w, const struct pb_site *site, struc
 {
     const struct pbay_config *cfg = site->jobs;
     pb_job_backoff(pb_config_get_int(cfg, "backoff"), pb_config_get_int(cfg, "backoff_max"));
-    PB_AUTO_FREE char *owner = pb_sprintf("worker %u, pid %d", row, (int)getpid());
+    PB_AUTO_FREE char *owner = pb_owner_make(row);
     const struct pb_durable_config c = {.loop = w->loop,
                                         .store = w->store,
                                         .url = w->store_url,

@@ -84,6 +84,7 @@ struct pb_page {
     uint64_t size;
     /* Goes up with each commit that makes a job due, or ends one that somebody waits for (loop/bell.h). */
     _Atomic uint32_t work;
+    _Atomic uint32_t deaths; /* goes up when a worker has died; then work does: its leases are for others */
     _Atomic uint32_t pauses; /* goes up when somebody paused something, or took it back; then work does */
     /* Levels of the log that were changed while it runs; 0: as the configuration says. [0] is for all rooms,
      * [i + 1] for pb_log_room_at(i). log_turn goes up with each change. */

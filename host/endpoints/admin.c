@@ -93,9 +93,7 @@ static void login_page(struct pb_http_request *req, int status, bool wrong)
 /* By a key, a token or a certificate with the scope; certificates have none. */
 static bool shown(const struct pb_identity *id)
 {
-    for (size_t i = 0; i < id->n_scopes; i++)
-        if (pb_str_is(id->scopes[i], PB_ADMIN_SCOPE)) return true;
-    return false;
+    return id->admin;
 }
 
 /* The session that the cookie stands for; p NULL: none. */

@@ -28,8 +28,6 @@ struct pb_durable;
 struct pb_loop;
 struct pb_registry;
 
-#define PB_ADMIN_SCOPE "admin"
-
 struct pb_admin_options {
     struct pb_loop *loop;
     struct pb_gate *gate;  /* asks nobody for anything: that is done here */

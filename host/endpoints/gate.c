@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "endpoints/gate.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "flow/function.h"
+#include "loop/loop.h"
 #include "net/grpc_server.h"
 #include "net/http_server.h"
 
@@ -11,17 +14,41 @@ struct pb_gate {
     struct pb_gate_options o;
     int64_t told_ns; /* the last line */
     uint64_t untold; /* since */
+    struct pb_timer later;
+    struct pb_err last; /* of those, the newest */
+    char last_peer[80];
 };
+
+static void tell_now(struct pb_gate *gate, pbay_str peer, const struct pb_err *err)
+{
+    pb_log(PB_LOG_WARN, "guard", "refused", PB_S("listener", gate->o.listener), PB_V("peer", peer),
+           PB_S("status", pb_code_name(err->code)), PB_S("why", err->msg), PB_I("untold", gate->untold));
+    gate->told_ns = pb_mono_ns();
+    gate->untold = 0;
+}
+
+/* A second has passed since the last line, and nobody came whose line could have told of these. */
+static void tell_last(void *user)
+{
+    struct pb_gate *gate = user;
+    if (!gate->untold) return;
+    gate->untold--;
+    tell_now(gate, pb_str_c(gate->last_peer), &gate->last);
+}
 
 struct pb_gate *pb_gate_new(const struct pb_gate_options *options)
 {
     struct pb_gate *gate = pb_zalloc(sizeof *gate);
     gate->o = *options;
+    gate->later = (struct pb_timer){.fn = tell_last, .user = gate};
     return gate;
 }
 
 void pb_gate_free(struct pb_gate *gate)
 {
+    if (!gate) return;
+    tell_last(gate);
+    pb_timer_cancel(&gate->later);
     pb_free(gate);
 }
 
@@ -37,14 +64,14 @@ void pb_pass_close(struct pb_pass *pass)
 static void tell(struct pb_gate *gate, const struct pb_identity *id, const struct pb_err *err)
 {
     int64_t now = pb_mono_ns();
-    if (gate->told_ns && now - gate->told_ns < PB_SEC) {
-        gate->untold++;
+    if (!gate->told_ns || now - gate->told_ns >= PB_SEC) {
+        tell_now(gate, id->peer, err);
         return;
     }
-    pb_log(PB_LOG_WARN, "guard", "refused", PB_S("listener", gate->o.listener), PB_V("peer", id->peer),
-           PB_S("status", pb_code_name(err->code)), PB_S("why", err->msg), PB_I("untold", gate->untold));
-    gate->told_ns = now;
-    gate->untold = 0;
+    gate->last = *err;
+    snprintf(gate->last_peer, sizeof gate->last_peer, "%.*s", PB_FMT(id->peer));
+    if (!gate->untold++ && gate->o.loop)
+        pb_timer_set(gate->o.loop, &gate->later, (PB_SEC - (now - gate->told_ns)) / PB_MS + 1);
 }
 
 /* What the log says stays there. */
@@ -82,7 +109,8 @@ static int within_limits(struct pb_gate *gate, struct pb_pass *pass, struct pb_e
 {
     const struct pb_quota *q = gate->o.quota;
     if (!q) return 0;
-    int64_t ms = pb_quota_rate(q, pass->id.principal, pass->id.user, pb_mono_coarse_ns());
+    int64_t ms = pb_quota_rate(q, pb_auth_method_name(pass->id.method), pb_identity_account(&pass->id),
+                               pass->id.user, pb_mono_coarse_ns());
     if (ms) {
         pb_fail(err, PBAY_RESOURCE_EXHAUSTED,
                 "too many requests a second: the limits are key_rate and user_rate");

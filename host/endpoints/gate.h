@@ -21,6 +21,7 @@ struct pb_gate_options {
     struct pb_auth auth;
     struct pb_vhost vhost; /* HTTP alone */
     const struct pb_quota *quota;
+    struct pb_loop *loop; /* for the line of the last refusal of a burst; NULL: there is none */
     /* A token names a key that issuer number i is not known to have. May be NULL. */
     void (*stale)(void *user, size_t i);
     void *user;

@@ -22,6 +22,22 @@ static int check_cert(const struct pb_auth *auth, pbay_str subject, struct pb_id
     return 0;
 }
 
+static bool has_admin(const pbay_str *scopes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (pb_str_is(scopes[i], PB_ADMIN_SCOPE)) return true;
+    return false;
+}
+
+static pbay_str qualified(struct pb_arena *a, pbay_str issuer, pbay_str subject)
+{
+    char *text = pb_arena_alloc(a, issuer.n + subject.n + 1);
+    if (issuer.n) memcpy(text, issuer.p, issuer.n);
+    text[issuer.n] = ':';
+    if (subject.n) memcpy(text + issuer.n + 1, subject.p, subject.n);
+    return pb_str(text, issuer.n + subject.n + 1);
+}
+
 static int check_key(const struct pb_auth *auth, pbay_str shown, int64_t now_ms, struct pb_identity *out,
                      struct pb_err *err)
 {
@@ -32,6 +48,7 @@ static int check_key(const struct pb_auth *auth, pbay_str shown, int64_t now_ms,
     out->principal = out->key = k->name;
     out->scopes = k->scopes;
     out->n_scopes = k->n_scopes;
+    out->admin = has_admin(k->scopes, k->n_scopes);
     return 0;
 }
 
@@ -65,9 +82,11 @@ static int check_token(const struct pb_auth *auth, pbay_str token, int64_t now_m
         return -1;
     }
     out->method = PB_AUTH_TOKEN;
-    out->principal = out->token = jwt.subject;
+    out->principal = jwt.subject;
+    out->token = qualified(a, issuer->name, jwt.subject);
     out->scopes = jwt.scopes;
     out->n_scopes = jwt.n_scopes;
+    out->admin = issuer->admin && has_admin(jwt.scopes, jwt.n_scopes);
     return 0;
 }
 

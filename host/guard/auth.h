@@ -12,6 +12,8 @@
 
 /* Whose tokens are taken. */
 struct pb_auth_issuer {
+    pbay_str name; /* of its section */
+    bool admin;    /* PB_ADMIN_SCOPE in its tokens counts */
     struct pb_jwt_rule rule;
     const struct pb_jwt_keys *keys; /* NULL: none could be had yet */
 };

@@ -12,6 +12,11 @@ const char *pb_auth_method_name(enum pb_auth_method method)
     return method <= PB_AUTH_LOCAL ? NAMES[method] : "?";
 }
 
+pbay_str pb_identity_account(const struct pb_identity *id)
+{
+    return id->method == PB_AUTH_TOKEN ? id->token : id->principal;
+}
+
 void pb_identity_text(const struct pb_identity *id, struct pb_buf *out)
 {
     if (id->method == PB_AUTH_NONE)
@@ -111,7 +116,10 @@ static const pbay_option OPTIONS[] = {
      "Subjects of client certificates that may call this, as RFC 2253 writes them (CN=sse_client). Put one "
      "that has "
      "commas in it into a pattern: CN=name*."},
-    {"allow_tokens", PBAY_OPT_LIST, 0, NULL, NULL, "Subjects of bearer tokens that may call this."},
+    {"allow_tokens", PBAY_OPT_LIST, 0, NULL, NULL,
+     "Bearer tokens that may call this, as ISSUER:SUBJECT with the name of the [issuer] section; SUBJECT "
+     "alone "
+     "where there is one issuer; * for all."},
     {"allow_users", PBAY_OPT_LIST, 0, NULL, NULL, "Qlik users that may call this, as the log shows them."},
     {"allow_apps", PBAY_OPT_LIST, 0, NULL, NULL, "Qlik apps (ids) that may call this."},
     {"allow_scopes", PBAY_OPT_LIST, 0, NULL, NULL,

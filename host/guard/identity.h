@@ -34,18 +34,25 @@ enum pb_auth_method {
     PB_AUTH_LOCAL,     /* the control socket: the peer's user id */
 };
 
+/* Of keys, and of issuers with `admin = yes`: may change what the gateway does. */
+#define PB_ADMIN_SCOPE "admin"
+
 /* Everything borrowed, by default as long as the call. Zero-initialised: nobody. */
 struct pb_identity {
     enum pb_auth_method method; /* what `principal` was proven by; NONE: not proven */
-    pbay_str principal;         /* for logs, limits and metrics */
+    pbay_str principal;         /* for logs and metrics */
     pbay_str key, subject,
-        token;              /* the names that were proven: one caller may show a certificate and a key */
+        token;  /* the names that were proven: one caller may show a certificate and a key. token is
+                   ISSUER:SUBJECT, ISSUER as the configuration names it: subjects are an issuer's own */
+    bool admin; /* has the scope PB_ADMIN_SCOPE, from who may give it */
     const pbay_str *scopes; /* of the key or the token */
     size_t n_scopes;
     pbay_str user, app; /* claimed; empty: not said */
     pbay_str peer;      /* "203.0.113.7:51034" */
 };
 
+/* Whom limits count, within the name space of its method: the token, not the subject alone. */
+pbay_str pb_identity_account(const struct pb_identity *id);
 /* "key", "certificate", … */
 const char *pb_auth_method_name(enum pb_auth_method method);
 /* `key "etl"`, `certificate "CN=sse_client"`, `nobody`; appended. The name is as it is: for log fields. */

@@ -72,10 +72,11 @@ void pb_quota_call_end(const struct pb_quota *q, struct pb_quota_call *call)
     *call = (struct pb_quota_call){0};
 }
 
-int64_t pb_quota_rate(const struct pb_quota *q, pbay_str principal, pbay_str user, int64_t now_ns)
+int64_t pb_quota_rate(const struct pb_quota *q, const char *kind, pbay_str account, pbay_str user,
+                      int64_t now_ns)
 {
-    if (principal.n && q->limits.key.rate > 0) {
-        int64_t ms = pb_rate_table_take(&q->rates, PB_STR("key"), principal, &q->limits.key, now_ns);
+    if (account.n && q->limits.key.rate > 0) {
+        int64_t ms = pb_rate_table_take(&q->rates, pb_str_c(kind), account, &q->limits.key, now_ns);
         if (ms) return ms;
     }
     if (!user.n || !(q->limits.user.rate > 0)) return 0;

@@ -44,5 +44,9 @@ struct pb_quota_call {
 enum pb_quota_answer { PB_QUOTA_OK, PB_QUOTA_PEER, PB_QUOTA_ALL };
 enum pb_quota_answer pb_quota_call(const struct pb_quota *q, pbay_str peer, struct pb_quota_call *out);
 void pb_quota_call_end(const struct pb_quota *q, struct pb_quota_call *call);
-/* One request of a principal or a Qlik user (empty: none). 0: go on; else milliseconds until one may come. */
-int64_t pb_quota_rate(const struct pb_quota *q, pbay_str principal, pbay_str user, int64_t now_ns);
+/*
+ * One request of who was proven (by what kind of proof, and pb_identity_account; empty: nobody) or of a Qlik
+ * user (empty: none). 0: go on; else milliseconds until one may come.
+ */
+int64_t pb_quota_rate(const struct pb_quota *q, const char *kind, pbay_str account, pbay_str user,
+                      int64_t now_ns);

@@ -15,6 +15,13 @@ int pb_store_lease_take(struct pb_store *s, pbay_str name, pbay_str owner, int64
     return s->engine->lease_take(s, name, owner, ttl_ms, fence, err);
 }
 
+int pb_store_forfeit(struct pb_store *s, bool (*gone)(pbay_str owner), uint32_t *n, struct pb_err *err)
+{
+    uint32_t none;
+    PB_MAGIC_CHECK(s, PB_STORE_MAGIC);
+    return s->engine->forfeit(s, gone, n ? n : &none, err);
+}
+
 int pb_store_lease_renew(struct pb_store *s, pbay_str name, int64_t fence, int64_t ttl_ms, struct pb_err *err)
 {
     PB_MAGIC_CHECK(s, PB_STORE_MAGIC);

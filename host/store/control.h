@@ -24,6 +24,11 @@ int pb_store_lease_take(struct pb_store *s, pbay_str name, pbay_str owner, int64
                         struct pb_err *err);
 int pb_store_lease_renew(struct pb_store *s, pbay_str name, int64_t fence, int64_t ttl_ms,
                          struct pb_err *err);
+/*
+ * End every lease, of names and of jobs, whose owner is gone: what it held is for others now, jobs as after a
+ * lease that has ended. *n (NULL is fine): of how many owners. gone may be called for each owner there is.
+ */
+int pb_store_forfeit(struct pb_store *s, bool (*gone)(pbay_str owner), uint32_t *n, struct pb_err *err);
 int pb_store_lease_release(struct pb_store *s, pbay_str name, int64_t fence, struct pb_err *err);
 
 /* Take `want` starts of a window: 0 and *after_ms 0; or nothing taken and *after_ms, when there may be room.

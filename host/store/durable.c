@@ -3,15 +3,44 @@
 
 #include "base/attr.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "store/durable_priv.h"
+#include "store/owner.h"
 
 /* ------------------------------------------------------------------------ life */
+
+/* [store thread] */
+static int forfeit(struct pb_store *s, void *user, struct pb_err *err)
+{
+    struct pb_durable *d = user;
+    return pb_store_forfeit(s, pb_owner_gone, &d->forfeited, err);
+}
+
+static void look_for_dead(struct pb_durable *d, bool always)
+{
+    uint32_t deaths = d->c.page ? atomic_load(&d->c.page->deaths) : 0;
+    if (d->closing || d->forfeiting || (!always && deaths == d->deaths_seen)) return;
+    d->deaths_seen = deaths;
+    d->forfeiting = true;
+    pb_store_post(d->async, &d->forfeit_op);
+}
+
+static void forfeit_done(void *user, const struct pb_err *err)
+{
+    struct pb_durable *d = user;
+    d->forfeiting = false;
+    if (!err && d->forfeited)
+        pb_log(PB_LOG_INFO, "store", "leases of processes that have died are over",
+               PB_I("owners", d->forfeited));
+    if (!err) look_for_dead(d, false);
+}
 
 static void rung(void *user)
 {
     struct pb_durable *d = user;
     if (!d->started || d->closing) return;
+    look_for_dead(d, false);
     if (d->runner) pb_runner_wake(d->runner);
     if (d->c.woken) d->c.woken(d->c.user);
     pb_durable_watch_look(d);
@@ -47,6 +76,7 @@ static void on_health(void *user)
     struct pb_durable *d = user;
     if (d->closing) return;
     if (d->health) d->health(d->health_user);
+    if (d->started) look_for_dead(d, true);
     rung(d);
 }
 
@@ -108,6 +138,7 @@ struct pb_durable *pb_durable_open(const struct pb_durable_config *config, struc
     d->c = *config;
     d->c.owner.p = pb_strndup(config->owner.p, config->owner.n);
     d->step = pb_defer_make(step, d);
+    d->forfeit_op = (struct pb_store_op){.run = forfeit, .done = forfeit_done, .user = d};
     pb_durable_watch_open(d);
     d->bell = pb_bell_open(d->c.loop, d->c.page ? &d->c.page->work : NULL, rung, d, err);
     if (!d->bell) {
@@ -149,6 +180,7 @@ void pb_durable_start(struct pb_durable *d)
     d->runner = pb_runner_new(&rc);
     d->keeper = pb_keeper_new(d->c.loop, d->async, d->c.owner, &d->c.keep);
     pb_durable_pauses_look(d, true);
+    look_for_dead(d, true);
 }
 
 void pb_durable_drain(struct pb_durable *d, void (*drained)(void *user), void *user)

@@ -35,7 +35,8 @@ struct pb_durable_config {
     uint32_t row;             /* this worker's, of the page */
     pbay_str owner;           /* for people to read: who runs a job. Copied */
     uint32_t concurrency;     /* jobs that this worker runs at once: 1..PB_JOB_CLAIM_MAX */
-    int64_t lease_ms;         /* how long after the death of a worker its jobs run again; at least 30 */
+    int64_t lease_ms; /* how long after the death of who runs a job it runs again, where nobody can tell that
+                       * it died (store/owner.h); at least 30 */
     struct pb_retention keep;
     /* Beside a gateway: what is put is run there, here no job is claimed and nothing is removed. */
     bool aside;

@@ -49,6 +49,11 @@ struct pb_durable {
     bool looking, look_again;
     struct pb_timer watch_timer;
 
+    /* leases of who has died */
+    struct pb_store_op forfeit_op;
+    uint32_t deaths_seen, forfeited;
+    bool forfeiting;
+
     /* pauses */
     struct pb_store_op pause_op;
     struct pb_pauses pauses, read; /* as known on the loop; as read by the store thread */

@@ -85,6 +85,7 @@ struct pb_store_engine {
                       void (*each)(void *user, pbay_str queue, enum pb_job_state state, uint64_t n),
                       void *user, struct pb_err *err);
 
+    int (*forfeit)(struct pb_store *s, bool (*gone)(pbay_str owner), uint32_t *n, struct pb_err *err);
     int (*lease_take)(struct pb_store *s, pbay_str name, pbay_str owner, int64_t ttl_ms, int64_t *fence,
                       struct pb_err *err);
     /* ttl_ms 0: let go */

@@ -427,6 +427,7 @@ const struct pb_store_engine pb_store_sqlite = {
     .job_blob = pb_sq_job_blob,
     .job_list = pb_sq_job_list,
     .job_counts = pb_sq_job_counts,
+    .forfeit = pb_sq_forfeit,
     .lease_take = pb_sq_lease_take,
     .lease_renew = pb_sq_lease_renew,
     .window_take = pb_sq_window_take,

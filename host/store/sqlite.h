@@ -61,6 +61,9 @@ enum pb_sq_stmt {
     PB_SQ_LEASE_GET,
     PB_SQ_LEASE_PUT,
     PB_SQ_LEASE_SET,
+    PB_SQ_OWNERS,
+    PB_SQ_JOB_FORFEIT,
+    PB_SQ_LEASE_FORFEIT,
     PB_SQ_WINDOW_USED,
     PB_SQ_WINDOW_ROWS,
     PB_SQ_WINDOW_ADD,
@@ -204,6 +207,7 @@ int pb_sq_job_list(struct pb_store *s, const struct pb_job_filter *f, struct pb_
 int pb_sq_job_counts(struct pb_store *s,
                      void (*each)(void *user, pbay_str queue, enum pb_job_state state, uint64_t n),
                      void *user, struct pb_err *err);
+int pb_sq_forfeit(struct pb_store *s, bool (*gone)(pbay_str owner), uint32_t *n, struct pb_err *err);
 int pb_sq_lease_take(struct pb_store *s, pbay_str name, pbay_str owner, int64_t ttl_ms, int64_t *fence,
                      struct pb_err *err);
 int pb_sq_lease_renew(struct pb_store *s, pbay_str name, int64_t fence, int64_t ttl_ms, struct pb_err *err);

@@ -54,6 +54,46 @@ int pb_sq_lease_renew(struct pb_store *store, pbay_str name, int64_t fence, int6
     return pb_sq_end(s, rc, err);
 }
 
+/* Texts, one behind the other, each with its NUL. */
+static int read_owners(struct pb_sq *s, int64_t now, bool (*gone)(pbay_str owner), struct pb_buf *out,
+                       struct pb_err *err)
+{
+    sqlite3_stmt *st;
+    int rc = pb_sq_find(s, PB_SQ_OWNERS, &st, err, "i", now);
+    for (; rc == 1; rc = pb_sq_step(s, st, "read", err)) {
+        pbay_str owner = pb_sq_col(st, 0);
+        if (!gone(owner)) continue;
+        pb_buf_str(out, owner);
+        pb_buf_ch(out, 0);
+    }
+    if (st) pb_sq_done(st);
+    return rc;
+}
+
+static int take_from_gone(struct pb_sq *s, bool (*gone)(pbay_str owner), uint32_t *n, struct pb_err *err)
+{
+    struct pb_buf owners = {0};
+    int64_t now = pb_now_ms();
+    int rc = read_owners(s, now, gone, &owners, err);
+    for (size_t at = 0; rc == 0 && at < owners.n; ++*n) {
+        pbay_str owner = pb_str_c(owners.p + at);
+        at += owner.n + 1;
+        rc = pb_sq_write(s, PB_SQ_JOB_FORFEIT, err, "ti", owner, now);
+        if (rc == 0 && sqlite3_changes(s->db)) s->head.work = true;
+        if (rc == 0) rc = pb_sq_write(s, PB_SQ_LEASE_FORFEIT, err, "ti", owner, now);
+    }
+    pb_buf_free(&owners);
+    return rc;
+}
+
+int pb_sq_forfeit(struct pb_store *store, bool (*gone)(pbay_str owner), uint32_t *n, struct pb_err *err)
+{
+    struct pb_sq *s = PB_CONTAINER(store, struct pb_sq, head);
+    *n = 0;
+    if (pb_sq_begin(s, err) != 0) return -1;
+    return pb_sq_end(s, take_from_gone(s, gone, n, err), err);
+}
+
 /* ------------------------------------------------------------------------ windows */
 
 int pb_sq_window_room(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_ms, int64_t want, int64_t now,

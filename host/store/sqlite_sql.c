@@ -154,6 +154,13 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
          "DO UPDATE SET owner = excluded.owner, fence = excluded.fence, until_ms = excluded.until_ms"),
     [PB_SQ_LEASE_SET] =
         "UPDATE lease SET until_ms = ?3 WHERE name = ?1 AND fence = ?2 AND until_ms > 0 RETURNING 1",
+    [PB_SQ_OWNERS] =
+        ("SELECT owner FROM job INDEXED BY job_leased WHERE state = 1 UNION SELECT owner FROM lease "
+         "WHERE until_ms > ?1"),
+    [PB_SQ_JOB_FORFEIT] =
+        ("UPDATE job INDEXED BY job_leased SET lease_until_ms = ?2 WHERE state = 1 AND owner = ?1 AND "
+         "lease_until_ms > ?2"),
+    [PB_SQ_LEASE_FORFEIT] = "UPDATE lease SET until_ms = ?2 WHERE owner = ?1 AND until_ms > ?2",
     [PB_SQ_WINDOW_USED] = "SELECT coalesce(sum(n), 0) FROM start WHERE key = ?1 AND at_ms > ?2",
     [PB_SQ_WINDOW_ROWS] = "SELECT at_ms, n FROM start WHERE key = ?1 AND at_ms > ?2 ORDER BY at_ms",
     [PB_SQ_WINDOW_ADD] =

@@ -102,6 +102,20 @@ def keys():
 
 
 @story
+def one_name_of_two_issuers():
+    """A subject is its issuer's: where there are several, a list has to say whose."""
+    issuer = '[issuer "%s"]\nissuer = https://%s.example\naudience = patchbay\njwks_url = http://127.0.0.1:9/\n'
+    two = issuer % ("hr", "hr") + issuer % ("it", "it")
+    with Folder(SSE + HTTP + FUNCTIONS + two, FILES) as f:
+        contains(f.check(code=1).err, "allow_tokens", "robot", "does not say whose", "hr:robot")
+        for good in ("hr:robot, it:*", "*"):
+            f.reconfigure(SSE + HTTP + FUNCTIONS.replace("allow_tokens = robot", "allow_tokens = " + good) + two)
+            f.check()
+        f.reconfigure(SSE + HTTP + FUNCTIONS.replace("allow_tokens = robot", "allow_tokens = hr:robot, other:robot") + two)
+        contains(f.check(code=1).err, "other:robot")
+
+
+@story
 def the_admin_token():
     with Gateway(SSE + HTTP + FUNCTIONS, FILES) as g:
         path = os.path.join(g.state, "admin.token")

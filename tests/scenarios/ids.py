@@ -88,7 +88,10 @@ def a_call_of_an_older_declaration_says_both():
 
 @story
 def a_store_that_is_lost_or_broken():
+    """Ids stay: there is a copy of them, and a new store takes them from it (store_away.py)."""
     with Gateway(config("ab"), FILES) as g:
+        with client(g) as c:
+            ids = c.ids()
         g.stop()
         store = os.path.join(g.state, "state.db")
         true(os.path.exists(store), os.listdir(g.state))
@@ -99,10 +102,16 @@ def a_store_that_is_lost_or_broken():
         with open(store, "wb") as f:
             f.write(b"no database, but long enough to be looked at\n" * 100)
         os.chmod(store, 0o600)
-        said = g.run("run", "--config", g.config, "--state", g.state, code=1).err
-        contains(said, "state.db")
-        os.remove(store)
         g.start()
+        contains(g.await_log("the store failed")[0], "state.db")
+        with client(g) as c:
+            equal(c.ids(), ids)
+        g.stop()
+        os.remove(store)
+        os.remove(os.path.join(g.state, "function-ids.json"))
+        g.start()
+        with client(g) as c:
+            equal(sorted(c.ids()), sorted(ids))
 
 
 if __name__ == "__main__":

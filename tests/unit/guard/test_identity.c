@@ -157,16 +157,17 @@ static void test_auth(void **state)
     assert_int_equal(pb_jwks_parse(pb_str_c(set_text), &set, &why), 0);
     struct pb_jwt_keys *jwt_keys = pb_jwt_keys_new(&set, &why);
     pb_jwks_free(&set);
-#define CLAIMS(iss) "{\"iss\":\"" iss "\",\"aud\":\"p\",\"sub\":\"bot\",\"exp\":2000000000,\"scope\":\"a b\"}"
+#define CLAIMS(iss)                                                                                          \
+    "{\"iss\":\"" iss "\",\"aud\":\"p\",\"sub\":\"bot\",\"exp\":2000000000,\"scope\":\"a admin\"}"
     PB_AUTO_FREE char *token = maker_token(ec, "{\"alg\":\"ES256\",\"kid\":\"e1\"}", CLAIMS("two"));
     PB_AUTO_FREE char *foreign = maker_token(ec, "{\"alg\":\"ES256\",\"kid\":\"e1\"}", CLAIMS("three"));
     PB_AUTO_FREE char *waiting = maker_token(ec, "{\"alg\":\"ES256\",\"kid\":\"e1\"}", CLAIMS("one"));
     PB_AUTO_FREE char *rolled = maker_token(ec, "{\"alg\":\"ES256\",\"kid\":\"e2\"}", CLAIMS("two"));
     EVP_PKEY_free(ec);
     const pbay_str aud = PB_STR("p");
-    const struct pb_auth_issuer issuers[] = {
-        {{.issuer = PB_STR("one"), .audiences = &aud, .n_audiences = 1}, NULL},
-        {{.issuer = PB_STR("two"), .audiences = &aud, .n_audiences = 1}, jwt_keys}};
+    struct pb_auth_issuer issuers[] = {
+        {PB_STR("first"), true, {.issuer = PB_STR("one"), .audiences = &aud, .n_audiences = 1}, NULL},
+        {PB_STR("second"), false, {.issuer = PB_STR("two"), .audiences = &aud, .n_audiences = 1}, jwt_keys}};
     const struct pb_auth auth = {.keys = keys,
                                  .issuers = issuers,
                                  .n_issuers = 2,
@@ -201,7 +202,13 @@ static void test_auth(void **state)
     h[1] = (pbay_header){PB_STR("authorization"), pb_str_c(bearer)};
     req.n_headers = 2;
     if (pb_auth_check(&auth, &req, &a, &id, &stale, &why)) fail_msg("%s", why.msg);
-    assert_true(id.method == PB_AUTH_TOKEN && pb_str_is(id.token, "bot") && id.n_scopes == 2 && !id.key.n);
+    assert_true(id.method == PB_AUTH_TOKEN && pb_str_is(id.token, "second:bot") && id.n_scopes == 2 &&
+                !id.key.n);
+    assert_true(pb_str_is(id.principal, "bot") && pb_str_is(pb_identity_account(&id), "second:bot"));
+    assert_false(id.admin); /* it says so, and its issuer may not */
+    issuers[1].admin = true;
+    assert_int_equal(pb_auth_check(&auth, &req, &a, &id, &stale, &why), 0);
+    assert_true(id.admin);
     PB_AUTO_FREE char *b2 = pb_sprintf("Bearer %s", foreign);
     h[1].value = pb_str_c(b2);
     refused(pb_auth_check(&auth, &req, &a, &id, &stale, &why), PBAY_UNAUTHENTICATED,

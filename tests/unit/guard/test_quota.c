@@ -92,14 +92,20 @@ static void test_rates(void **state)
     int64_t now = 1000 * PB_SEC;
     pb_quota_init(&one, &limits, page, 5);
     pb_quota_init(&two, &limits, page, 6);
-    assert_int_equal(pb_quota_rate(&one, PB_STR("etl"), none, now), 0);
-    assert_int_equal(pb_quota_rate(&two, PB_STR("etl"), none, now), 0);
-    assert_int_equal(pb_quota_rate(&one, PB_STR("etl"), none, now), 1000);
-    assert_int_equal(pb_quota_rate(&one, PB_STR("etl"), none, now + PB_SEC), 0);
-    assert_int_equal(pb_quota_rate(&one, PB_STR("other"), PB_STR("kim"), now), 0);
-    assert_true(pb_quota_rate(&two, none, PB_STR("kim"), now) > 0); /* a user is one, whoever brings him */
-    assert_int_equal(pb_quota_rate(&two, PB_STR("kim"), none, now), 0);
-    assert_int_equal(pb_quota_rate(&two, none, none, now), 0);
+    assert_int_equal(pb_quota_rate(&one, "key", PB_STR("etl"), none, now), 0);
+    assert_int_equal(pb_quota_rate(&two, "key", PB_STR("etl"), none, now), 0);
+    assert_int_equal(pb_quota_rate(&one, "key", PB_STR("etl"), none, now), 1000);
+    assert_int_equal(pb_quota_rate(&one, "key", PB_STR("etl"), none, now + PB_SEC), 0);
+    assert_int_equal(pb_quota_rate(&one, "key", PB_STR("other"), PB_STR("kim"), now), 0);
+    assert_true(pb_quota_rate(&two, "key", none, PB_STR("kim"), now) >
+                0); /* a user is one, whoever brings him */
+    assert_int_equal(pb_quota_rate(&two, "key", PB_STR("kim"), none, now), 0);
+    assert_int_equal(pb_quota_rate(&two, "key", none, none, now), 0);
+    /* A token of the same name is another caller. */
+    assert_int_equal(pb_quota_rate(&one, "key", PB_STR("bot"), none, now), 0);
+    assert_int_equal(pb_quota_rate(&one, "key", PB_STR("bot"), none, now), 0);
+    assert_int_equal(pb_quota_rate(&one, "key", PB_STR("bot"), none, now), 1000);
+    assert_int_equal(pb_quota_rate(&one, "token", PB_STR("bot"), none, now), 0);
 }
 
 int main(void)

@@ -389,6 +389,6 @@ int store_suite_run(const struct store_factory *f)
         T(test_kv),       T(test_kv_expected),  T(test_kv_ttl),    T(test_kv_sizes),  T(test_check),
     };
     print_message("engine %s\n", f->name);
-    return cmocka_run_group_tests(tests, NULL, NULL) + suite_events() + suite_jobs() + suite_control() +
-           suite_async() + suite_runner() + suite_crash() + suite_durable() + suite_runs();
+    return cmocka_run_group_tests(tests, NULL, NULL) + suite_events() + suite_jobs() + suite_queues() +
+           suite_control() + suite_async() + suite_runner() + suite_crash() + suite_durable() + suite_runs();
 }

@@ -27,6 +27,7 @@ struct pb_store *suite_open(void);
 /* Its parts; each returns the number of tests that failed. */
 int suite_events(void);
 int suite_jobs(void);
+int suite_queues(void);
 int suite_control(void);
 int suite_async(void);
 int suite_runner(void);

@@ -173,7 +173,7 @@ static void test_not_ours(void **state)
     for (int i = 0; i < 1000; i++) fputs("this is a diary, not a database\n", f);
     fclose(f);
     refused(url, PBAY_DATA_LOSS,
-            "is not a SQLite database; restore it from a backup, move it away or correct [store] url");
+            "is not a SQLite database; restore it from a backup, move it away, or correct [store] url");
 }
 
 static int32_t id_of(struct pb_store *s, const char *name)
