@@ -104,7 +104,7 @@ int pb_workshop_aside(struct pb_workshop *w, const struct pb_site *site, const c
     if (path && access(path, F_OK))
         return pb_fail(err, PBAY_NOT_FOUND,
                        "there is no store %s: start the gateway once, or say where with --state", path);
-    if (open_store(w, site, state_dir, err)) return -1;
+    if (open_store(w, site, state_dir, PB_STORE_MUST, err)) return -1;
     w->env.store = w->store;
     PB_AUTO_FREE char *owner = pb_sprintf("command, pid %d", (int)getpid());
     const struct pb_durable_config c = {.loop = w->loop,
