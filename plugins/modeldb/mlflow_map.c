@@ -115,8 +115,8 @@ void mlflow_map(const mdb_record *r, pbay_str experiment, size_t param_max, mlfl
     for (size_t i = 0; i < facts.n; i++) {
         const mdb_fact *f = &facts.p[i];
         const bool named = f->name.n > 10 && !memcmp(f->name.p, "sagemaker_", 10);
-        const pbay_str rest = named ? (pbay_str){f->name.p + 10, f->name.n - 10} : f->name;
-        put_tag(w->tags, f->own ? "" : "sagemaker.", rest, f->value);
+        const pbay_str name = named ? (pbay_str){f->name.p + 10, f->name.n - 10} : f->name;
+        put_tag(w->tags, f->own ? "" : "sagemaker.", name, f->value);
     }
     mdb_facts_free(&facts);
     if (r->user.n) put_tag(w->tags, "mlflow.user", STR(""), r->user);

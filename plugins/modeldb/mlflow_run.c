@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mlflow_run.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,9 +48,14 @@ static void tell(const struct plan *p, const char *what, const char *name, const
     p->differs(p->user, what, c_str(name), c_str(wanted), c_str(stored));
 }
 
-static void fault(struct plan *p, const char *fmt, const char *a)
+static void fault(struct plan *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void fault(struct plan *p, const char *fmt, ...)
 {
-    snprintf(p->fault, sizeof p->fault, fmt, a);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(p->fault, sizeof p->fault, fmt, ap);
+    va_end(ap);
     p->step = OVER;
 }
 
@@ -276,7 +282,7 @@ static void found(struct plan *p, const json_t *runs)
     }
     keep(&p->run, json_string_value(json_object_get(json_object_get(best, "info"), "run_id")));
     if (!p->run) {
-        fault(p, "runs/search answers a run without run_id%s", "");
+        fault(p, "runs/search answers a run without run_id");
     } else if (!active) {
         p->gone = true; /* deleted there, by a person: it stays deleted */
         if (p->differs) tell(p, "job", p->w.name, p->w.arn, "deleted");
@@ -342,7 +348,7 @@ static bool plan_answer(void *plan, const rest_answer *a)
         if (p->run)
             compare(p, run);
         else
-            fault(p, "runs/create answers no run_id%s", "");
+            fault(p, "runs/create answers no run_id");
         break;
     }
     case LOG: break; /* the next batch */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "v2_run.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -331,9 +332,14 @@ static void compare(struct plan *p, const json_t *run)
     p->at = 0;
 }
 
-static void fault(struct plan *p, const char *fmt, const char *a, const char *b)
+static void fault(struct plan *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void fault(struct plan *p, const char *fmt, ...)
 {
-    snprintf(p->fault, sizeof p->fault, fmt, a, b);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(p->fault, sizeof p->fault, fmt, ap);
+    va_end(ap);
     p->step = OVER;
 }
 
@@ -367,7 +373,7 @@ static void not_there(struct plan *p)
 
 static void no_id(struct plan *p, const char *what)
 {
-    fault(p, "the answer holds no %s with an id%s", what, "");
+    fault(p, "the answer holds no %s with an id", what);
 }
 
 static void read_project(struct plan *p, const json_t *body)

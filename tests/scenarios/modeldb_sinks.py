@@ -1,0 +1,459 @@
+# SPDX-License-Identifier: MIT
+"""Training jobs into ModelDB 1.0 (servers that Apache Thrift generated, for Python and for Node.js), ModelDB 2 and MLflow: what is
+written, that it is written once whatever goes wrong, and that each fault has a sentence which names the job."""
+import copy
+import http.client
+import json
+import os
+import sqlite3
+import sys
+import threading
+import time
+
+from lib.gateway import TESTS, Gateway, new_key
+from lib.story import SOAK, contains, equal, eventually, lacks, main, rng, story, true
+
+sys.path.insert(0, os.path.join(TESTS, "peers"))
+import modeldb_v1  # noqa: E402
+from mlflow_api import MlFlow  # noqa: E402
+from modeldb_v2 import ModelDb2  # noqa: E402
+
+KEY, SECTION = new_key("etl")
+ARN = "arn:aws:sagemaker:eu-west-1:123456789012:training-job/"
+HEAD = """[listen "http"]
+address = 127.0.0.1:0
+[jobs]
+lease = 2s
+backoff = 30ms
+[function "sync"]
+action = db.sync
+params = key:str, args:json
+%s
+""" + SECTION.replace("%", "%%") + """
+[connector "db"]
+plugin = modeldb
+"""
+
+
+def record(name="churn-1", **more):
+    """What collect gives, with what the rule adds."""
+    r = {"arn": ARN + name, "name": name, "region": "eu-west-1", "account": "123456789012", "status": "Completed",
+         "secondary_status": "Completed", "artifact": "s3://b/out/%s/model.tar.gz" % name, "image": "xgboost:1.7",
+         "instance_type": "ml.m5.large", "instance_count": 1, "volume_gb": 10, "training_seconds": 61,
+         "created": "2026-11-20T10:00:00Z", "started": "2026-11-20T10:01:00Z", "ended": "2026-11-20T10:02:01Z",
+         "modified": "2026-11-20T10:02:02Z",
+         "hyperparameters": {"eta": "0.10", "max_depth": "6", "objective": "binary:logistic", "code": "007"},
+         "metrics": {"validation:rmse": 0.1, "train:rmse": 0.05}, "metric_times": {"train:rmse": "2026-11-20T10:02:00Z"},
+         "channels": [{"name": "train", "uri": "s3://b/train", "content_type": "text/csv", "compression": "None"},
+                      {"name": "validation", "uri": "s3://b/validation"}, {"name": "extra", "uri": "fs-01:/extra"}],
+         "tags": {"team": "growth", "note": "x" * 60}, "project": "Churn", "user": "ana", "description": "Who leaves",
+         "model_name": "churn-xgb", "model_type": "xgboost", "fields": {"approved_by": "bob"}}
+    r.update(more)
+    return r
+
+
+class V1:
+    """ModelDB 1.0, as stories see all stores."""
+    make, name = modeldb_v1.ModelDb, "v1"
+
+    def __init__(self, **options):
+        self.db, self.options = self.make(), options
+
+    def __enter__(self):
+        self.db.start()
+        return self
+
+    def __exit__(self, *_):
+        self.db.stop()
+
+    def config(self):
+        return "store = v1\naddress = 127.0.0.1\nport = %d\n" % self.db.port
+
+    def writes(self):
+        return [c[0] for c in self.db.calls() if not c[0].startswith("get")]
+
+    def forget(self):
+        self.db.forget()
+
+    def fault(self, call, what, **more):
+        self.db.fault(call, what, **more)
+
+    FAULTS = ["lose", "close", "cut", "short", "lie", "negative", "html", "sle", "run", "crash", "other", "mongo"]
+    WRITES = ["storeProjectEvent", "storeExperimentEvent", "storeExperimentRunEvent", "storeFitEvent", "storeMetricEvent",
+              "storeDataFrame", "createOrUpdateScalarField"]
+    READS = ["getModelIds", "getProjectIds"]
+
+    def held(self):
+        """What it holds, without what differs from time to time: [{name, metrics, ...}] by name."""
+        t = self.db.tables()
+        out = []
+        for run in t["runs"]:
+            models = [m for m in t["models"] if m["run"] == run["id"]]
+            ids = {m["id"] for m in models}
+            tags = {f["id"]: f["tag"] for f in t["frames"]}
+            out.append({
+                "run": run["description"], "models": [[m["type"], m["tag"], m["parameters"]] for m in models],
+                "metrics": sorted([m["name"], tags[m["frame"]], m["value"]] for m in t["metrics"] if m["model"] in ids),
+                "frames": sorted([f["tag"], f["path"]] for f in t["frames"] if f["run"] == run["id"]),
+                "documents": [{k: v for k, v in d.items() if k not in ("MODELDB_model_id", "dataframes")}
+                              for d in t["documents"] if d["MODELDB_model_id"] in ids]})
+        return {"projects": sorted([p["name"], p["author"], p["description"]] for p in t["projects"]),
+                "runs": sorted(out, key=lambda r: r["run"])}
+
+
+class V1Node(V1):
+    make, name = modeldb_v1.NodeModelDb, "v1 (Node.js)"
+    FAULTS = ["sle", "run", "crash", "mongo"]
+
+
+class Rest:
+    def __init__(self, **options):
+        self.db, self.options = self.make(), options
+
+    def __enter__(self):
+        self.db.start()
+        return self
+
+    def __exit__(self, *_):
+        self.db.stop()
+
+    def forget(self):
+        self.db.forget()
+
+    def fault(self, call, what, **more):
+        self.db.fault(call, what, **more)
+
+    FAULTS = ["lose", "reset", 500, 503, 429, "html", "truncated", "garbage", "empty"]
+
+
+class V2(Rest):
+    make, name = ModelDb2, "v2"
+    FAULTS = Rest.FAULTS + ["aborted"]
+    WRITES = ["createProject", "createExperiment", "createExperimentRun"]
+    READS = ["getProjectByName", "getExperimentByName", "getExperimentRunByName"]
+
+    def config(self):
+        return "store = v2\nurl = %s\ndeveloper_key = very-secret\nemail = a@example.com\n" % self.db.url
+
+    def writes(self):
+        return [c.split()[1] for c in self.db.calls() if not c.startswith("GET")]
+
+    def held(self):
+        def one(r):
+            out = {k: v for k, v in r.items() if k not in ("id", "project_id", "experiment_id", "date_created")}
+            for k in ("metrics", "attributes", "hyperparameters", "artifacts"):
+                out[k] = sorted(out.get(k, []), key=lambda kv: kv["key"])
+            out["tags"] = sorted(out.get("tags", []))
+            return out
+        return {"projects": sorted([p["name"], p.get("description")] for p in self.db.projects.values()),
+                "experiments": [e["name"] for e in self.db.experiments.values()],
+                "runs": sorted((one(r) for r in self.db.runs.values()), key=lambda r: r["name"])}
+
+
+class Mlflow(Rest):
+    make, name = MlFlow, "mlflow"
+    WRITES = ["experiments/create", "runs/create", "runs/log-batch", "runs/update"]
+    READS = ["experiments/get-by-name", "runs/search"]
+
+    def config(self):
+        return "store = mlflow\nurl = %s\n" % self.db.url
+
+    def writes(self):
+        reads = ("experiments/get-by-name", "runs/search", "runs/get")
+        return [c.split()[1] for c in self.db.calls() if c.split()[1] not in reads]
+
+    def held(self):
+        def one(r):
+            return {"name": r["info"]["run_name"], "status": r["info"]["status"], "start": r["info"]["start_time"],
+                    "end": r["info"].get("end_time"), "params": r["params"], "tags": r["tags"],
+                    "metrics": sorted(r["metrics"], key=lambda m: m["key"])}
+        return {"experiments": [[e["name"], e["tags"]] for e in self.db.experiments.values()],
+                "runs": sorted((one(r) for r in self.db.runs.values()), key=lambda r: r["name"])}
+
+
+STORES = [V1, V1Node, V2, Mlflow]
+
+
+def gateway(store, more="", function="", **kinds):
+    return Gateway(HEAD % function + store.config() + more, **kinds)
+
+
+def call(g, key, job):
+    c = http.client.HTTPConnection(g.address("http"), timeout=60)
+    c.request("POST", "/functions/sync", body=json.dumps({"rows": [[key, {"job": json.dumps(job)}]]}),
+              headers={"content-type": "application/json", "x-api-key": KEY})
+    r = c.getresponse()
+    text = r.read().decode()
+    c.close()
+    return r.status, text
+
+
+def sync(g, key, job):
+    status, text = call(g, key, job)
+    equal(status, 200, text)
+    row = json.loads(text)["rows"][0][0]
+    return json.loads(row) if isinstance(row, str) else row
+
+
+def sound(store, jobs):
+    """What the store holds after these jobs when nothing goes wrong."""
+    with type(store)() as other, gateway(other) as g:
+        for n, job in enumerate(jobs):
+            sync(g, "w%d" % n, job)
+        return other.held()
+
+
+def events(g, kind):
+    db = sqlite3.connect("file:%s?mode=ro" % os.path.join(g.state, "state.db"), uri=True, timeout=10)
+    try:
+        return [json.loads(r[0]) for r in db.execute("SELECT data FROM event WHERE type = ? ORDER BY seq", (kind,))]
+    finally:
+        db.close()
+
+
+@story
+def the_first_version():
+    """Check 14, 17, 18, 19: the calls of the light client in their order, everything recoverable, nothing twice."""
+    for kind in (V1, V1Node):
+        with kind() as s, gateway(s) as g:
+            said = sync(g, "k1", record())
+            equal([said["written"], said["result"]["model_id"], said["result"]["created"]], [True, 1, True])
+            equal(s.writes(), ["storeProjectEvent", "storeExperimentEvent", "storeExperimentRunEvent", "storeFitEvent",
+                               "storeMetricEvent", "storeMetricEvent", "storeDataFrame", "createOrUpdateScalarField"], kind.name)
+            held = s.held()
+            equal(held["projects"], [["Churn", "ana", "Who leaves"]])
+            run, = held["runs"]
+            equal(run["frames"], [["extra", "fs-01:/extra"], ["train", "s3://b/train"], ["validation", "s3://b/validation"]])
+            document, = run["documents"]
+            for name, value in (("sagemaker_training_job_arn", ARN + "churn-1"), ("model_name", "churn-xgb"),
+                                ("model_artifact", "s3://b/out/churn-1/model.tar.gz"), ("input_extra_uri", "fs-01:/extra"),
+                                ("metric_validation_rmse", "0.1"), ("approved_by", "bob"), ("tag_team", "growth")):
+                equal(document.get(name), value, name)
+            s.forget()
+            sync(g, "k2", record())
+            equal(s.writes(), [])
+            equal(s.held(), held)
+            # Nothing but what SageMaker must say.
+            bare = {k: v for k, v in record("bare").items() if k in ("arn", "name", "region", "account", "status", "project", "user",
+                                                                     "description", "model_name", "model_type")}
+            sync(g, "k3", {**bare, "hyperparameters": {}, "metrics": {}, "channels": [], "tags": {}})
+            equal([r["frames"] for r in s.held()["runs"]][0], [["", ""]])
+            failed = record("failed", status="Failed", failure_reason="AlgorithmError: exit code 1", artifact="", metrics={})
+            sync(g, "k4", failed)
+            equal(s.held()["runs"][-1]["documents"][0]["sagemaker_failure_reason"], "AlgorithmError: exit code 1")
+            odd = record("odd", metrics={"loss": "NaN", "auc": 0.5})
+            sync(g, "k5", odd)
+            run = next(r for r in s.held()["runs"] if r["run"].startswith("odd "))
+            equal([m[0] for m in run["metrics"]], ["auc"])
+            equal(run["documents"][0]["metric_loss"], "NaN")
+
+
+@story
+def as_the_step_function_did():
+    with V1() as s, gateway(s, "mode = seed\n") as g:
+        sync(g, "k1", record())
+        equal(s.writes(), ["storeProjectEvent", "storeExperimentEvent", "storeExperimentRunEvent", "storeFitEvent", "storeMetricEvent",
+                           "storeMetricEvent"])
+        equal([c for c, _ in s.db.calls() if c.startswith("get")], [])
+        run, = s.held()["runs"]
+        equal([run["run"], run["documents"], run["frames"]], ["", [{}], [["", ""], ["train", "s3://b/train"]]])
+        s.fault("storeMetricEvent", "lose")
+        status, text = call(g, "k2", record("churn-2"))
+        true(status != 200, text)
+        contains(text, "churn-2", "mode = seed")
+        equal(len(s.held()["runs"]), 2)  # and there is no third one
+
+
+@story
+def the_second_version():
+    """Check 20 to 26."""
+    with V2() as s, gateway(s) as g:
+        said = sync(g, "k1", record())
+        equal(said["result"]["created"], True)
+        equal([c.split() for c in s.db.calls()], [["GET", "getProjectByName"], ["POST", "createProject"], ["GET", "getExperimentByName"],
+                                                  ["POST", "createExperiment"], ["GET", "getExperimentRunByName"],
+                                                  ["POST", "createExperimentRun"]])
+        run, = s.db.runs.values()
+        value = {kind: {kv["key"]: kv.get("value") for kv in run[kind]} for kind in ("metrics", "hyperparameters", "attributes")}
+        equal(value["hyperparameters"], {"eta": 0.1, "max_depth": 6, "objective": "binary:logistic", "code": "007"})
+        equal(value["metrics"], {"validation_rmse": 0.1, "train_rmse": 0.05})
+        for name, v in (("name_of_validation_rmse", "validation:rmse"), ("model_artifact", "s3://b/out/churn-1/model.tar.gz"),
+                        ("tag_note", "x" * 60), ("instance_count", 1), ("input_extra_uri", "fs-01:/extra")):
+            equal(value["attributes"].get(name), v, name)
+        equal(sorted(run["tags"]), ["sagemaker", "status:Completed", "team=growth", "xgboost"])
+        equal([run["start_time"], run["end_time"]], ["1795168860000", "1795168921000"])
+        equal(next(a for a in run["artifacts"] if a["key"] == "model"),
+              {"key": "model", "path": "s3://b/out/churn-1/model.tar.gz", "path_only": True, "artifact_type": "MODEL"})
+        e = s.db.entries[1]
+        equal([e.headers.get("grpc-metadata-" + h) for h in ("source", "email", "developer_key", "developer-key")],
+              ["PythonClient", "a@example.com", "very-secret", "very-secret"])
+        lacks(g.log(), "very-secret")
+        s.forget()
+        sync(g, "k2", record())
+        equal(s.writes(), [])
+        # One metric and the status differ: those keys alone.
+        changed = record(metrics={"validation:rmse": 0.2, "train:rmse": 0.05, "late": 1}, status="Stopped", modified="2026-11-20T11:00:00Z")
+        sync(g, "k3", changed)
+        equal(s.writes(), ["deleteMetrics", "logMetrics", "deleteExperimentRunAttributes", "logAttributes", "deleteExperimentRunTags",
+                           "addExperimentRunTags"])
+        bodies = [json.loads(e.body) for e in s.db.entries if e.method != "GET"]
+        equal(bodies[0]["metric_keys"], ["validation_rmse"])
+        equal(sorted(kv["key"] for kv in bodies[1]["metrics"]), ["late", "validation_rmse"])
+        equal(bodies[2]["attribute_keys"], ["sagemaker_training_job_status"])
+        equal(sorted(run["tags"]), ["sagemaker", "status:Stopped", "team=growth", "xgboost"])
+        # The same name in another account is another run.
+        sync(g, "k4", record(arn=ARN.replace("123456789012", "999999999999") + "churn-1", account="999999999999"))
+        equal(sorted(r["name"] for r in s.db.runs.values()), ["churn-1", "churn-1 (eu-west-1/999999999999)"])
+        # Somebody is faster with project and experiment.
+        s.fault("getProjectByName", 404)
+        s.db.faults.clear()
+        sync(g, "k5", record("other", description="Who goes"))
+        equal([p["description"] for p in s.db.projects.values()], ["Who goes"])
+
+
+@story
+def mlflow():
+    """Check 28."""
+    many = {"p%03d" % n: str(n) for n in range(250)}
+    with Mlflow() as s, gateway(s) as g:
+        said = sync(g, "k1", record(hyperparameters={**many, "long": "y" * 7000, "a/../b": "1"}))
+        equal([said["result"]["created"], said["result"]["params"]], [True, 252])
+        equal(s.writes(), ["experiments/create", "runs/create"] + 3 * ["runs/log-batch"] + ["runs/update"])
+        run, = s.db.runs.values()
+        equal([run["info"]["status"], run["info"]["end_time"], run["info"]["run_name"]], ["FINISHED", 1795168921000, "churn-1"])
+        equal([len(run["params"]), run["params"]["p249"], len(run["params"]["long"]), run["params"]["a_.._b"]], [252, "249", 6000, "1"])
+        equal(sorted([m["key"], m["value"], m["timestamp"]] for m in run["metrics"]),
+              [["train_rmse", 0.05, 1795168920000], ["validation_rmse", 0.1, 1795168921000]])
+        for name, v in (("sagemaker.training_job_arn", ARN + "churn-1"), ("sagemaker.name_of.validation_rmse", "validation:rmse"),
+                        ("mlflow.user", "ana"), ("approved_by", "bob"), ("sagemaker.model_name", "churn-xgb"),
+                        ("sagemaker.cut.long", "y" * 5000)):
+            equal(run["tags"].get(name), v, name)
+        experiment, = s.db.experiments.values()
+        equal([experiment["name"], experiment["tags"]], ["Churn", [{"key": "mlflow.note.content", "value": "Who leaves"}]])
+        s.forget()
+        sync(g, "k2", record(hyperparameters={**many, "long": "y" * 7000, "a/../b": "1"}))
+        equal(s.writes(), [])
+        sync(g, "k3", record(hyperparameters={**many, "p000": "changed"}))
+        equal([run["params"]["p000"], run["tags"]["sagemaker.now.p000"]], ["0", "changed"])
+        equal([len(s.db.runs), len(run["metrics"])], [1, 2])
+        # States, and a NaN.
+        sync(g, "k4", record("going", status="InProgress", ended=None, metrics={}))
+        going = next(r for r in s.db.runs.values() if r["info"]["run_name"] == "going")
+        equal(going["info"]["status"], "RUNNING")
+        sync(g, "k5", record("going", status="Stopped", metrics={"loss": "NaN", "auc": 1}, modified="2026-11-20T11:00:00Z"))
+        equal([going["info"]["status"], going["tags"]["sagemaker.metric.loss"], [m["key"] for m in going["metrics"]]],
+              ["KILLED", "NaN", ["auc"]])
+        # What a person deleted stays deleted; an experiment that was deleted is an error that says so.
+        going["info"]["lifecycle_stage"] = "deleted"
+        equal(sync(g, "k6", record("going", modified="2026-11-20T12:00:00Z"))["result"]["deleted_there"], True)
+        experiment["lifecycle_stage"] = "deleted"
+        status, text = call(g, "k7", record("late"))
+        true(status != 200, text)
+        contains(text, "late", "Churn", "deleted")
+    for more, wanted in (("token = secret-token\n", "Bearer secret-token"),
+                         ("username = ana\npassword = pässword\n", "Basic YW5hOnDDpHNzd29yZA==")):
+        with Mlflow() as s, gateway(s, more) as g:
+            s.db.token = wanted
+            sync(g, "k1", record())
+            lacks(g.log(), "secret-token", "ssword", "Basic")
+
+
+@story
+def every_fault_at_every_call():
+    """Each call fails in each way once; the job comes back and the store holds what it holds without."""
+    r = rng("faults")
+    for kind in STORES:
+        with kind() as empty:
+            wanted = sound(empty, [record()])
+        pairs = [(call_name, what) for call_name in kind.WRITES + kind.READS for what in kind.FAULTS]
+        pairs = [p for p in pairs if p[1] != "mongo" or p[0] == "storeFitEvent"]
+        for call_name, what in pairs if SOAK else r.sample(pairs, min(len(pairs), 9)):
+            with kind() as s, gateway(s) as g:
+                s.fault(call_name, what)
+                said = sync(g, "k", record())
+                equal(said["written"], True, "%s %s %s" % (kind.name, call_name, what))
+                equal(s.held(), wanted, "%s after %s of %s" % (kind.name, what, call_name))
+
+
+@story
+def faults_have_sentences():
+    """Check 15, 16, 24: without another try, what does it say?"""
+    cases = [(V1, "storeFitEvent", "lie", "2147483647 bytes"), (V1, "storeFitEvent", "html", "HTTP/1.1"),
+             (V1, "storeFitEvent", "short", "cannot be read"), (V1, "storeFitEvent", "cut", "in the middle of its answer to storeFitEvent"),
+             (V1, "storeFitEvent", "crash", "internal error"), (V1, "storeMetricEvent", "run", "Can't find experiment run ID 77"),
+             (V1, "getModelIds", "hang", "has not answered getModelIds within 300 ms"),
+             (V2, "createExperimentRun", "html", "is `url` the API's?"), (V2, "createProject", 401, "answers POST project/createProject"),
+             (V2, "createExperiment", "truncated", "experiment/createExperiment"),
+             (Mlflow, "runs/create", 403, "INTERNAL_ERROR"), (Mlflow, "runs/search", "html", "something else than JSON")]
+    for kind, call_name, what, words in cases:
+        with kind() as s, gateway(s, "answer_timeout = 300ms\n", "attempts = 1") as g:
+            s.fault(call_name, what, times=50)
+            status, text = call(g, "k", record())
+            true(status != 200, (kind.name, call_name, what, text))
+            contains(text, "churn-1", words, "127.0.0.1:%d" % s.db.port)
+    with V1() as s:
+        port = s.db.port
+    with V1() as s, Gateway((HEAD % "attempts = 1") + "store = v1\naddress = 127.0.0.1\nport = %d\n" % port) as g:
+        status, text = call(g, "k", record())
+        contains(text, "churn-1", "127.0.0.1:%d" % port)
+
+
+@story
+def two_at_once():
+    """Check 5 and 7: the same job five times at once, and many jobs of a new project, in two workers."""
+    jobs = [record("job-%d" % n) for n in range(6)]
+    for kind in (V1, V2, Mlflow):
+        with kind() as empty:
+            wanted = sound(empty, jobs)
+        with kind() as s, gateway(s, workers=2) as g:
+            if kind is V1:
+                s.db.pause = 0.02
+            failed = []
+
+            def one(n, job):
+                try:
+                    sync(g, "k-%s-%d" % (job["name"], n), job)
+                except Exception as e:  # noqa: BLE001
+                    failed.append(e)
+
+            threads = [threading.Thread(target=one, args=(n, job)) for job in jobs for n in range(5 if job is jobs[0] else 1)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            equal(failed, [])
+            equal(s.held(), wanted, kind.name)
+
+
+@story
+def killed_in_the_middle():
+    """kill -9 while a call is under way, at any of them."""
+    r = rng("kills")
+    for kind in (V1, V2, Mlflow):
+        with kind() as empty:
+            wanted = sound(empty, [record()])
+        calls = kind.WRITES + kind.READS
+        for call_name in calls if SOAK else r.sample(calls, 2):
+            with kind() as s, gateway(s, function="wait = stored") as g:
+                s.fault(call_name, "hang" if kind is V1 else "lose")
+                held = None
+                if kind is not V1:
+                    s.fault("*", "lose", times=2)
+                call(g, "k", record())
+                eventually(lambda: s.db.hit, "the call")
+                g.process.kill()
+                g.process.wait()
+                if kind is V1:
+                    s.db.drop()
+                g.start()
+                eventually(lambda: (events(g, "sync.done") or [{}])[-1].get("ok"), "the job")
+                held = s.held()
+                equal(held, wanted, "%s after a kill in %s" % (kind.name, call_name))
+
+
+if __name__ == "__main__":
+    missing = modeldb_v1.available()
+    if missing:
+        print("skipped: no", missing)
+        sys.exit(77)
+    main()
