@@ -8,8 +8,8 @@
 #include "sink.h"
 
 static const pbay_option OPTIONS[] = {
-    {"store", PBAY_OPT_ENUM, PBAY_OPTF_REQUIRED, NULL, "v1",
-     "what is behind this connector: v1, ModelDB 1 (Thrift)"},
+    {"store", PBAY_OPT_ENUM, PBAY_OPTF_REQUIRED, NULL, "v1|v2|mlflow",
+     "what is behind this connector: ModelDB 1 (Thrift), ModelDB 2 (REST), or an MLflow tracking server"},
     {"sagemaker", PBAY_OPT_STR, 0, NULL, NULL,
      "the sagemaker connector that is asked for training jobs (collect, verify)"},
     {"mode", PBAY_OPT_ENUM, 0, "full", "full|seed",
@@ -29,6 +29,23 @@ static const pbay_option OPTIONS[] = {
     {"connections", PBAY_OPT_INT, 0, "4", "1..32", "v1: at most; the server has a thread for each"},
     {"connect_timeout", PBAY_OPT_DURATION, 0, "10s", "1ms..10m", "v1: until a connection stands"},
     {"answer_timeout", PBAY_OPT_DURATION, 0, "30s", "1ms..1h", "v1: until a call is answered"},
+    {"url", PBAY_OPT_STR, 0, NULL, NULL,
+     "v2: the base of its REST calls, \"http://HOST:3000\" (/api/v1/modeldb is added to a bare host) or "
+     "\"http://HOST:8080/v1\"; mlflow: the tracking server, \"http://HOST:5000\""},
+    {"experiment", PBAY_OPT_STR, 0, NULL, NULL,
+     "v2: the experiment within the project, by default SageMaker; mlflow: one experiment for all, by "
+     "default "
+     "one for each project, of its name"},
+    {"workspace", PBAY_OPT_STR, 0, NULL, NULL, "v2: the workspace of the projects"},
+    {"email", PBAY_OPT_STR, 0, NULL, NULL, "v2: who asks, where the server wants to know"},
+    {"developer_key", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "v2: and with which key"},
+    {"token", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "mlflow: a bearer token"},
+    {"username", PBAY_OPT_STR, 0, NULL, NULL, "mlflow: basic authentication instead"},
+    {"password", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL, "mlflow: its password"},
+    {"param_length", PBAY_OPT_INT, 0, "6000", "50..100000",
+     "mlflow: bytes that a parameter's value may have; older servers take 250 or 500. What is longer is cut, "
+     "and "
+     "stands whole in a tag"},
 };
 
 int32_t modeldb_refuse(struct modeldb *m, pbay_result *why, int32_t code, const char *fmt, ...)
@@ -82,7 +99,7 @@ static const char *ask_services(struct modeldb *m)
 
 static int32_t open_sink(struct modeldb *m, pbay_result *why)
 {
-    static const mdb_sink *const SINKS[] = {&mdb_v1};
+    static const mdb_sink *const SINKS[] = {&mdb_v1, &mdb_v2, &mdb_mlflow};
     m->sink = SINKS[m->host->get_int(m->config, "store")];
     m->seed = m->host->get_int(m->config, "mode") == 1;
     if (m->seed && m->sink != &mdb_v1)

@@ -111,6 +111,7 @@ static void failed(v1_job *j, const pbay_result *given, const char *fmt, ...)
         if (j->w.seed) {
             n = (int)strlen(j->why);
             r.advice = PBAY_ADVICE_NONE;
+            r.code = PBAY_FAILED_PRECONDITION; /* of no kind that is tried again */
             snprintf(j->why + n, sizeof j->why - (size_t)n,
                      "; a run may be there already, and with mode = seed the same again would make another");
         }
