@@ -56,13 +56,14 @@ static void md5_text(const struct snowflake *s, pbay_str body, char out[25])
 
 enum { WORTH_PACKING = 1024 };
 
-void answer(struct snowflake *s, pbay_request request, int32_t status, pbay_str body, int coded)
+void answer_as(struct snowflake *s, pbay_request request, int32_t status, pbay_str type, pbay_str body,
+               int coded)
 {
     char md5[25];
     pbay_header headers[4];
     uint32_t n = 0;
     pbay_str packed = {NULL, 0};
-    headers[n++] = (pbay_header){STR("Content-Type"), STR("application/json")};
+    headers[n++] = (pbay_header){STR("Content-Type"), type};
     if (coded && body.n >= WORTH_PACKING &&
         s->crypto->deflate(coded == CODED_GZIP ? PBAY_ZIP_GZIP : PBAY_ZIP_ZLIB, 1, body, &packed) ==
             PBAY_OK) {
@@ -76,6 +77,11 @@ void answer(struct snowflake *s, pbay_request request, int32_t status, pbay_str 
     if (status == 429 || status == 503) headers[n++] = (pbay_header){STR("Retry-After"), STR("1")};
     s->request->respond(request, status, headers, n, body);
     if (packed.p) s->crypto->release(packed);
+}
+
+void answer(struct snowflake *s, pbay_request request, int32_t status, pbay_str body, int coded)
+{
+    answer_as(s, request, status, STR("application/json"), body, coded);
 }
 
 void error_text(pbay_text *t, const char *code, pbay_str message, pbay_str batch_id, pbay_str query_id)

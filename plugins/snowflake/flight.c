@@ -125,6 +125,11 @@ uint32_t flights_running(const struct flights *fs)
     return fs->running;
 }
 
+void flights_count(struct flights *fs, int by)
+{
+    fs->running += (uint32_t)by;
+}
+
 struct flights *flights_new(struct snowflake *s)
 {
     struct flights *fs = calloc(1, sizeof *fs);

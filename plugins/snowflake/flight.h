@@ -84,6 +84,8 @@ void flights_stop(struct flights *fs); /* cancels what runs */
 void flights_cancel(struct flights *fs, pbay_str job);
 void flights_free(struct flights *fs); /* nothing runs any more */
 uint32_t flights_running(const struct flights *fs);
+/* One more, or one less, that is none of these and counts with them (translate.c). */
+void flights_count(struct flights *fs, int by);
 
 /*
  * What a batch is known by. Functions of one path that ask different endpoints, or in different regions, may
@@ -137,6 +139,8 @@ void flight_key(struct flight *f);
 /* The answer of one request: an error as JSON, which is logged (request 0: only that), or a reply, compressed
  * or with its checksum. */
 void answer(struct snowflake *s, pbay_request request, int32_t status, pbay_str body, int coded);
+void answer_as(struct snowflake *s, pbay_request request, int32_t status, pbay_str type, pbay_str body,
+               int coded);
 void answer_error(struct snowflake *s, pbay_request request, int32_t status, const char *code,
                   pbay_str message, pbay_str batch_id, pbay_str query_id);
 /* The body of an error, appended. */

@@ -207,6 +207,19 @@ static char *inflate_raw(const struct asked *a, pbay_str *body)
     return p;
 }
 
+static int too_many(struct asked *a)
+{
+    if (flights_running(a->s->flights) < a->s->in_flight) return 0;
+    refuse(a, 429, "RESOURCE_EXHAUSTED", "too many batches at once; again later");
+    return 1;
+}
+
+static void raw(struct asked *a)
+{
+    pbay_str name = {a->name.p + 4, a->name.n - 4};
+    if (!too_many(a)) translate(a->s, a->request, a->info, &a->h, name, a->coded);
+}
+
 static void post_body(struct asked *a, pbay_str body, char **owned)
 {
     struct snowflake *s = a->s;
@@ -232,11 +245,7 @@ static void post_body(struct asked *a, pbay_str body, char **owned)
             refuse(a, 409, "ALREADY_EXISTS", "this batch id came before with other rows");
         return;
     }
-    if (flights_running(s->flights) >= s->in_flight) {
-        answer_error(s, a->request, 429, "RESOURCE_EXHAUSTED", STR("too many batches at once; again later"),
-                     a->h.batch_id, a->h.query_id);
-        return;
-    }
+    if (too_many(a)) return;
     if (target(s, &i, &fn, kinds, PARAMS_MAX, &why)) {
         answer_error(s, a->request, status_of(&why),
                      why.code == PBAY_NOT_FOUND ? "NOT_FOUND" : "INVALID_ARGUMENT", why.message,
@@ -294,7 +303,7 @@ void route_handle(struct snowflake *s, pbay_request request, const pbay_request_
         if (str_is(info->method, "GET"))
             get(&a);
         else if (a.name.n > 4 && memcmp(a.name.p, "raw/", 4) == 0)
-            translate(s, request, info, &a.h, (pbay_str){a.name.p + 4, a.name.n - 4});
+            raw(&a);
         else
             post(&a);
     }

@@ -21,6 +21,7 @@ struct job {
 
 static void end(struct job *j)
 {
+    flights_count(j->s->flights, -1);
     if (j->out) j->s->batch->writer_free(j->out);
     j->s->batch->free(j->rows);
     free(j);
@@ -69,8 +70,7 @@ static void on_done(void *user, pbay_invoke call, const pbay_result *result, pba
                  "MAX_BATCH_ROWS"));
         return;
     }
-    const pbay_header type = {STR("Content-Type"), j->json ? STR("application/json") : STR("text/csv")};
-    j->s->request->respond(j->request, 200, &type, 1, text);
+    answer_as(j->s, j->request, 200, j->json ? STR("application/json") : STR("text/csv"), text, j->coded);
     end(j);
 }
 
@@ -161,7 +161,7 @@ static size_t put_id(struct job *j, size_t at, pbay_str id)
 }
 
 void translate(struct snowflake *s, pbay_request request, const pbay_request_info *info,
-               const struct sf_headers *h, pbay_str name)
+               const struct sf_headers *h, pbay_str name, int coded)
 {
     uint32_t kinds[PARAMS_MAX];
     pbay_invoke_function fn = {.struct_size = sizeof fn};
@@ -172,6 +172,8 @@ void translate(struct snowflake *s, pbay_request request, const pbay_request_inf
     if (!j) abort();
     j->s = s;
     j->request = request;
+    j->coded = coded;
+    flights_count(s->flights, 1);
     j->rows = s->batch->create(s->host);
     j->n_batch = put_id(j, 0, h->batch_id);
     j->n_query = put_id(j, j->n_batch, h->query_id);

@@ -12,4 +12,4 @@
 
 /* The request is answered now or later. name: percent-decoded. */
 void translate(struct snowflake *s, pbay_request request, const pbay_request_info *info,
-               const struct sf_headers *h, pbay_str name);
+               const struct sf_headers *h, pbay_str name, int coded);

@@ -14,7 +14,7 @@ import zlib
 from lib.certs import Certificates, openssl
 from lib.gateway import TESTS, WORKERS, Gateway, new_key
 from lib.issuer import Issuer
-from lib.story import SOAK, contains, equal, lacks, main, rng, story, together, true
+from lib.story import SOAK, contains, equal, eventually, lacks, main, rng, story, together, true
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
 from sagemaker_runtime import Runtime  # noqa: E402
@@ -476,6 +476,71 @@ def a_thousand_connections():
                 equal((answer.status, json.loads(body)["data"]), (200, [[0, i + 10]]))
         for c in held:
             c.close()
+
+
+SCORING = """
+[connector "aws"]
+plugin = sagemaker
+region = eu-west-1
+endpoint_url = http://%s/runtime
+[function "score"]
+connector = aws
+operation = invoke
+endpoint = churn-v1
+params = age:num, income:num, plan:num, months:num
+answer = num
+returns = num
+"""
+
+
+@story
+def batches_that_nobody_fetches():
+    """Their results wait on disk; what memory keeps of them is bounded."""
+    n, threads = (100000, 32) if SOAK else (400, 8)
+    endpoint = Gateway('[listen "http"]\naddress = 127.0.0.1:0\n[connector "runtime"]\nplugin = local_endpoint\nlatency = 20ms\n')
+    with endpoint as e:
+        house = House(functions=SCORING % e.address("http"), files={})
+        house.reconfigure(open(house.config).read().replace("async_after = 300ms", "async_after = 0ms"))
+        with house as g:
+            abandon(g, n, threads)
+
+
+def customer(i):
+    return [18 + i % 70, 15000 + i * 37 % 70000, 1 + i % 9, i % 120]
+
+
+def abandon(g, n, threads):
+    import http.client
+    sizes = []
+
+    def send(first, last):
+        c = http.client.HTTPConnection(*g.address("http").rsplit(":", 1), timeout=120)
+        for i in range(first, last):
+            status = 429
+            while status == 429:
+                c.request("POST", "/snowflake/score", encode([[0, *customer(i)], [1, *customer(i + 1)]]),
+                          {"x-patchbay-secret": SECRET, "content-type": "application/json",
+                           "sf-external-function-query-batch-id": "left:%d" % i})
+                answer = c.getresponse()
+                answer.read()
+                status = answer.status
+            equal(status, 202)
+        c.close()
+    for part in range(4):
+        with together(threads) as run:
+            for t in range(threads):
+                at = part * n // 4 + t * (n // 4 // threads)
+                run(send, at, at + n // 4 // threads)
+        sizes.append(g.status("VmRSS") >> 10)
+    print("memory after each quarter of %d batches: %s MiB" % (n, sizes), flush=True)
+    # The first quarter fills what is kept.
+    true(sizes[-1] < sizes[0] * 1.25 + 16, sizes)
+    c = g.caller("score", oracles=False)
+    r = rng("left")
+    for i in [0, n // 4 * 3] + [part * (n // 4) + r.randrange(n // 4 // threads) for part in range(4) for _ in range(5)]:
+        reply = eventually(lambda i=i: (lambda r: r.status != 202 and r)(c.send("GET", "left:%d" % i)), "it is done")
+        right = c.batch([customer(i), customer(i + 1)])
+        equal((reply.status, json.loads(reply.body)["data"]), (200, [[0, right[0]], [1, right[1]]]))
 
 
 if __name__ == "__main__":
