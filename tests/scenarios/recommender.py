@@ -322,7 +322,7 @@ def reads_and_fills_tables():
             equal(w.sql("select * from MOVIELENS.PUBLIC.USER_MOVIE_RECOMMENDATIONS order by 1"), before)
             inserts = [s for s in w.statements if s.upper().startswith("INSERT INTO MOVIELENS.PUBLIC.USER_MOVIE") or
                        s.upper().startswith("INSERT INTO MOVIELENS.PUBLIC.RECOMMENDER_")]
-            equal(len(inserts), 2, w.statements)
+            equal(len(inserts), 3, w.statements)  # the first is tried without a row, before training
             check_table(w, u, i)
 
 
@@ -370,12 +370,24 @@ def nothing_is_half_written():
         w.db.executemany('insert into "MOVIELENS.PUBLIC.RATINGS" values (?, ?, ?, ?)',
                          [(float(a), float(b), float(c), "x") for a, b, c in zip(u.tolist(), i.tolist(), r.tolist())])
         w.sql("insert into MOVIELENS.PUBLIC.USER_MOVIE_RECOMMENDATIONS values (7, '[1]')")
-        # The last statement fails in the middle of its transaction: the old rows stand.
+        # What may not be written is known before any work is done, too.
+        from snowflake_api import Refused
         run_one = w.run_one
+        for denied in ("CREATE TRANSIENT", "INSERT INTO MOVIELENS.PUBLIC.USER_MOVIE", "DELETE FROM"):
+            def guarded(text, values, scope, denied=denied):
+                if text.upper().startswith(denied):
+                    raise Refused(422, "003001", "SQL access control error: Insufficient privileges", "42501")
+                return run_one(text, values, scope)
+            w.run_one = guarded
+            del w.statements[:]
+            job.fails("the output table movielens.public.user_movie_recommendations cannot be written", "422 003001", "Insufficient")
+            true(not any("MOVIEID" in s.upper() for s in w.statements), "ratings were read first")
+        equal([t for (t,) in w.db.execute("select name from sqlite_master") if "RECOMMENDER_" in t], [])
+        w.run_one = run_one
+        # The last statement fails in the middle of its transaction: the old rows stand.
 
         def broken(text, values, scope):
             if text.upper().startswith("COMMIT"):
-                from snowflake_api import Refused
                 raise Refused(422, "000625", "Statement aborted.", "57014")
             return run_one(text, values, scope)
         w.run_one = broken
@@ -387,6 +399,32 @@ def nothing_is_half_written():
         equal(len(w.sql("select * from MOVIELENS.PUBLIC.USER_MOVIE_RECOMMENDATIONS")), 1 + len(set(u.tolist())))
         job.write("token", "another")
         job.fails("401", "Invalid OAuth access token")
+
+
+@story
+def files_that_are_not_read_are_named():
+    with Job(folds=0) as job:
+        job.write("input/data/train/ratings.csv.gz", "x")
+        job.fails("no ratings", "ratings.csv.gz, but only files directly in a channel")
+        os.unlink(job.path("input/data/train/ratings.csv.gz"))
+        job.write("input/data/train/2024/ratings.csv", "1,2,3\n")
+        job.fails("no ratings", "train/2024, but")
+        job.write("input/data/train/ratings.csv", "USERID,MOVIEID,RATING\n" + "".join("%d,%d,3\n" % (u, i) for u in range(5) for i in range(5)))
+        contains(job.train().stdout, "Not read: ", "train/2024")
+
+
+@story
+def a_signal_ends_the_training():
+    """Process 1 of a container has no default action for signals: there must be a handler."""
+    with Job(n_epochs=1000000, folds=5) as job:
+        job.write("input/data/train/r.csv", "USERID,MOVIEID,RATING\n" + "".join("%d,%d,3\n" % (u, i) for u in range(50) for i in range(50)))
+        p = subprocess.Popen([PROGRAM, "train", "--local", job.dir], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        contains(p.stdout.readline(), "Starting")
+        p.send_signal(signal.SIGTERM)
+        _, err = p.communicate(timeout=30)
+        equal(p.returncode, 128 + signal.SIGTERM)
+        contains(err, "stopped by a signal")
+        true(not job.has("model/recommender.model"))
 
 
 @story

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,11 +77,6 @@ static int read_hyper(const char *root, struct rec_hyper *h, struct pb_err *err)
 
 /* ------------------------------------------------------------------------------------------------ input */
 
-static int is_csv(const struct dirent *e)
-{
-    return e->d_name[0] != '.' && pb_str_ends(pb_str_c(e->d_name), PB_STR(".csv"));
-}
-
 static int is_visible(const struct dirent *e)
 {
     return e->d_name[0] != '.';
@@ -89,28 +85,39 @@ static int is_visible(const struct dirent *e)
 /* Every CSV file of every channel, in the order of their names. */
 static int read_channels(const char *root, struct rec_ratings *r, struct pb_err *err)
 {
-    char *data = pb_sprintf("%s/input/data", root);
+    char *data = pb_sprintf("%s/input/data", root), *other = NULL;
     struct dirent **channels, **files;
     int rc = 0, n_channels = scandir(data, &channels, is_visible, alphasort), found = 0;
     for (int i = 0; i < n_channels; i++) {
         char *channel = pb_sprintf("%s/%s", data, channels[i]->d_name);
-        int n = scandir(channel, &files, is_csv, alphasort);
+        int n = scandir(channel, &files, is_visible, alphasort);
         for (int k = 0; k < n; k++) {
             char *path = pb_sprintf("%s/%s", channel, files[k]->d_name);
-            if (!rc) rc = rec_ratings_read_csv(r, path, err);
-            found++;
+            if (pb_str_ends(pb_str_c(path), PB_STR(".csv"))) {
+                if (!rc) rc = rec_ratings_read_csv(r, path, err);
+                found++;
+            } else {
+                printf("Not read: %s, whose name does not end in .csv.\n", path);
+                if (!other) other = pb_strdup(path);
+            }
             pb_free(path);
             free(files[k]);
         }
-        if (n >= 0) free(files);
+        if (n >= 0)
+            free(files);
+        else if (!other)
+            other = pb_strdup(channel);
         pb_free(channel);
         free(channels[i]);
     }
     if (n_channels >= 0) free(channels);
     if (!rc && !found)
         rc = pb_fail(err, PBAY_INVALID_ARGUMENT,
-                     "no ratings: neither the hyperparameter input_table_name nor a .csv file in %s/CHANNEL/",
-                     data);
+                     "no ratings: neither the hyperparameter input_table_name nor a .csv file in %s/CHANNEL/"
+                     "%s%s%s",
+                     data, other ? "; there is " : "", other ? other : "",
+                     other ? ", but only files directly in a channel are read, and only unpacked ones" : "");
+    pb_free(other);
     pb_free(data);
     return rc;
 }
@@ -266,8 +273,19 @@ static int train(const char *root, const struct rec_hyper *h, struct pb_err *err
     return rc;
 }
 
+/* In a container this is process 1, for which a signal without a handler does nothing: StopTrainingJob would
+ * wait for its two minutes. What was not finished stays beside what is there. */
+static void on_signal(int signum)
+{
+    static const char said[] = "recommender: stopped by a signal\n";
+    (void)!write(STDERR_FILENO, said, sizeof said - 1);
+    _exit(128 + signum);
+}
+
 int rec_train(const char *root, struct pb_err *err)
 {
+    signal(SIGTERM, on_signal);
+    signal(SIGINT, on_signal);
     struct rec_hyper h;
     char *failure = pb_sprintf("%s/output/failure", root);
     unlink(failure); /* of a job before this one */

@@ -59,6 +59,45 @@ static int run(struct rec_warehouse *w, struct rec_result *out, struct pb_err *e
     return rec_sql_run(w->sql, &s, out, err);
 }
 
+/* DB.SCHEMA.TABLE to DB.SCHEMA.RECOMMENDER_<random>: beside it, and in nobody's way. */
+static char *stage_name(const char *table)
+{
+    uint8_t random[16];
+    char id[PBAY_SF_UUID];
+    const char *last = table;
+    bool quoted = false;
+    for (const char *p = table; *p; p++) {
+        if (*p == '"') quoted = !quoted;
+        if (*p == '.' && !quoted) last = p + 1;
+    }
+    pb_random(random, sizeof random);
+    pbay_sf_uuid(random, id);
+    for (char *p = id; *p; p++)
+        if (*p == '-') *p = '_';
+    return pb_sprintf("%.*sRECOMMENDER_%s", (int)(last - table), table, id);
+}
+
+static bool appends(const struct rec_hyper *h)
+{
+    return h->output_mode && pb_str_is(pb_str_c(h->output_mode), "append");
+}
+
+/* The statements that rec_warehouse_write will run, without a row: whether they are allowed only they say. */
+static int try_writing(struct rec_warehouse *w, const struct rec_hyper *h, struct pb_err *err)
+{
+    const char *out = h->output_table;
+    struct pb_err ignored;
+    char *stage = stage_name(out);
+    int rc = run(w, NULL, err, 1, "CREATE TRANSIENT TABLE %s (USERID NUMBER(38, 0), ITEMS VARCHAR)", stage);
+    if (!rc) {
+        rc = run(w, NULL, err, 1, "INSERT INTO %s SELECT USERID, PARSE_JSON(ITEMS) FROM %s", out, stage);
+        if (!rc && !appends(h)) rc = run(w, NULL, err, 1, "DELETE FROM %s WHERE 1 = 0", out);
+        run(w, NULL, &ignored, 1, "DROP TABLE IF EXISTS %s", stage);
+    }
+    pb_free(stage);
+    return rc;
+}
+
 /* Training takes long: what is missing is said before it. */
 static int check_output(struct rec_warehouse *w, const struct rec_hyper *h, struct pb_err *err)
 {
@@ -69,11 +108,14 @@ static int check_output(struct rec_warehouse *w, const struct rec_hyper *h, stru
         return pb_fail_in(err, "the output table %s", h->output_table);
     uint32_t n = r.n_columns;
     rec_result_free(&r);
-    return n == 2 ? 0
-                  : pb_fail(err, PBAY_FAILED_PRECONDITION,
-                            "the output table %s has %u columns; expected two: the user, and a VARIANT for "
-                            "the items",
-                            h->output_table, n);
+    if (n != 2)
+        return pb_fail(
+            err, PBAY_FAILED_PRECONDITION,
+            "the output table %s has %u columns; expected two: the user, and a VARIANT for the items",
+            h->output_table, n);
+    if (try_writing(w, h, err))
+        return pb_fail_in(err, "the output table %s cannot be written", h->output_table);
+    return 0;
 }
 
 struct rec_warehouse *rec_warehouse_open(const struct rec_hyper *h, struct pb_err *err)
@@ -240,30 +282,11 @@ static void put_row(void *user, uint32_t who, const uint32_t *items, uint32_t n)
     if (g->n == ROWS_AT_ONCE) flush_rows(g);
 }
 
-/* DB.SCHEMA.TABLE to DB.SCHEMA.RECOMMENDER_<random>: beside it, and in nobody's way. */
-static char *stage_name(const char *table)
-{
-    uint8_t random[16];
-    char id[PBAY_SF_UUID];
-    const char *last = table;
-    bool quoted = false;
-    for (const char *p = table; *p; p++) {
-        if (*p == '"') quoted = !quoted;
-        if (*p == '.' && !quoted) last = p + 1;
-    }
-    pb_random(random, sizeof random);
-    pbay_sf_uuid(random, id);
-    for (char *p = id; *p; p++)
-        if (*p == '-') *p = '_';
-    return pb_sprintf("%.*sRECOMMENDER_%s", (int)(last - table), table, id);
-}
-
 /* What the table holds changes in one transaction, or not at all. */
 static int swap(struct rec_warehouse *w, const struct rec_hyper *h, const char *stage, struct pb_err *err)
 {
     const char *out = h->output_table;
-    bool append = h->output_mode && pb_str_is(pb_str_c(h->output_mode), "append");
-    if (append)
+    if (appends(h))
         return run(w, NULL, err, 1, "INSERT INTO %s SELECT USERID, PARSE_JSON(ITEMS) FROM %s", out, stage);
     return run(w, NULL, err, 4,
                "BEGIN; DELETE FROM %s; INSERT INTO %s SELECT USERID, PARSE_JSON(ITEMS) FROM %s; COMMIT", out,
