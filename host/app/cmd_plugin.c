@@ -396,11 +396,12 @@ static int run_in_generation(struct job *j, struct pbay_config *arguments)
 {
     uint32_t flags = j->plugin->command_table[j->command].flags;
     bool started = flags & PBAY_COMMAND_STARTED;
-    const struct pb_generation_options o = {.check_only = !started,
-                                            .connectors_only = !(flags & PBAY_COMMAND_BOUND),
-                                            .flow = flags & PBAY_COMMAND_BOUND ? j->shop.flow : NULL,
-                                            .probe = pb_config_get_int(j->site->plugins, "probe") != 0,
-                                            .env = j->shop.env};
+    const struct pb_generation_options o = {
+        .check_only = !started,
+        .connectors_only = !(flags & PBAY_COMMAND_BOUND),
+        .flow = flags & (PBAY_COMMAND_BOUND | PBAY_COMMAND_STORE) ? j->shop.flow : NULL,
+        .probe = pb_config_get_int(j->site->plugins, "probe") != 0,
+        .env = j->shop.env};
     struct pb_err err;
     struct pb_generation *g = pb_generation_build(j->site, &o, &err);
     if (!g) {

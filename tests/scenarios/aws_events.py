@@ -2,14 +2,13 @@
 """What happens in SageMaker becomes events: sent by EventBridge (key, Basic, one and many), found by ListTrainingJobs, read
 from a queue. However often something is told, it is one event."""
 import base64
-import http.client
 import json
 import os
 import sqlite3
 import sys
 import time
-import uuid
 
+from lib.eventbridge import bridge, post
 from lib.gateway import TESTS, Gateway, new_key
 from lib.story import contains, equal, eventually, main, story, true
 
@@ -21,24 +20,6 @@ HTTP = '[listen "http"]\naddress = 127.0.0.1:0\n[jobs]\nlease = 2s\n'
 
 def connector(api, more=""):
     return '[connector "aws"]\nplugin = sagemaker\nregion = eu-west-1\nendpoint_url = %s\n%s\n' % (api.url, more)
-
-
-def bridge(name, status, secondary=None, kind="Training", **more):
-    """As EventBridge sends it."""
-    return {"version": "0", "id": str(uuid.uuid4()), "detail-type": "SageMaker %s Job State Change" % kind, "source": "aws.sagemaker",
-            "account": ACCOUNT, "time": "2026-11-21T08:49:37Z", "region": "eu-west-1", "resources": [],
-            "detail": dict({"TrainingJobName": name, "TrainingJobArn": arn("training-job", name), "TrainingJobStatus": status,
-                            "SecondaryStatus": secondary or status}, **more)}
-
-
-def post(g, body, **headers):
-    c = http.client.HTTPConnection(g.address("http"), timeout=30)
-    c.request("POST", "/aws/events", body=body if isinstance(body, (str, bytes)) else json.dumps(body),
-              headers={"content-type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}})
-    r = c.getresponse()
-    text = r.read().decode()
-    c.close()
-    return r.status, text
 
 
 def events(g, kind=None):
