@@ -119,8 +119,9 @@ static json_t *search(const struct plan *p)
 {
     json_t *b = json_pack("{s:[s], s:s, s:i}", "experiment_ids", p->experiment, "run_view_type", "ALL",
                           "max_results", 10);
-    /* An ARN has no quotes: it is checked where it is read. */
-    json_object_set_new(b, "filter", json_sprintf("tags.`" MLFLOW_ARN "` = '%s'", p->w.arn));
+    /* Either kind of quote may stand around it; ARNs have none in them. */
+    const char quote = strchr(p->w.arn, '\'') ? '"' : '\'';
+    json_object_set_new(b, "filter", json_sprintf("tags.`" MLFLOW_ARN "` = %c%s%c", quote, p->w.arn, quote));
     return b;
 }
 

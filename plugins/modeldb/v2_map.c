@@ -106,6 +106,23 @@ static void artifacts(json_t *to, const mdb_record *r)
                 json_pack("{s:o, s:s}", "path", rest_text(r->channels[i].uri), "artifact_type", "DATA"));
 }
 
+/* At most NAME_MAX_V2 bytes, and no half characters; with a record the account is added, which makes it
+ * unique. */
+static char *named(pbay_str name, const mdb_record *r)
+{
+    char where[120] = "", *out = malloc(NAME_MAX_V2 + 1);
+    if (!out) abort();
+    if (r)
+        snprintf(where, sizeof where, " (%.*s/%.*s)", (int)(r->region.n < 40 ? r->region.n : 40),
+                 r->region.n ? r->region.p : "", (int)(r->account.n < 40 ? r->account.n : 40),
+                 r->account.n ? r->account.p : "");
+    size_t room = NAME_MAX_V2 - strlen(where);
+    if (name.n < room) room = name.n;
+    while (room && room < name.n && (name.p[room] & 0xc0) == 0x80) room--;
+    snprintf(out, NAME_MAX_V2 + 1, "%.*s%s", (int)room, name.p, where);
+    return out;
+}
+
 void v2_map(const mdb_record *r, pbay_str experiment, pbay_str workspace, v2_wanted *w)
 {
     mdb_facts facts;
@@ -121,13 +138,8 @@ void v2_map(const mdb_record *r, pbay_str experiment, pbay_str workspace, v2_wan
                      .attributes = json_object(),
                      .artifacts = json_object(),
                      .tags = json_array()};
-    char name[NAME_MAX_V2 + 1];
-    snprintf(name, sizeof name, "%.*s", FMT(r->name));
-    w->name = strdup(name);
-    snprintf(name, sizeof name, "%.*s (%.*s/%.*s)", (int)(r->name.n < 180 ? r->name.n : 180), r->name.p,
-             FMT(r->region), FMT(r->account));
-    w->other_name = strdup(name);
-    if (!w->name || !w->other_name) abort();
+    w->name = named(r->name, NULL);
+    w->other_name = named(r->name, r);
     mdb_facts_of(r, false, &facts);
     for (size_t i = 0; i < facts.n; i++)
         json_object_setn_new(w->attributes, facts.p[i].name.p, facts.p[i].name.n,
