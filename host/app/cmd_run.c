@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `patchbay run`, the workers that it starts, and `patchbay reload`. */
+/* `patchbay run`, the workers that it starts, `patchbay reload` and `restart`. */
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static int64_t automatic(void)
     return n < 1 ? 1 : n > 4 ? 4 : n;
 }
 
-static int supervise(const struct pb_args *a, unsigned workers)
+static int supervise(const struct pb_args *a, unsigned workers, char **argv)
 {
     const char *given = pb_args_get(a, "config");
     char *config = given ? pb_strdup(given) : pb_path_config();
@@ -48,7 +48,7 @@ static int supervise(const struct pb_args *a, unsigned workers)
     if (pb_path_make(state, &err))
         rc = pb_args_error(a, PB_EXIT_FAILED, "%s", err.msg);
     else {
-        const struct pb_supervisor_options o = {config, state, runtime, workers};
+        const struct pb_supervisor_options o = {config, state, runtime, workers, argv};
         rc = pb_supervisor_run(&o);
     }
     pb_free(runtime);
@@ -70,7 +70,17 @@ static int run(int argc, char **argv)
         return pb_cli_usage(&pb_verb_run, "--workers %s: auto, or a number from 0 to %d", given,
                             PB_PAGE_WORKERS);
     raise_limits();
-    if (workers) return supervise(a, (unsigned)workers);
+    if (workers) {
+        /* As it was given: the words behind the program's name. */
+        char **again = pb_array((size_t)argc + 2, sizeof *again);
+        static char name[] = "patchbay";
+        again[0] = name;
+        memcpy(again + 1, argv, (size_t)argc * sizeof *argv);
+        again[argc + 1] = NULL;
+        rc = supervise(a, (unsigned)workers, again);
+        pb_free(again);
+        return rc;
+    }
     struct pb_site *site = pb_args_site(a);
     if (!site) return PB_EXIT_FAILED;
     char *state = pb_args_state(a);
@@ -177,6 +187,13 @@ static int ask_reload(int argc, char **argv)
     return rc >= 0 ? rc : pb_args_control(a, "reload");
 }
 
+static int ask_restart(int argc, char **argv)
+{
+    struct pb_args args, *a = &args;
+    int rc = pb_args_parse(a, &pb_verb_restart, argc, argv);
+    return rc >= 0 ? rc : pb_args_control(a, "restart");
+}
+
 static const struct pb_cli_option reload_options[] = {PB_OPTION_STATE};
 const struct pb_cli_verb pb_verb_reload = {
     .name = "reload",
@@ -185,3 +202,14 @@ const struct pb_cli_verb pb_verb_reload = {
     .options = reload_options,
     .n_options = PB_COUNTOF(reload_options),
     .run = ask_reload};
+
+const struct pb_cli_verb pb_verb_restart = {
+    .name = "restart",
+    .summary = "Have a running gateway start its program anew, without refusing anybody.",
+    .text = "For an upgrade: the supervisor becomes the program that stands where it came from, in the same\n"
+            "process, with its listening sockets; old workers end their calls while new ones serve. When\n"
+            "`check` of that program finds something wrong, nothing happens and the log says what. SIGUSR2\n"
+            "does the same. `reload` is enough for all that is not the program itself.",
+    .options = reload_options,
+    .n_options = PB_COUNTOF(reload_options),
+    .run = ask_restart};

@@ -11,7 +11,8 @@
 #include "loop/watch.h"
 #include "plugin/current.h"
 
-enum { BEAT_MS = 1000, AT_ONCE = 64 };
+/* New connections in one turn: who has one already waits for so many at most. */
+enum { BEAT_MS = 1000, AT_ONCE = 8 };
 
 struct pb_leash {
     struct pb_page *page;

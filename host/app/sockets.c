@@ -16,7 +16,7 @@
 #include "loop/loop.h"
 #include "loop/watch.h"
 
-enum { BACKLOG = 511, AT_ONCE = 64, PAUSE_MS = 20, FIRST_FD = 3 };
+enum { BACKLOG = 511, AT_ONCE = 8, PAUSE_MS = 20, FIRST_FD = 3 };
 
 struct sock {
     struct sock *next;
@@ -214,6 +214,12 @@ void pb_sockets_each(const struct pb_sockets *s, void (*fn)(void *user, const ch
 {
     for (const struct sock *k = s->list; k; k = k->next)
         if (k->watch) fn(user, k->name, k->where);
+}
+
+void pb_sockets_fds(const struct pb_sockets *s, void (*fn)(void *user, const char *name, int fd), void *user)
+{
+    for (const struct sock *k = s->list; k; k = k->next)
+        if (k->watch) fn(user, k->name, k->fd);
 }
 
 void pb_sockets_free(struct pb_sockets *s)

@@ -36,4 +36,6 @@ void pb_sockets_close(struct pb_sockets *s);
 /* Those that are accepted from: "sse", "127.0.0.1:50058". */
 void pb_sockets_each(const struct pb_sockets *s, void (*fn)(void *user, const char *name, const char *where),
                      void *user);
+/* The same with their descriptors, borrowed. */
+void pb_sockets_fds(const struct pb_sockets *s, void (*fn)(void *user, const char *name, int fd), void *user);
 void pb_sockets_free(struct pb_sockets *s); /* NULL is fine */

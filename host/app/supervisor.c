@@ -352,8 +352,11 @@ static void stop(struct pb_supervisor *s, const char *why)
 static void on_signal(void *user, int signum)
 {
     struct pb_supervisor *s = user;
-    if (signum == SIGCHLD)
+    if (signum == SIGCHLD) {
         pb_process_reap(s);
+        while (pb_renew_reap(s)) pb_process_reap(s);
+    } else if (signum == SIGUSR2)
+        pb_renew(s, NULL);
     else if (signum == SIGHUP)
         reload(s);
     else
@@ -408,6 +411,10 @@ static void on_command(void *user, struct pb_control_call *call, const char *lin
         reload(s);
         return;
     }
+    if (strcmp(line, "restart") == 0) {
+        pb_renew(s, call);
+        return;
+    }
     if (strcmp(line, "status") == 0)
         status(s, &out);
     else if (pb_str_starts(pb_str_c(line), PB_STR("log ")))
@@ -420,7 +427,7 @@ static void on_command(void *user, struct pb_control_call *call, const char *lin
     } else if (strcmp(line, "reload") == 0)
         pb_buf_c(&out, "error: a start, a reload or a stop is under way; try again\n");
     else
-        pb_buf_c(&out, "error: there are commands reload, status, wake and log\n");
+        pb_buf_c(&out, "error: there are commands reload, restart, status, wake and log\n");
     pb_buf_ch(&out, 0);
     pb_control_answer(call, out.p);
     pb_buf_free(&out);
@@ -449,7 +456,7 @@ static void flush_log(void *user)
 
 static int open_all(struct pb_supervisor *s, struct pb_err *err)
 {
-    static const int signums[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+    static const int signums[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD};
     if (!(s->loop = pb_loop_new(err)) || !(s->page = pb_page_make(&s->page_fd, err))) return -1;
     s->log_hook.fn = flush_log;
     pb_loop_hook_add(s->loop, &s->log_hook);
@@ -475,6 +482,7 @@ int pb_supervisor_run(const struct pb_supervisor_options *options)
         fprintf(stderr, "patchbay: %s\n", err.msg);
         s->failed = true;
     } else {
+        pb_renewed();
         begin(s);
         s->running = !s->stopping || s->processes;
         if (s->running) pb_loop_run(s->loop);

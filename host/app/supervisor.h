@@ -20,6 +20,7 @@ struct pb_supervisor_options {
     const char *state_dir;
     const char *runtime_dir; /* of the control socket */
     unsigned workers;        /* 1 .. PB_PAGE_WORKERS */
+    char **argv;             /* what starts it anew: see app/renew.c */
 };
 
 /* Serve until SIGTERM or SIGINT. The exit code: 0 after a drain, 1 when it could not start or calls were

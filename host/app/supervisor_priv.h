@@ -77,13 +77,15 @@ struct pb_supervisor {
     struct pb_sockets *sockets;
     struct pb_control *control;
     struct pb_crashes *crashes;
-    struct pb_signal *signals[4];
+    struct pb_signal *signals[5];
     struct pb_process *processes;
     struct pb_crew *current, *next; /* next: being started */
     uint32_t last_number;
     struct pb_control_call *waits[16]; /* `patchbay reload` */
     size_t n_waits;
     bool reload_again; /* asked for while one was under way */
+    pid_t checker;     /* of the program that this one is to become; 0: none */
+    struct pb_control_call *renew_call;
     bool running, stopping, stopped, failed;
     uint32_t log_turn;
     int64_t full_ns; /* the last warning that there are too many connections */
@@ -116,6 +118,19 @@ void pb_supervisor_ready(struct pb_process *p);
 bool pb_supervisor_give(struct pb_supervisor *s, const char *name, int fd);
 /* Out of its seat (NULL: it had none any more), which is empty now. why: what it said, or how it ended. */
 void pb_supervisor_ended(struct pb_process *p, struct pb_seat *seat, const char *why);
+
+/* ------------------------------------------------------------------------------------------------ renew.c
+ */
+
+/*
+ * Become the program that stands where this one came from, when its `check` finds nothing wrong with the
+ * configuration. call (NULL is fine) is answered either way.
+ */
+void pb_renew(struct pb_supervisor *s, struct pb_control_call *call);
+/* A child has ended: the one that checks, or a worker of the program before. True: it was one of those. */
+bool pb_renew_reap(struct pb_supervisor *s);
+/* This is the new program, and it hears signals. */
+void pb_renewed(void);
 
 /* ------------------------------------------------------------------------------------------------ crashes.c
  */

@@ -115,6 +115,14 @@ bool pb_conn_is_tls(const struct pb_conn *conn);
 const char *pb_conn_listener(const struct pb_conn *conn);
 struct pb_loop *pb_conn_loop(const struct pb_conn *conn);
 
+/* Lines about what clients did, of one kind and thread: who keeps trying must not fill the disk. */
+struct pb_warnings {
+    int64_t since_ns, unsaid;
+    unsigned n;
+};
+/* At most so many within a second; *unsaid: how many were not said since the last. */
+bool pb_conn_may_warn(struct pb_warnings *w, unsigned most, int64_t *unsaid);
+
 /*
  * One warning that says who spoke what to which listener and what to change; at most one a second per kind is
  * written and the next says how many were not. came: "HTTP/1.1", "TLS", ...; advice: one sentence. Borrowed

@@ -60,25 +60,29 @@ struct pb_loop *pb_conn_loop(const struct pb_conn *c)
     return c->loop;
 }
 
-/* A client that keeps trying must not fill the disk. */
-static bool may_warn(int64_t *unsaid)
+bool pb_conn_may_warn(struct pb_warnings *w, unsigned most, int64_t *unsaid)
 {
-    static _Thread_local int64_t last_ns, t_unsaid;
     int64_t now = pb_mono_ns();
-    if (last_ns && now - last_ns < PB_SEC) {
-        t_unsaid++;
+    if (!w->since_ns || now - w->since_ns >= PB_SEC) {
+        w->since_ns = now;
+        w->n = 0;
+    }
+    if (w->n++ >= most) {
+        w->unsaid++;
         return false;
     }
-    last_ns = now;
-    *unsaid = t_unsaid;
-    t_unsaid = 0;
+    *unsaid = w->unsaid;
+    w->unsaid = 0;
     return true;
 }
+
+/* Of the wrong protocol and of TLS, both of which a client repeats that is configured wrongly. */
+static _Thread_local struct pb_warnings t_warnings;
 
 void pb_conn_wrong_protocol(const struct pb_conn *c, const char *came, const char *advice)
 {
     int64_t unsaid = 0;
-    if (!may_warn(&unsaid)) return;
+    if (!pb_conn_may_warn(&t_warnings, 1, &unsaid)) return;
     pb_log(PB_LOG_WARN, "net", "wrong protocol", PB_V("peer", pb_conn_peer(c)), PB_S("listener", c->listener),
            PB_S("expected", c->protocol), PB_S("tls", c->tls ? "yes" : "no"), PB_S("came", came),
            PB_S("advice", advice), PB_I("unsaid_before", unsaid));
@@ -119,7 +123,7 @@ void pb__conn_plain_on_tls(struct pb_conn *c, const char *p, size_t n)
 void pb__conn_tls_failed(struct pb_conn *c, const struct pb_err *err)
 {
     int64_t unsaid = 0;
-    if (!may_warn(&unsaid)) return;
+    if (!pb_conn_may_warn(&t_warnings, 1, &unsaid)) return;
     pb_log(PB_LOG_WARN, "net", "TLS failed", PB_V("peer", pb_conn_peer(c)), PB_S("listener", c->listener),
            PB_S("error", err->msg), PB_I("unsaid_before", unsaid));
 }

@@ -129,11 +129,16 @@ static void on_deadline(void *user)
  * request */
 
 /* The server itself ends a call that its method may know. */
+enum { REFUSALS_SAID = 20 }; /* in a second */
+
 static void refuse(struct pb_grpc_call *call, const struct pb_err *err)
 {
     const pbay_header *h = call->ops ? call->ops->refusal : NULL;
-    pb_log(PB_LOG_WARN, "net", "call refused", PB_S("listener", call->server->name),
-           PB_V("peer", pb_grpc_peer(call)), PB_S("error", err->msg));
+    static _Thread_local struct pb_warnings warnings;
+    int64_t unsaid;
+    if (pb_conn_may_warn(&warnings, REFUSALS_SAID, &unsaid))
+        pb_log(PB_LOG_WARN, "net", "call refused", PB_S("listener", call->server->name),
+               PB_V("peer", pb_grpc_peer(call)), PB_S("error", err->msg), PB_I("unsaid_before", unsaid));
     pb_grpc_finish(call, err->code, pb_str_c(err->msg), h, h != NULL);
     pb__grpc_call_closed(call, PB_GRPC_REFUSED);
     pb_h2_consumed(&call->s, call->s.owed);

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "net/conn.h"
 
 enum { FRAME_MAX = 64 * 1024, BUFS_MAX = 256, BUF_KEEP = 64 * 1024 };
 
@@ -141,15 +142,20 @@ static int on_frame_not_sent(nghttp2_session *session, const nghttp2_frame *fram
  * The library ends the connection: somebody will look for the reason. It takes no header field above 64 KiB
  * on the wire whatever the list's limit says, and a script that Qlik sends along is one field in base64.
  */
+enum { FAULTS_SAID = 5 }; /* in a second */
+
 static void say_goodbye(const struct pb_h2 *h2, const nghttp2_frame *frame)
 {
+    static _Thread_local struct pb_warnings warnings;
+    int64_t unsaid;
+    if (!pb_conn_may_warn(&warnings, FAULTS_SAID, &unsaid)) return;
     const char *advice =
         frame->goaway.error_code == NGHTTP2_COMPRESSION_ERROR
             ? "most likely a header field above 65,536 bytes: a script sent along must stay below 48 KB"
             : "";
     pb_log(PB_LOG_WARN, "net", "HTTP/2 connection ended for a fault of the client's",
            PB_S("fault", nghttp2_http2_strerror(frame->goaway.error_code)), PB_S("why", h2->why),
-           PB_S("advice", advice));
+           PB_S("advice", advice), PB_I("unsaid_before", unsaid));
 }
 
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)

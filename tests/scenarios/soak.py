@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: MIT
 """Left running: workers killed under load, reloads under load, a client across a restart. The full counts: make soak."""
 import collections
-import http.client
+import json
 import os
 import random
 import re
 import signal
 import socket
 import sqlite3
+import subprocess
 import threading
 import time
 
 
 from lib.gateway import Gateway
 from lib.sse import CODE, Client, common
-from lib.story import SOAK, equal, eventually, main, story, true
+from lib.story import SOAK, contains, equal, eventually, main, story, true
 
 PLUGINS = os.environ["SCENARIO_PLUGINS"]
-KILLS = 60 if SOAK else 5
+PROGRAMS = os.path.join(os.path.dirname(PLUGINS), "programs")
+KILLS = 60 if SOAK else 3
+RESTARTS = 10 if SOAK else 2
 RELOADS = 50 if SOAK else 3
 CHANNELS, CALLS = 8, 8  # 64 calls in flight
 
@@ -43,7 +46,7 @@ JOBS = """
 address = 127.0.0.1:0
 [jobs]
 backoff = 20ms
-lease = 1s
+lease = 30s
 attempts = 100
 [connector "a"]
 plugin = actor
@@ -54,27 +57,11 @@ log = @DIR@/did
 class Jobs:
     """Durable jobs, `rate` a second or as many as can be had, and what became of those that were acknowledged."""
 
-    def __init__(self, gateway, rate=1000, threads=8):
-        self.g, self.stop, self.told, self.pause = gateway, threading.Event(), set(), threads / rate
-        self.rate = rate
+    def __init__(self, gateway, rate=1000, threads=32):
+        self.g, self.rate, self.told = gateway, rate, os.path.join(gateway.dir, "told")
         self.began = time.monotonic()
-        self.threads = [threading.Thread(target=self.run, args=(i,), daemon=True) for i in range(threads)]
-        for t in self.threads:
-            t.start()
-
-    def run(self, i):
-        c, n = None, 0
-        while not self.stop.is_set():
-            due, key = time.monotonic() + self.pause, "d%d-%d" % (i, n)
-            n += 1
-            try:
-                c = c or http.client.HTTPConnection(self.g.address("http"), timeout=10)
-                c.request("POST", "/a/enqueue", 'echo %s {"delay": "%dms"}' % (key, n % 10))
-                if " known=0 id=" in c.getresponse().read().decode():
-                    self.told.add(key)
-            except (OSError, http.client.HTTPException):
-                c = None
-            time.sleep(max(0, due - time.monotonic()))
+        self.feed = subprocess.Popen([os.path.join(PROGRAMS, "job_feed"), str(gateway.port("http")), "/a/enqueue", str(rate),
+                                      str(threads), self.told], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def query(self, sql):
         db = sqlite3.connect("file:%s?mode=ro" % os.path.join(self.g.state, "state.db"), uri=True, timeout=30)
@@ -85,13 +72,14 @@ class Jobs:
 
     def end(self, killed):
         """All that were acknowledged are done, and no job was run again while the one who ran it lived."""
-        self.stop.set()
-        for t in self.threads:
-            t.join(30)
+        self.feed.communicate(timeout=60)
+        equal(self.feed.returncode, 0, "the feed's exit code")
         took = time.monotonic() - self.began
+        with open(self.told) as f:
+            told = set(f.read().split())
         eventually(lambda: not self.query("SELECT 1 FROM job WHERE state IN (0, 1) LIMIT 1"), "all jobs end", 120)
         states = dict(self.query("SELECT key, state FROM job WHERE key IS NOT NULL"))
-        equal([k for k in self.told if states.get("a/" + k) != 2], [], "acknowledged jobs that are not done")
+        equal([k for k in told if states.get("a/" + k) != 2], [], "acknowledged jobs that are not done")
         runs = collections.defaultdict(list)
         with open(os.path.join(self.g.dir, "did")) as f:
             for what, key, pid in (line.split() for line in f if line.count(" ") == 2):
@@ -100,7 +88,7 @@ class Jobs:
         equal([(k, pids) for k, pids in runs.items() if any(pid not in killed for pid in pids[:-1])], [],
               "run again although the one who ran it lives")
         print("# %d durable jobs acknowledged, %.0f a second of %d wanted, each done" % (
-            len(self.told), len(self.told) / took, self.rate), flush=True)
+            len(told), len(told) / took, self.rate), flush=True)
 
 
 class Callers:
@@ -220,6 +208,64 @@ def a_client_across_a_restart():
             for at, code in outcomes:
                 true(code == CODE.OK or at > down, "a call failed before anything was stopped: %s" % code)
         print("# stopped and started in %.1f s" % (up - down), flush=True)
+
+
+class Cpp:
+    """The C++ library's channel with eight calls at a time."""
+
+    def __init__(self, address):
+        self.p = subprocess.Popen([os.path.join(PROGRAMS, "sse_client"), address, "8", "1"], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True)
+        equal(self.p.stdout.readline().strip(), "serving")
+
+    def end(self):
+        got = json.loads(self.p.communicate(timeout=90)[0])
+        print("# C++: %(answered)d calls, failed %(failed)s, at most %(longest_ms).0f ms without an answer" % got, flush=True)
+        return got
+
+
+@story
+def the_program_is_started_anew():
+    """`patchbay restart`: another program, the same sockets. No call fails, of neither library, and none is late."""
+    with Gateway(CONFIG % 0, workers=2) as g:
+        callers, cpp = Callers(g.address(), ["a", "b"]), Cpp(g.address())
+        for n in range(RESTARTS):
+            g.run("restart", "--state", g.state)
+            eventually(lambda: len(g.log_lines("msg=ready", "generation=1")) == n + 2, "the new one serves", 60)
+            time.sleep(0.5)
+        done, got = callers.end(), cpp.end()
+        wrong = [(i, code) for i, outcomes in done.items() for _, code in outcomes if code != CODE.OK]
+        equal(wrong, [], "calls that failed")
+        equal(got["failed"], {}, got)
+        if SOAK:
+            true(got["longest_ms"] < 2000, got)
+        print("# %d restarts, %d calls" % (RESTARTS, sum(map(len, done.values()))), flush=True)
+        g.reconfigure("[nonsense]\n")
+        contains(g.run("restart", "--state", g.state, code=1).err, "check", "log says why")
+        g.await_log("nonsense")
+        g.alive()
+
+
+@story
+def the_cpp_library_across_reloads_and_a_stop():
+    """No failed call in a reload; after a stop and a start it is served again at once where the port stays open."""
+    with socket.socket() as held, Gateway(CONFIG % 0, workers=2) as g:
+        g.stop()
+        held.bind(("127.0.0.1", 0))
+        held.listen(64)
+        g.hand_over(held, "sse")
+        g.reconfigure(CONFIG % held.getsockname()[1])
+        g.start()
+        cpp = Cpp(g.address())
+        for _ in range(RELOADS):
+            g.run("reload", "--state", g.state)
+        got = cpp.end()
+        equal(got["failed"], {}, got)
+        cpp = Cpp(g.address())
+        g.restart()
+        time.sleep(1)
+        got = cpp.end()
+        true(got["longest_ms"] < 20000, got)
 
 
 main()
