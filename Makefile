@@ -47,6 +47,7 @@ test: builds
 
 # Each once, one after the other; `ctest -N -L soak` lists them, SOAK in a CMakeLists.txt of tests/ puts a test there.
 soak: builds
+	@.ci/deps soak
 	@ctest --test-dir $(SANITIZED) -L soak --output-on-failure --no-label-summary < /dev/null
 
 bench:

@@ -12,6 +12,7 @@ from lib.gateway import TESTS, Gateway, new_key
 from lib.story import SOAK, contains, equal, eventually, lacks, main, rng, story, true
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
+import modeldb_gateway  # noqa: E402
 import modeldb_v1  # noqa: E402
 from mlflow_api import MlFlow  # noqa: E402
 from modeldb_v2 import ModelDb2  # noqa: E402
@@ -316,6 +317,47 @@ def the_second_version():
         s.db.faults.clear()
         sync(g, "k5", record("other", description="Who goes"))
         equal([p["description"] for p in s.db.projects.values()], ["Who goes"])
+
+
+@story
+def through_a_real_gateway():
+    """Check 27: the same calls, with JSON, URLs and errors of grpc-gateway's own."""
+    if not SOAK:
+        return  # it is built first, which takes half a minute
+    missing = modeldb_gateway.missing()
+    if missing:
+        print("not through a grpc-gateway: no", missing)
+        return
+
+    class V2Gateway(V2):
+        make, name = modeldb_gateway.GatewayDb, "v2 (grpc-gateway)"
+
+        def config(self):
+            return "store = v2\nurl = %s\n" % self.db.base
+
+    jobs = [record("job-%d" % n) for n in range(8)]
+    changed = record("job-0", metrics={"validation:rmse": 0.2, "late": 1}, status="Stopped", modified="2026-11-20T11:00:00Z")
+    with V2() as empty:
+        wanted = sound(empty, jobs + [changed])
+    with V2Gateway() as s, gateway(s) as g:
+        sync(g, "k0", jobs[0])
+        equal(s.db.calls(), ["GET getProjectByName", "POST createProject", "GET getExperimentByName", "POST createExperiment",
+                             "GET getExperimentRunByName", "POST createExperimentRun"])
+        s.forget()
+        sync(g, "k0again", jobs[0])
+        equal(s.writes(), [])
+        for n, (call_name, what) in enumerate((("getProjectByName", 500), ("createExperimentRun", "lose"), ("createExperimentRun", "aborted"),
+                                               ("getExperimentRunByName", 429), ("createExperimentRun", 503), ("getExperimentByName", 401))):
+            s.fault(call_name, what)
+            if what == 401:
+                contains(refused(g, "k401", jobs[n + 1]), "UNAUTHENTICATED", "job-%d" % (n + 1), "401 16")
+            sync(g, "k%d" % (n + 1), jobs[n + 1])
+        sync(g, "k7", jobs[7])
+        s.forget()
+        sync(g, "k8", changed)
+        equal(s.writes(), ["deleteMetrics", "logMetrics", "deleteExperimentRunAttributes", "logAttributes", "deleteExperimentRunTags",
+                           "addExperimentRunTags"])
+        equal(s.held(), wanted)
 
 
 @story
