@@ -6,6 +6,7 @@ SOAK: 1,000 jobs, 5 % faults and 50 kills.
 """
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -123,6 +124,14 @@ def told(g, key, *names, status="Completed"):
     equal(code, 200, text)
 
 
+def stored(g, kind):
+    db = sqlite3.connect("file:%s?mode=ro" % os.path.join(g.state, "state.db"), uri=True, timeout=10)
+    try:
+        return [json.loads(d) for d, in db.execute("SELECT data FROM event WHERE type = ? ORDER BY seq", (kind,))]
+    finally:
+        db.close()
+
+
 def idle(g):
     """Nothing is queued or running any more."""
     db = sqlite3.connect("file:%s?mode=ro" % os.path.join(g.state, "state.db"), uri=True, timeout=10)
@@ -156,7 +165,10 @@ def one_job_in_three_stores():
         time.sleep(0.3)
         eventually(lambda: idle(g), "all is done")
         equal(h.runs(), before)
-        # Chains hear of it, and the command compares.
+        # Chains hear of it, once from each store, and the command compares.
+        heard = [(e["store"], e["name"], e["job_status"], e["project"]) for e in stored(g, "synced")]
+        equal(sorted(heard), sorted((s, n, j, "Churn") for s in ("v1", "v2", "mlflow")
+                                    for n, j in (("churn-1", "Completed"), ("churn-fails-2", "Failed"))))
         p = g.run("modeldb", "verify", "churn-1", "--config", g.config, "--state", g.state)
         contains(p.out, "[modeldb]", "[registry]", "[mlflow]", "churn-1: as SageMaker has it.")
         run = next(r for r in h.mlflow.runs.values() if r["info"]["run_name"] == "churn-1")
@@ -297,6 +309,38 @@ def killed_and_lied_to():
             equal(sorted(n for n, v in store.items() if len(v) != 1), [], "recorded twice")
             equal(len({json.dumps(v) for v in store.values()}), 1, "all the same, as without faults")
         equal(one["many-0"], [[("validation:rmse", 0.25)]])
+
+
+@story
+def the_page_about_moving_over():
+    with open(os.path.join(os.path.dirname(TESTS), "docs/moving-from-modeldb-sync.md"), encoding="utf-8") as f:
+        page = f.read()
+    key, section = new_key("eventbridge")
+    ini = re.search(r"```ini\n(.*?)```", page, re.S).group(1)
+    with open(SPEC, encoding="utf-8") as f:
+        files = dict(script(["modeldb"]), **{"scripts/chains/modeldb_test.lua": f.read()})
+    os.environ["MLFLOW_TOKEN"] = "bearer"
+    with House() as h:
+        for old, new in (("@HASH@", re.search(r"hash = (\S+)", section).group(1)), ("127.0.0.1:8080", "127.0.0.1:0"),
+                         ("address   = modeldb.example.com", "address = 127.0.0.1\nport = %d" % h.v1.port),
+                         ("http://mlflow.example.com:5000", h.mlflow.url),
+                         ("region = eu-west-1", "region = eu-west-1\nendpoint_url = " + h.api.url)):
+            contains(ini, old)
+            ini = ini.replace(old, new)
+        with Gateway(ini, files) as g:
+            g.check()
+            contains(g.run("test", "--config", g.config).out, "0 failed")
+            train(h.api, "moved-1")
+            told(g, key, "moved-1")
+            eventually(lambda: h.runs()[0], "it is recorded")
+            eventually(lambda: idle(g), "all is done")
+            commands = re.findall(r"`patchbay (modeldb [^`]+)`", page)
+            equal(len(commands), 2, commands)
+            for c in commands:
+                words = c.replace("JOB", "moved-1").split()
+                if "--connector" not in words:
+                    words += ["--connector", "modeldb"]
+                true(g.run(*words, "--config", g.config, "--state", g.state).out, c)
 
 
 if __name__ == "__main__":
