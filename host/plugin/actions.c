@@ -113,12 +113,15 @@ int pb_actions_job(struct pb_actions *a, pbay_str target, pbay_str args, struct 
     int action;
     if (!args.n) args = PB_STR("{}");
     if (find(a, target, &c, &action, err) || pb_action_check(c, action, args, err)) return -1;
+    const pbay_action *what = pb_action_at(c, action);
     *out = (struct pb_job_put){.queue = pb_str_c(c->name),
                                .action = target,
                                .connector = pb_str_c(c->name),
                                .args = args,
-                               .repeat = (enum pb_job_repeat)(pb_action_at(c, action)->repeat - 1),
-                               .max_attempts = a->c.attempts,
+                               .repeat = (enum pb_job_repeat)(what->repeat - 1),
+                               .max_attempts = (what->flags & PBAY_ACTF_PATIENT) && !a->c.attempts_said
+                                                   ? PBAY_ACTION_TRIES
+                                                   : a->c.attempts,
                                .keep_ms = a->c.keep_ms,
                                .tell = true};
     for (uint32_t i = 0; i < a->c.n_queues; i++) {

@@ -36,8 +36,9 @@ struct pb_actions_config {
     struct pb_durable *durable; /* NULL (a check): targets and arguments can be checked, nothing runs */
     const struct pb_action_queue *queues; /* copied */
     uint32_t n_queues;
-    uint32_t attempts; /* of a job; 0: PB_JOB_ATTEMPTS */
-    int64_t keep_ms;   /* results; 0: PB_RESULT_KEEP_MS */
+    uint32_t attempts;  /* of a job; 0: PB_JOB_ATTEMPTS */
+    bool attempts_said; /* by the operator: of patient actions, too */
+    int64_t keep_ms;    /* results; 0: PB_RESULT_KEEP_MS */
 };
 
 /* Registers itself with the durable work, before its start. Returns owned. */

@@ -25,9 +25,9 @@ static int check_action(const struct pb_plugin *p, uint32_t i, struct pb_err *er
             return pb_fail(err, PBAY_INVALID_ARGUMENT, "actions[%u] and [%u] are both \"%s\"", j, i, a->name);
     if (!pb_table_text(a->doc))
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "action \"%s\": doc is empty or not UTF-8", a->name);
-    if (a->flags & ~PBAY_ACTF_MORE)
+    if (a->flags & ~(PBAY_ACTF_MORE | PBAY_ACTF_PATIENT))
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "action \"%s\": flags are 0x%x, known are 0x%x", a->name,
-                       a->flags, PBAY_ACTF_MORE);
+                       a->flags, PBAY_ACTF_MORE | PBAY_ACTF_PATIENT);
     if (a->repeat < PBAY_REPEAT_SAFE || a->repeat > PBAY_REPEAT_CHECK)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "action \"%s\": repeat is %u, known are 1 to 3", a->name,
                        a->repeat);

@@ -33,12 +33,12 @@ static const pbay_action ACTIONS[] = {
     [A_COLLECT] = {"collect",
                    "A training job and its tags as SageMaker has them now.",
                    PBAY_REPEAT_SAFE,
-                   0,
+                   PBAY_ACTF_PATIENT,
                    {COLLECT_ARGUMENTS, COUNT(COLLECT_ARGUMENTS), sizeof(pbay_option)}},
     [A_SYNC] = {"sync",
                 "Write a training job into the store; once, however often it is asked for.",
                 PBAY_REPEAT_SAFE,
-                0,
+                PBAY_ACTF_PATIENT,
                 {SYNC_ARGUMENTS, COUNT(SYNC_ARGUMENTS), sizeof(pbay_option)}},
 };
 

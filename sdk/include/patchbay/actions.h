@@ -37,6 +37,11 @@ extern "C" {
 
 /* Members beside those of the argument table are allowed; the plugin finds and checks them in info->json. */
 #define PBAY_ACTF_MORE 1u
+/* The other side may be away for days, and the action is worth waiting for: PBAY_ACTION_TRIES attempts,
+ * unless the operator says how many ([jobs] or [queue] attempts). With the longest delay (5 min) between them
+ * that is three days. */
+#define PBAY_ACTF_PATIENT 2u
+#define PBAY_ACTION_TRIES 1000u
 
 /* One attempt, poll or lookup. A generation-checked number; 0 is never one. */
 typedef uint64_t pbay_action_run;

@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include "store/jobs.h"
+#include <patchbay/actions.h>
+
 #include "store/retry.h"
 
 struct row {
@@ -89,6 +91,27 @@ static void test_delay(void **state)
     assert_in_range(pb_job_verdict(&job, &e, 1).after_ms, 500, 1000);
 }
 
+/* An action that is patient outlives an hour, and a day, of the other side's absence, and is never more than
+ * five minutes late when it is back. */
+static void test_patience(void **state)
+{
+    (void)state;
+    const struct pb_err away = {.code = PBAY_UNAVAILABLE, .effect = PBAY_EFFECT_NONE};
+    const int64_t back_ms[] = {INT64_C(3600) * 1000, INT64_C(24) * 3600 * 1000};
+    for (size_t i = 0; i < PB_COUNTOF(back_ms); i++)
+        for (uint64_t r = 0; r < 1000; r += 7) {
+            struct pb_job job = {.max_attempts = PBAY_ACTION_TRIES};
+            int64_t now = 0;
+            while (now < back_ms[i]) {
+                job.attempt++;
+                struct pb_verdict v = pb_job_verdict(&job, &away, r * 0x9e3779b97f4a7c15u + job.attempt);
+                assert_int_equal(v.state, PB_JOB_WAITING);
+                now += v.after_ms;
+            }
+            assert_true(now - back_ms[i] <= 5 * 60 * 1000);
+        }
+}
+
 /* Not of failures, but of a job alone as well: which trace its requests belong to. */
 static void test_trace(void **state)
 {
@@ -109,10 +132,8 @@ static void test_trace(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_advice),
-        cmocka_unit_test(test_delay),
-        cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_rules),    cmocka_unit_test(test_advice), cmocka_unit_test(test_delay),
+        cmocka_unit_test(test_patience), cmocka_unit_test(test_trace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
