@@ -216,6 +216,11 @@ void flight_gone(struct flights *fs, pbay_request request)
                 if (w->request == request) w->gone = 1;
 }
 
+int flight_may_pass(const struct flight *f)
+{
+    return f->status == 429 || f->status >= 500;
+}
+
 int flight_same_body(struct flight *f, pbay_str body)
 {
     if (f->body.p && !f->done) return str_eq(f->body, body);
@@ -299,7 +304,7 @@ void flight_done(struct flight *f, const pbay_result *result)
     for (struct waiter *w = f->waiters; w; w = w->next) missed = missed || w->gone;
     if (missed && !f->body_hash[0] && f->body.p) hash_hex(s, &f->body, 1, f->body_hash, 64);
     set_text(f, result);
-    int passing = f->status == 429 || f->status >= 500;
+    int passing = flight_may_pass(f);
     if (f->work->end) f->work->end(f);
     fs->running--;
     f->running = 0;

@@ -120,6 +120,8 @@ struct flight_info {
 struct flight *flight_begin(struct snowflake *s, const struct flight_info *info);
 /* One more who waits for the same. */
 void flight_wait(struct flight *f, pbay_request request, int coded);
+/* It failed, and not for good: 429, 5xx. */
+int flight_may_pass(const struct flight *f);
 /* Is this the body that it was begun with? */
 int flight_same_body(struct flight *f, pbay_str body);
 /* A caller has gone. */

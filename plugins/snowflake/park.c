@@ -58,6 +58,8 @@ static void answer_known(struct flight *f, const pbay_job_state *job)
         flight_leave(f, 202, STR("{}"));
     else if (done && head)
         flight_leave(f, (int32_t)json_integer_value(json_object_get(head, "status")), body);
+    else if (job->state == PBAY_JOB_FAILED)
+        leave_error(f, 422, "FAILED", job->failure.message);
     else
         leave_error(f, 422, "UNKNOWN",
                     STR("this batch may have been worked on, and nobody can tell: see patchbay jobs"));
@@ -120,10 +122,18 @@ void park(struct flight *f)
 void park_finish(struct flight *f, const pbay_result *result, pbay_str text)
 {
     struct snowflake *s = f->s;
-    const pbay_result ok = PBAY_RESULT_OK;
+    pbay_result ok = PBAY_RESULT_OK, again = PBAY_RESULT_OK;
     pbay_text blob = {0};
-    (void)result; /* the status says it, also to who asks later */
     if (!s->job || !f->job[0]) return;
+    if (flight_may_pass(f)) { /* the host tries it again from its input, later each time */
+        if (result && result->code != PBAY_OK) again = *result;
+        if (again.code == PBAY_OK) {
+            again.code = PBAY_UNAVAILABLE;
+            again.message = STR("the batch failed in a way that may pass");
+        }
+        s->job->finish(s->host, str_c(f->job), &again, (pbay_str){NULL, 0}, (pbay_str){NULL, 0});
+        return;
+    }
     pbay_text_printf(&blob, "{\"status\":%d,\"hash\":\"%s\"}\n", (int)f->status, f->body_hash);
     pbay_text_add(&blob, text);
     s->job->finish(s->host, str_c(f->job), &ok, STR("application/json"), pbay_text_view(&blob));

@@ -12,7 +12,8 @@
 void park_init(struct snowflake *s);
 /* Make a job of it: flight_parked follows, or flight_leave when another process has it. */
 void park(struct flight *f);
-/* The reply of a parked batch. result NULL: as f->status says. */
+/* The reply of a parked batch, or a failure that may pass, after which it is tried again. result NULL: as
+ * f->status says. */
 void park_finish(struct flight *f, const pbay_result *result, pbay_str text);
 /* A resumed job whose input cannot be read. */
 void park_fail(struct snowflake *s, const char *job, const pbay_result *why);

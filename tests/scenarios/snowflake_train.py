@@ -20,11 +20,13 @@ CONFIG = """
 address = 127.0.0.1:0
 [jobs]
 lease = 2s
+backoff = 20ms
+backoff_max = 200ms
 [connector "aws"]
 plugin = sagemaker
 region = eu-west-1
 endpoint_url = %(url)s
-allow_endpoints = csv*, slow*
+allow_endpoints = csv*, slow*, shaky
 [connector "snowflake"]
 plugin = snowflake
 secret = sesame
@@ -35,6 +37,13 @@ s3_bucket = bucket
 training_image_ecr_path = %(image)s
 sagemaker_role_arn = %(role)s
 metric.rmse = RMSE .testset. +([0-9.]+)
+[function "shaky"]
+connector = aws
+operation = invoke
+endpoint = shaky
+params = a:num
+returns = num
+attempts = 1
 [function "slow"]
 connector = aws
 operation = invoke
@@ -167,6 +176,29 @@ def long_batches_outlive_a_crash():
             g.crash()
             equal(json.loads(g.caller("slow").send("GET", batch).body)["data"], [[7, 1], [3, 2]])
         equal(g.caller("slow").send("GET", "never:1").status, 404)
+
+
+@story
+def what_may_pass_is_tried_again():
+    """A batch that was parked and met a backend that was down for a moment has no failure for a result."""
+    class Shaky(Api):
+        def answer(self, handler, entry):
+            if "/shaky/" in entry.path and self.nth("shaky") <= 2:
+                time.sleep(0.3)
+                return self.fail(handler, 500, "InternalFailure", "We encountered an internal error. Please try again.")
+            return super().answer(handler, entry)
+    with Shaky() as api, House(api, after="100ms") as g:
+        c, body = g.caller("shaky"), encode([[0, 2], [1, 4]])
+        equal(c.send("POST", "shaky:1", body).status, 202)
+        reply = eventually(lambda: (lambda r: r.status != 202 and r)(c.send("GET", "shaky:1")), "it is done")
+        equal((reply.status, json.loads(reply.body)["data"]), (200, [[0, 1], [1, 2]]))
+        equal(api.counts["shaky"], 4)  # the last of them by the stand-in itself
+        # Nor has one with effects whose first attempt is refused: who sends it again gets what came of it.
+        api.faults["CreateTrainingJob"] = ["throttle"] * 4
+        train = g.caller("train")
+        answer = eventually(lambda: (lambda r: r.status == 200 and r)(train.send("POST", "again:1", encode([[0, "A", "B"]]))), "a job")
+        contains(json.loads(answer.body)["data"][0][1], "training-job/")
+        equal(len(api.jobs["training-job"]), 1)
 
 
 @story
