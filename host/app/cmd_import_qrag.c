@@ -54,6 +54,18 @@ static enum lambda guess(pbay_str name)
     return l;
 }
 
+/* https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpoint.html */
+static bool is_endpoint(pbay_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool hyphen = c == '-' && i > 0 && i + 1 < s.n;
+        if (!hyphen && !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')))
+            return false;
+    }
+    return s.n >= 1 && s.n <= 63;
+}
+
 /* FUNCTION=ENDPOINT[:raw|score|label], with commas between. -1: go on. */
 static int read_direct(struct import *im)
 {
@@ -70,6 +82,12 @@ static int read_direct(struct import *im)
             kind = pb_str(endpoint.p + colon + 1, endpoint.n - colon - 1);
             endpoint.n = colon;
         }
+        if (!is_endpoint(endpoint))
+            return pb_cli_usage(
+                im->a->verb,
+                "--direct %.*s: \"%.*s\" is not the name of an endpoint: 1 to 63 letters, digits "
+                "and hyphens between them",
+                PB_FMT(one), PB_FMT(endpoint));
         struct direct d = {.function = pb_str(one.p, at), .endpoint = endpoint};
         d.lambda = guess(d.function);
         for (int i = 0; i <= LAMBDA_LABEL + 1 && kind.p; i++) {
@@ -203,8 +221,14 @@ static void put_old(struct import *im, const struct pb_qrag_function *fn)
             put_value(b, keys[i], e->value);
         else if (pb_parse_u64(pb_str_trim(e->value), &rows) && rows >= 1 && rows <= 1000000)
             pb_buf_printf(b, "batch_size = %llu\n", (unsigned long long)rows);
-        else
+        else {
             rows = PB_QRAG_MAX_ROWS;
+            pb_buf_printf(
+                b,
+                "; batch_size = %.*s of %s is no number from 1 to 1000000; what counts without it stands "
+                "in max_rows\n",
+                PB_FMT(pb_str_trim(e->value)), im->file.ini_path);
+        }
     }
     if (keys == frame && pb_qrag_base(&im->file, "databricks_token"))
         pb_buf_printf(b, "databricks_token = env:DATABRICKS_TOKEN  ; stands in [base] of %s\n",

@@ -323,6 +323,19 @@ static void start_jobs(struct polling *p, pbay_str cursor)
 
 /* ------------------------------------------------------------------------------------------------ a queue */
 
+/* They are deleted like the others: a queue that gives them out again and again helps nobody. */
+static void tell_ignored(const struct polling *p, const char *id, const json_t *event)
+{
+    const char *source = json_string_value(json_object_get(event, "source"));
+    const char *type = json_string_value(json_object_get(event, "detail-type"));
+    const pbay_header fields[] = {{STR("message"), {id, strlen(id)}},
+                                  {STR("source"), {source ? source : "", source ? strlen(source) : 0}},
+                                  {STR("detail_type"), {type ? type : "", type ? strlen(type) : 0}}};
+    if (p->sm->log)
+        p->sm->log->write(p->sm->host, PBAY_LOG_WARN,
+                          STR("an event of the queue is not SageMaker's: no chain hears of it"), fields, 3);
+}
+
 static void on_messages(void *user, const pbay_result *result, const pbay_http_reply *reply)
 {
     struct polling *p = user;
@@ -344,10 +357,12 @@ static void on_messages(void *user, const pbay_result *result, const pbay_http_r
         pbay_str body = {json_string_value(text), json_string_length(text)};
         json_t *event = json_loadb(body.p, body.n, 0, NULL);
         char why[HAPPENING_WHY];
+        uint32_t ignored = p->b.ignored;
         if (take(&p->b, event, why)) { /* something else: scripts may know what it is */
             happening_from_message(id, body, add(&p->b));
             p->b.n++;
-        }
+        } else if (p->b.ignored > ignored)
+            tell_ignored(p, id, event);
         json_decref(event);
         json_array_append(p->handles, handle);
     }

@@ -101,6 +101,17 @@ int64_t sagemaker_timeout(const struct sagemaker *sm, pbay_call call, int64_t mo
     return left < most_ms ? left : most_ms;
 }
 
+/* A source that is switched on and has nothing to ask. */
+static int polls_nothing(const pbay_host *host, const pbay_config *config)
+{
+    for (uint32_t i = 0; i < host->count(config, "poll"); i++) {
+        pbay_str key, value = host->item(config, "poll", i, &key);
+        if (key.n == 5 && memcmp(key.p, "queue", 5) == 0 && !(value.n == 2 && memcmp(value.p, "no", 2) == 0))
+            return !host->get_str(config, "queue_url").n;
+    }
+    return 0;
+}
+
 static int32_t create(const pbay_host *host, const pbay_config *config, void **self, pbay_result *why)
 {
     static char text[512];
@@ -138,6 +149,11 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     } else if (option) {
         pbay_str where = host->where(config, option);
         snprintf(text, sizeof text, "%.*s: %s %s", (int)where.n, where.n ? where.p : "", option, wrong);
+        why->code = PBAY_INVALID_ARGUMENT;
+    } else if (polls_nothing(host, config)) {
+        pbay_str where = host->where(config, "poll");
+        snprintf(text, sizeof text, "%.*s: poll.queue wants queue_url: the URL of the SQS queue",
+                 (int)where.n, where.n ? where.p : "");
         why->code = PBAY_INVALID_ARGUMENT;
     } else {
         struct aws_tools tools = {host,      sm->http, sm->crypto,

@@ -289,10 +289,14 @@ static void run(void *self, uint32_t command, pbay_command_run r, const pbay_con
     aws_settings_free(s);
     p.partition = aws_partition(p.region);
     pbay_str account = sm->host->get_str(args, "account");
+    int digits = account.n == 12;
+    for (size_t i = 0; i < account.n; i++) digits = digits && account.p[i] >= '0' && account.p[i] <= '9';
     snprintf(p.account, sizeof p.account, "%.*s", (int)(account.n < 16 ? account.n : 15),
              account.n ? account.p : "*");
     allow_connector(&p);
-    const char *wrong = allow_arguments(&p, args);
+    const char *wrong = digits || (account.n == 1 && *account.p == '*')
+                            ? allow_arguments(&p, args)
+                            : "--account is the number of an AWS account: 12 digits";
     if (wrong) {
         result.code = PBAY_INVALID_ARGUMENT;
         result.message = (pbay_str){wrong, strlen(wrong)};

@@ -121,11 +121,21 @@ static int32_t bind_as(struct sagemaker *sm, const pbay_function_info *info, voi
     }
     if (!has_type && !fn->template)
         fn->headers[fn->n_headers++] = (pbay_header){STR("Content-Type"), STR("application/json")};
-    if (fn->url.n && fn->url.n < URL_MAX && fn->columns.n == 1) return PBAY_OK;
-    pbay_str where = host->where(info->config, "url");
-    int32_t rc = sagemaker_refuse(
-        sm, why, PBAY_INVALID_ARGUMENT, "%.*s: %s", (int)where.n, where.n ? where.p : "",
-        fn->columns.n != 1 ? "this operation answers one column" : "url has 1 to 4095 bytes");
+    const char *option = "url", *wrong = NULL;
+    if (fn->columns.n != 1)
+        wrong = "this operation answers one column";
+    else if (!fn->url.n || fn->url.n >= URL_MAX)
+        wrong = "url has 1 to 4095 bytes";
+    else if (strncasecmp(fn->url.p, "https://", 8) != 0 && strncasecmp(fn->url.p, "http://", 7) != 0)
+        wrong = "url is to begin with https:// (or http://)";
+    else if (fn->template && !fn->parameter.n) {
+        option = "query_parameter";
+        wrong = "query_parameter is empty: the name that the second column has in the URL";
+    }
+    if (!wrong) return PBAY_OK;
+    pbay_str where = host->where(info->config, option);
+    int32_t rc = sagemaker_refuse(sm, why, PBAY_INVALID_ARGUMENT, "%.*s: %s", (int)where.n,
+                                  where.n ? where.p : "", wrong);
     unbind(sm, fn);
     return rc;
 }

@@ -484,6 +484,10 @@ static void on_close(void *user, pbay_ws ws, uint32_t close_code, pbay_str reaso
         fn->first = job;
         if (!job->next) fn->last = &job->next;
         pump(fn);
+    } else if (job && result->code == PBAY_CANCELLED) { /* by us, or explained */
+        struct ws_call *c = job->call;
+        job_free(job);
+        call_fail(c, PBAY_CANCELLED, PBAY_ADVICE_NONE, "the connection was given up");
     } else if (job) {
         char text[400];
         struct ws_call *c = job->call;

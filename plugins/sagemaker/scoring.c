@@ -201,6 +201,10 @@ static int32_t set_columns(struct scoring *s, const pbay_function_info *info, pb
                                  "\"%.*s\" is no target, nor a header's name with a hyphen%s%s%s", shown,
                                  key.p, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
         }
+        if (c->what == COLUMN_ENDPOINT && !host->count(s->sm->config, "allow_endpoints"))
+            return refuse_option(s->sm, info->config, "column", why,
+                                 "endpoint: rows may name none as long as the connector has no "
+                                 "allow_endpoints = NAME, PREFIX*");
         if (index < 0)
             return refuse_option(s->sm, info->config, "column", why,
                                  "%.*s = %.*s: there is no such parameter (a name, or a number from 1)",

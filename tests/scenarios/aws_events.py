@@ -106,11 +106,13 @@ def a_queue_is_read():
         for i in range(25):
             api.send("bridge", json.dumps(bridge("job-%d" % i, "Completed")))
         api.send("bridge", "something else")
+        api.send("bridge", json.dumps(dict(bridge("job-9", "Completed"), source="aws.ec2")))
         api.send("bridge", json.dumps(bridge("job-3", "Completed")))
         eventually(lambda: len(events(g)) == 26, "26 events, not %d" % len(events(g)))
         eventually(lambda: not api.queues["bridge"], "the queue to be empty")
         equal([d for t, _, d in events(g, "message")], [{"body": "something else"}])
         true(all(len(e.body) < 10000 for e in api.entries), "long requests")
+        contains(g.await_log("an event of the queue is not SageMaker's")[0], "source=aws.ec2", "detail_type=", "message=")
 
 
 if __name__ == "__main__":

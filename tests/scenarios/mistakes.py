@@ -50,6 +50,11 @@ MISTAKES = [
     ("127.0.0.1:0", "127.0.0.1:0\ntls_dir = nowhere",
      ["patchbay.ini:3: tls_dir:", "nowhere/sse_server_cert.pem: cannot read the certificate"]),
     ('[listen "sse"]\naddress = 127.0.0.1:0\n', "", ["patchbay.ini: nothing to listen on"]),
+    ("region = eu-west-1", "region = eu-west-1\npoll.queue = 1m", ["patchbay.ini:6: poll.queue wants queue_url"]),
+    ("endpoint = churn-v1", "endpoint = churn-v1\ncolumn.endpoint = plan", ["patchbay.ini:10: column endpoint:", "allow_endpoints"]),
+    ("operation = invoke\nendpoint = churn-v1", "operation = rest_30\nurl = foo", ["patchbay.ini:9: url is to begin with https://"]),
+    ("operation = invoke\nendpoint = churn-v1", "operation = rest_template\nurl = https://x.example\nquery_parameter =",
+     ["patchbay.ini:10: query_parameter is empty"]),
 ]
 
 
@@ -120,6 +125,15 @@ def no_function(d):
     need(r.returncode == 2 and r.stderr.endswith("there are predict, shout\n"), "explain", r)
 
 
+def explained_once(d):
+    """What is shown and not sent is not tried again."""
+    ini = os.path.join(d, "patchbay.ini")
+    write(ini, INI.replace("operation = invoke\nendpoint = churn-v1", "operation = ws_single\nws_url = ws://127.0.0.1:9/x\nws_route = r")
+          .replace("answer = num\n", "").replace("age:num, plan:str", "age:str").replace("transform = transforms/churn.lua\n", ""))
+    r = patchbay("explain", "predict", "1", "--config", ini)
+    need("request 2" in r.stdout and "request 3" not in r.stdout, "explain of a WebSocket", r)
+
+
 def log_file(d):
     ini, log = os.path.join(d, "patchbay.ini"), os.path.join(d, "gateway.log")
     write(ini, INI + f"[log]\nfile = {log}\n")
@@ -148,5 +162,6 @@ with tempfile.TemporaryDirectory() as folder:
     mistakes(folder)
     old_folder(folder)
     refused_plugin(folder)
+    explained_once(folder)
     no_function(folder)
     log_file(folder)

@@ -161,6 +161,12 @@ def what_cannot_be_read_is_said():
         contains(d.run("import-qrag", "nowhere", code=4).stderr, "nowhere/functions.json")
         contains(d.run("import-qrag", "sagemaker", "--direct", "x", code=2).stderr, "FUNCTION=ENDPOINT")
         contains(d.run("import-qrag", "sagemaker", "--direct", "x=y:z", code=2).stderr, "raw, score or label")
+        contains(d.run("import-qrag", "sagemaker", "--direct", "x=bad_name", code=2).stderr, '"bad_name" is not the name of an endpoint')
+        with open(os.path.join(d.path, "sagemaker/config/qrag.ini")) as f:
+            ini = f.read()
+        with open(os.path.join(d.path, "sagemaker/config/qrag.ini"), "w") as f:
+            f.write(ini.replace("batch_size=70", "batch_size=many").replace("batch_size = 70", "batch_size = many"))
+        contains(d.run("import-qrag", "sagemaker").stdout, "; batch_size = many of ", "is no number from 1 to 1000000")
         with open(os.path.join(d.path, "sagemaker/functions.json"), "w") as f:
             f.write('{"Functions": [}')
         contains(d.run("import-qrag", "sagemaker", code=4).stderr, "functions.json:1:")

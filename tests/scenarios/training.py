@@ -161,6 +161,7 @@ def what_iam_has_to_allow():
                     "StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}},
                 "Invoke": {"Effect": "Allow", "Action": ["sagemaker:InvokeEndpoint"],
                            "Resource": ["arn:aws:sagemaker:eu-west-1:%s:endpoint/churn-v1" % ACCOUNT]}})
+            contains(policy("--account", "12", code=2).err, "12 digits")
             more = policy("--actions", "create_model,get_object", "--s3", "s3://data/in/", "--parameters", "/a/b", "--secrets", "c",
                           "--pass-role", ROLE).out
             for part in ("sagemaker:DescribeModel", "arn:aws:s3:::data/in/*", "parameter/a/b", "secret:c-??????", "model/*"):
