@@ -359,8 +359,10 @@ static void on_signal(void *user, int signum)
         pb_renew(s, NULL);
     else if (signum == SIGHUP)
         reload(s);
-    else
+    else {
+        pb_process_reap(s); /* who died before is not one who did not stop well */
         stop(s, s->stopping ? "a second signal" : signum == SIGTERM ? "SIGTERM" : "SIGINT");
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------ commands

@@ -309,6 +309,8 @@ def killed_and_lied_to():
             equal(sorted(n for n, v in store.items() if len(v) != 1), [], "recorded twice")
             equal(len({json.dumps(v) for v in store.values()}), 1, "all the same, as without faults")
         equal(one["many-0"], [[("validation:rmse", 0.25)]])
+        # One that dies of a kill while it is told to stop makes the gateway end with 1, and rightly so.
+        eventually(lambda: len(os.popen("pgrep -P %d" % g.process.pid).read().split()) == 2, "both workers", 30)
 
 
 @story
