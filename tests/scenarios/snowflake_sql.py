@@ -48,6 +48,10 @@ returns = json
 action = wh.fetch
 params = statementHandle:str, partition:num
 returns = json
+[function "cancel"]
+action = wh.cancel
+params = statementHandle:str
+returns = json
 [function "orders"]
 connector = wh
 operation = query
@@ -129,6 +133,17 @@ def statements_run_once():
 
 
 @story
+def statements_are_ended():
+    with Warehouse(tokens={"OAUTH-1"}) as w, House(w, "token = OAUTH-1\ntoken_type = oauth\n") as g:
+        with_table(w)
+        handle = g.execute("c1", statement="select 1")["statementHandle"]
+        contains(json.dumps(g.call("cancel", [[handle]])), "000604")
+        equal(w.cancelled, [handle])
+        contains(json.dumps(g.call("cancel", [["../../x"]])), "statementHandle")
+        equal({e.headers["x-snowflake-authorization-token-type"] for e in w.entries}, {"OAUTH"})
+
+
+@story
 def what_fails_says_what_snowflake_said():
     with Warehouse(tokens={"PAT-1"}) as w, House(w, PAT) as g:
         with_table(w)
@@ -164,6 +179,9 @@ def rows_of_a_table():
             w.fault("POST", fault)
             equal(len(g.call("all", [])["rows"]), 2500, fault)
         equal(len(g.call("orders", [[2490], [2495]])["rows"]), 15)
+        for fault in ("reset", 503, 429)[:3 if SOAK else 1]:  # of a partition
+            w.fault("GET", fault)
+            equal(len(g.call("all", [])["rows"]), 2500, fault)
         w.fault("GET", 404)
         g.call("all", [], 404)
 

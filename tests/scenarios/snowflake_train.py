@@ -157,6 +157,24 @@ def deployments_go_on_where_they_stopped():
 
 
 @story
+def deployments_outlive_a_crash():
+    """Between any two of its calls, whether the last one was done or not."""
+    calls_ = ("CreateModel", "CreateEndpointConfig", "CreateEndpoint")
+    with Api() as api, House(api, after="200ms") as g:
+        for n, (operation, manner) in enumerate([(c, m) for c in calls_ for m in ("hang", "reset")] if SOAK else [(calls_[1], "hang")]):
+            name, body = "csv-d%d" % n, encode([[4, "csv-d%d" % n, "s3://bucket/m.tar.gz"]])
+            api.faults[operation] = [manner]
+            before = len(calls(api, operation))
+            equal(g.caller("deploy").send("POST", name, body).status in (200, 202), True)
+            eventually(lambda o=operation, b=before: len(calls(api, o)) > b, "the call")
+            g.crash()
+            reply = eventually(lambda i=name, b=body: (lambda r: r.status == 200 and r)(g.caller("deploy").send("POST", i, b)), "it is deployed")
+            contains(json.loads(reply.body)["data"][0][1], "endpoint/" + name)
+            eventually(lambda i=name: g.caller("endpoint_status").batch([[i]])[0]["status"] == "InService", "in service")
+        equal(len(api.endpoints), n + 1)
+
+
+@story
 def long_batches_outlive_a_crash():
     with Api() as api, House(api, after="200ms", ms=1200) as g:
         for at in ([0.3] if not SOAK else [i / 20 for i in range(30)]):
