@@ -43,6 +43,14 @@ static void calm(struct flights *fs, struct flight *f)
         fs->last = f->before;
 }
 
+static void drop_body(struct flight *f)
+{
+    free(f->kept);
+    f->kept = NULL;
+    if (f->inflated.p) f->s->crypto->release(f->inflated);
+    f->inflated = f->body = (pbay_str){NULL, 0};
+}
+
 static void forget(struct flights *fs, struct flight *f)
 {
     calm(fs, f);
@@ -71,7 +79,7 @@ static void forget(struct flights *fs, struct flight *f)
     reply_free(&f->reply);
     if (f->reader) f->s->batch->reader_free(f->reader);
     if (f->rows) f->s->batch->free(f->rows);
-    free(f->kept);
+    drop_body(f);
     free(f->text);
     free(f);
 }
@@ -188,9 +196,10 @@ static void keep_body(struct flight *f)
     if (f->kept || !f->body.n || f->done) return;
     if (!f->body_hash[0]) hash_hex(f->s, &f->body, 1, f->body_hash, 64);
     if (f->parked) {
-        f->body = (pbay_str){NULL, 0};
+        drop_body(f);
         return;
     }
+    if (f->inflated.p) return;
     f->kept = malloc(f->body.n);
     if (!f->kept) abort();
     memcpy(f->kept, f->body.p, f->body.n);
@@ -323,8 +332,7 @@ void flight_done(struct flight *f, const pbay_result *result)
     s->batch->free(f->rows);
     f->reader = NULL;
     f->rows = NULL;
-    free(f->kept);
-    f->kept = NULL;
+    drop_body(f);
     keep(fs, f);
 }
 
@@ -417,6 +425,7 @@ static struct flight *make(struct snowflake *s, const struct flight_info *i)
     f->endpoint = take(&at, i->endpoint);
     f->region = take(&at, i->region);
     f->body = i->body;
+    f->inflated = i->inflated;
     f->began_ns = s->timer->monotonic_ns();
     f->deadline = f->began_ns + (int64_t)POLLING_MS * 1000000;
     return f;

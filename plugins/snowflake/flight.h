@@ -52,8 +52,9 @@ struct flight {
     pbay_str endpoint, region;                        /* what HEADERS of the DDL, or a path, said */
     char key[65];                                     /* the job's */
     char body_hash[65];                               /* empty until it is needed */
-    pbay_str body;                                    /* borrowed from the first waiter, or from `kept` */
+    pbay_str body; /* borrowed from the first waiter, or from the next two */
     char *kept;
+    pbay_str inflated; /* of crypto->inflate */
     struct waiter *waiters;
     int64_t began_ns, deadline;
     int patient; /* its callers wait for the reply itself; see struct flights */
@@ -108,6 +109,7 @@ struct flight_info {
     const pbay_invoke_function *fn; /* NULL: none */
     pbay_str name, batch_id, query_id, user, account, endpoint, region, body;
     int effects, rows_mode;
+    pbay_str inflated;    /* what body is borrowed from; the flight releases it. May be empty */
     pbay_request request; /* 0: resumed */
     int coded;
     const char *job; /* resumed: the job's id, and the hash of the body */

@@ -41,8 +41,11 @@ int sf_base64_decode(pbay_str in, pbay_text *out)
 }
 
 /* RFC 3629, as Unicode's table 3-7 has it. */
-static int utf8(pbay_str s)
+int sf_utf8(pbay_str s)
 {
+    unsigned char all = 0;
+    for (size_t i = 0; i < s.n; i++) all |= (unsigned char)s.p[i];
+    if (all < 0x80) return 1;
     const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
     while (p < end) {
         unsigned char c = *p++;
@@ -104,9 +107,14 @@ int sf_headers_read(struct sf_headers *h, const pbay_header *headers, uint32_t n
         from[k] = SIZE_MAX;
         *fields[k] = sf_header(headers, n, KNOWN[k].name);
         pbay_str twin = KNOWN[k].twin ? sf_header(headers, n, KNOWN[k].twin) : (pbay_str){NULL, 0};
-        if (!twin.n) continue;
+        if (!twin.n) {
+            if (sf_utf8(*fields[k])) continue;
+            *fields[k] = (pbay_str){NULL, 0};
+            *wrong = "a header of Snowflake's is not UTF-8, and has no twin in base64";
+            return -1;
+        }
         from[k] = h->mem.n;
-        if (sf_base64_decode(twin, &h->mem) || !utf8((pbay_str){h->mem.p + from[k], h->mem.n - from[k]})) {
+        if (sf_base64_decode(twin, &h->mem) || !sf_utf8((pbay_str){h->mem.p + from[k], h->mem.n - from[k]})) {
             *wrong = KNOWN[k].complaint;
             return -1;
         }

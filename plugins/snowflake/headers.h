@@ -26,6 +26,9 @@ struct sf_headers {
 int sf_headers_read(struct sf_headers *h, const pbay_header *headers, uint32_t n, const char **wrong);
 void sf_headers_free(struct sf_headers *h);
 
+/* Is it UTF-8? */
+int sf_utf8(pbay_str s);
+
 /* The value of a header, empty when there is none. name in lower case. */
 pbay_str sf_header(const pbay_header *headers, uint32_t n, const char *name);
 

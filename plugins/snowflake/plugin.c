@@ -209,9 +209,9 @@ static void gone(void *self, uint32_t route, pbay_request request)
 static const void *extension(const char *id)
 {
     static const pbay_route ROUTES[] = {
-        {"GET|POST", "", "SAGEMAKER_INVOKE.", PBAY_AUTH_EITHER, PBAY_BODY_SNIFFED, BODY_MAX},
+        {"GET|POST", "", "SAGEMAKER_INVOKE.", PBAY_AUTH_EITHER, PBAY_BODY_RAW, BODY_MAX},
         {"GET|POST", "/*", "External functions: a batch, and the question how it is.", PBAY_AUTH_EITHER,
-         PBAY_BODY_SNIFFED, BODY_MAX},
+         PBAY_BODY_RAW, BODY_MAX},
     };
     static const pbay_routes_1 routes = {
         sizeof routes, sizeof ROUTES / sizeof *ROUTES, ROUTES, sizeof(pbay_route), 0, handle, gone};

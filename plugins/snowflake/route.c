@@ -126,11 +126,22 @@ static int rows_mode(struct asked *a)
     return mode.n ? str_is(mode, "rows") : a->s->rows_mode;
 }
 
-static int has_word(pbay_str s, const char *word)
+/* Does a list of codings (RFC 9110 section 12.5.3) hold this one, without a weight of 0? */
+static int lists(pbay_str s, const char *coding)
 {
-    size_t n = strlen(word);
-    for (size_t i = 0; i + n <= s.n; i++)
-        if (strncasecmp(s.p + i, word, n) == 0) return 1;
+    size_t n = strlen(coding), i = 0;
+    while (i < s.n) {
+        while (i < s.n && (s.p[i] == ',' || s.p[i] == ' ' || s.p[i] == '\t')) i++;
+        size_t from = i, end;
+        while (i < s.n && s.p[i] != ',' && s.p[i] != ';' && s.p[i] != ' ' && s.p[i] != '\t') i++;
+        end = i;
+        while (i < s.n && s.p[i] != ',') i++;
+        if (end - from != n || strncasecmp(s.p + from, coding, n) != 0) continue;
+        const char *q = end < i ? memchr(s.p + end, '=', i - end) : NULL;
+        int some = !q;
+        for (; q && q < s.p + i; q++) some = some || (*q >= '1' && *q <= '9');
+        return some;
+    }
     return 0;
 }
 
@@ -189,22 +200,39 @@ void route_resume(struct snowflake *s, struct flight_info *i)
 /* ------------------------------------------------------------------------------------------------ batches */
 
 /*
- * The host has inflated what its first bytes show to be gzip or zlib. Deflate without zlib's frame shows
- * nothing: the header says it, and that the body does not look like JSON. Returns owned, or NULL: it is none.
+ * The body as it was before it was packed, by its first bytes: proxies unpack and leave the header. Deflate
+ * without zlib's frame shows nothing, so there the header says it. Only who may call gets here. *inflated is
+ * what *body then borrows from, and the caller's to release. -1: it was refused.
  */
-static char *inflate_raw(const struct asked *a, pbay_str *body)
+static int unpack(struct asked *a, pbay_str *body, pbay_str *inflated)
 {
-    pbay_str out;
-    if (!has_word(sf_header(a->info->headers, a->info->n_headers, "content-encoding"), "deflate"))
-        return NULL;
-    if (!body->n || strchr("{ \t\r\n", *body->p)) return NULL;
-    if (a->s->crypto->inflate(PBAY_ZIP_DEFLATE, *body, BODY_MAX, &out) != PBAY_OK) return NULL;
-    char *p = malloc(out.n + 1);
-    if (!p) abort();
-    memcpy(p, out.p, out.n);
-    *body = (pbay_str){p, out.n};
-    a->s->crypto->release(out);
-    return p;
+    const pbay_crypto_1 *c = a->s->crypto;
+    pbay_str in = a->info->body;
+    *body = in;
+    *inflated = (pbay_str){NULL, 0};
+    if (!in.n || (*in.p && strchr("{[ \t\r\n", *in.p))) return 0;
+    int32_t rc = c->inflate(PBAY_ZIP_SNIFF, in, BODY_MAX, inflated);
+    if (rc == PBAY_OK && str_eq(in, *inflated)) { /* neither gzip nor zlib */
+        c->release(*inflated);
+        *inflated = (pbay_str){NULL, 0};
+        if (!lists(sf_header(a->info->headers, a->info->n_headers, "content-encoding"), "deflate")) return 0;
+        rc = c->inflate(PBAY_ZIP_DEFLATE, in, BODY_MAX, inflated);
+        if (rc == PBAY_INVALID_ARGUMENT) { /* unpacked already */
+            *inflated = (pbay_str){NULL, 0};
+            return 0;
+        }
+    }
+    if (rc != PBAY_OK) {
+        *inflated = (pbay_str){NULL, 0};
+        if (rc == PBAY_RESOURCE_EXHAUSTED)
+            refuse(a, 413, "RESOURCE_EXHAUSTED", "the body is larger than %d bytes when it is unpacked",
+                   BODY_MAX);
+        else
+            refuse(a, 400, "INVALID_ARGUMENT", "the compressed body is damaged, or ends too early");
+        return -1;
+    }
+    *body = *inflated;
+    return 0;
 }
 
 static int too_many(struct asked *a)
@@ -216,11 +244,13 @@ static int too_many(struct asked *a)
 
 static void raw(struct asked *a)
 {
-    pbay_str name = {a->name.p + 4, a->name.n - 4};
-    if (!too_many(a)) translate(a->s, a->request, a->info, &a->h, name, a->coded);
+    pbay_str name = {a->name.p + 4, a->name.n - 4}, inflated;
+    pbay_request_info info = *a->info;
+    if (too_many(a) || unpack(a, &info.body, &inflated)) return;
+    translate(a->s, a->request, &info, &a->h, name, a->coded, inflated);
 }
 
-static void post_body(struct asked *a, pbay_str body, char **owned)
+static void post_body(struct asked *a, pbay_str body, pbay_str *inflated)
 {
     struct snowflake *s = a->s;
     uint32_t kinds[PARAMS_MAX];
@@ -252,18 +282,17 @@ static void post_body(struct asked *a, pbay_str body, char **owned)
                      a->h.batch_id, a->h.query_id);
         return;
     }
-    f = flight_begin(s, &i);
-    if (!f || !*owned) return;
-    f->kept = *owned;
-    *owned = NULL;
+    i.inflated = *inflated;
+    *inflated = (pbay_str){NULL, 0};
+    flight_begin(s, &i);
 }
 
 static void post(struct asked *a)
 {
-    pbay_str body = a->info->body;
-    char *owned = inflate_raw(a, &body);
-    post_body(a, body, &owned);
-    free(owned);
+    pbay_str body, inflated;
+    if (unpack(a, &body, &inflated)) return;
+    post_body(a, body, &inflated);
+    if (inflated.p) a->s->crypto->release(inflated);
 }
 
 static void get(struct asked *a)
@@ -288,9 +317,7 @@ void route_handle(struct snowflake *s, pbay_request request, const pbay_request_
     struct asked a = {.s = s, .request = request, .info = info, .name = info->suffix};
     const char *wrong = NULL;
     pbay_str accepts = sf_header(info->headers, info->n_headers, "accept-encoding");
-    a.coded = has_word(accepts, "gzip")      ? CODED_GZIP
-              : has_word(accepts, "deflate") ? CODED_DEFLATE
-                                             : CODED_NOT;
+    a.coded = lists(accepts, "gzip") ? CODED_GZIP : lists(accepts, "deflate") ? CODED_DEFLATE : CODED_NOT;
     while (a.name.n && a.name.p[a.name.n - 1] == '/') a.name.n--;
     if (sf_headers_read(&a.h, info->headers, info->n_headers, &wrong)) {
         refuse(&a, 400, "INVALID_ARGUMENT", "%s", wrong);
@@ -300,7 +327,9 @@ void route_handle(struct snowflake *s, pbay_request request, const pbay_request_
             .endpoint = sf_header(info->headers, info->n_headers, "sf-custom-sagemaker-endpoint-name"),
             .region = sf_header(info->headers, info->n_headers, "sf-custom-sagemaker-region"),
             .batch = a.h.batch_id};
-        if (str_is(info->method, "GET"))
+        if (!sf_utf8(a.id.endpoint) || !sf_utf8(a.id.region))
+            refuse(&a, 400, "INVALID_ARGUMENT", "a header sf-custom-sagemaker-... is not UTF-8");
+        else if (str_is(info->method, "GET"))
             get(&a);
         else if (a.name.n > 4 && memcmp(a.name.p, "raw/", 4) == 0)
             raw(&a);

@@ -14,6 +14,7 @@ struct job {
     pbay_invoke call;
     uint32_t n, answered;
     int json, coded, too_large;
+    pbay_str inflated;
     uint64_t bytes;
     char ids[400]; /* batch id, query id */
     size_t n_batch, n_query;
@@ -22,6 +23,7 @@ struct job {
 static void end(struct job *j)
 {
     flights_count(j->s->flights, -1);
+    if (j->inflated.p) j->s->crypto->release(j->inflated);
     if (j->out) j->s->batch->writer_free(j->out);
     j->s->batch->free(j->rows);
     free(j);
@@ -161,7 +163,7 @@ static size_t put_id(struct job *j, size_t at, pbay_str id)
 }
 
 void translate(struct snowflake *s, pbay_request request, const pbay_request_info *info,
-               const struct sf_headers *h, pbay_str name, int coded)
+               const struct sf_headers *h, pbay_str name, int coded, pbay_str inflated)
 {
     uint32_t kinds[PARAMS_MAX];
     pbay_invoke_function fn = {.struct_size = sizeof fn};
@@ -173,6 +175,7 @@ void translate(struct snowflake *s, pbay_request request, const pbay_request_inf
     j->s = s;
     j->request = request;
     j->coded = coded;
+    j->inflated = inflated;
     flights_count(s->flights, 1);
     j->rows = s->batch->create(s->host);
     j->n_batch = put_id(j, 0, h->batch_id);

@@ -10,6 +10,7 @@
 #include "headers.h"
 #include "snowflake.h"
 
-/* The request is answered now or later. name: percent-decoded. */
+/* The request is answered now or later. name: percent-decoded. inflated: what info->body is borrowed from, or
+ * empty; released. */
 void translate(struct snowflake *s, pbay_request request, const pbay_request_info *info,
-               const struct sf_headers *h, pbay_str name, int coded);
+               const struct sf_headers *h, pbay_str name, int coded, pbay_str inflated);

@@ -154,7 +154,18 @@ def replies_are_checked_and_compressed():
         for data, coding in ((body, "gzip"), (gzip.compress(body), "gzip"), (gzip.compress(body), "identity"),
                              (zlib.compress(body), "deflate"), (raw, "deflate"), (body, "deflate")):
             equal(curl("-H", "content-encoding: " + coding, data=data), plain, coding)
-        equal(curl("-o", "/dev/null", "-w", "%{http_code}", data=gzip.compress(b" " * (80 << 20))), b"413")
+        bomb = gzip.compress(b" " * (80 << 20))
+        told = ["-H", "sf-external-function-query-batch-id: zip:1", "-w", "%{http_code}"]
+        for data, status in ((bomb, b"413"), (gzip.compress(body)[:-5], b"400"), (gzip.compress(body) + b"x", b"400")):
+            answer = curl(*told, data=data)
+            true(answer.endswith(status) and b"zip:1" in answer, answer)
+        equal(len(g.log_lines("batch refused", "batch_id=zip:1")), 3)
+        # A stranger is asked who he is before anything is unpacked.
+        equal(g.caller("same", secret=None, compression="NONE").send("POST", "zip:2", bomb).status, 403)
+        for accepts, coding in (("gzip;q=0", ""), ("gzip;q=0, deflate", "deflate"), ("identity", ""), ("xgzipx", ""), ("br, GZIP;q=0.5", "gzip"),
+                                ("gzip; q=0.0 , br", "")):
+            head = curl("-o", "/dev/null", "-D", "-", "-H", "accept-encoding: " + accepts).decode().lower()
+            equal("content-encoding: " + coding in head if coding else "content-encoding" not in head, True, accepts)
 
 
 @story
@@ -195,6 +206,10 @@ def what_is_wrong_is_told_and_ends_the_query():
         equal(c.send("GET", None).status, 400)
         equal(c.send("POST", "b", good, more={"sf-external-function-name-base64": "!"}).status, 400)
         equal(c.send("POST", "b", good, more={"sf-external-function-format": "xml"}).status, 400)
+        for name in ("sf-external-function-query-batch-id", "sf-context-current-user", "sf-custom-sagemaker-endpoint-name"):
+            reply = c.send("POST", None, good, more={name: "caf\u00e9"})  # as latin-1
+            equal(reply.status, 400, name)
+            contains(json.loads(reply.body)["error"], "UTF-8")
         for line in g.log_lines("batch refused", "bad:1"):
             contains(line, c.query_id)
         g.alive()
