@@ -277,12 +277,14 @@ static void locked(struct sync *s)
 }
 
 static void lock(void *user);
+static void hold(struct sync *s, const pbay_str *expected);
 
 static void on_lock_seen(void *user, const pbay_result *result, pbay_str value)
 {
     struct sync *s = user;
     if (result->code == PBAY_OK && value.n == strlen(s->owner) && memcmp(value.p, s->owner, value.n) == 0) {
-        locked(s); /* by an attempt of this very job, which is over */
+        hold(s, &value); /* of an attempt of this very job, which is over: ours, and for as long as this one
+                            may take */
         return;
     }
     if (s->cancelled || s->m->timer->monotonic_ns() + 2 * LOCK_AGAIN_MS * NS_PER_MS > s->deadline) {
@@ -304,14 +306,19 @@ static void on_locked(void *user, const pbay_result *result)
 }
 
 /* Nobody writes this job beside us; the lock of one who died ends by itself. */
+static void hold(struct sync *s, const pbay_str *expected)
+{
+    int64_t left = (s->deadline - s->m->timer->monotonic_ns()) / NS_PER_MS;
+    s->m->kv->put(s->m->host, (pbay_str){s->lock, strlen(s->lock)}, (pbay_str){s->owner, strlen(s->owner)},
+                  expected, (left > 0 ? left : 0) + LOCK_SLACK_MS, on_locked, s);
+}
+
 static void lock(void *user)
 {
     struct sync *s = user;
     const pbay_str nobody = {"", 0};
-    int64_t left = (s->deadline - s->m->timer->monotonic_ns()) / NS_PER_MS;
     s->again = 0;
-    s->m->kv->put(s->m->host, (pbay_str){s->lock, strlen(s->lock)}, (pbay_str){s->owner, strlen(s->owner)},
-                  &nobody, (left > 0 ? left : 0) + LOCK_SLACK_MS, on_locked, s);
+    hold(s, &nobody);
 }
 
 static int32_t sync(struct modeldb *m, pbay_action_run run, const pbay_action_info *info, pbay_result *why)
@@ -338,6 +345,7 @@ static int32_t sync(struct modeldb *m, pbay_action_run run, const pbay_action_in
     struct sync *s = calloc(1, sizeof *s);
     if (!s) abort();
     *s = (struct sync){.m = m, .run = run, .record = record, .deadline = info->deadline};
+    s->record.trace = info->traceparent; /* lives as long as the run */
     s->link = &m->syncs;
     s->next = m->syncs;
     if (s->next) s->next->link = &s->next;

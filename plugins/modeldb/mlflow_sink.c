@@ -86,8 +86,8 @@ static mdb_task *begin(struct sink *s, const mdb_record *r, int64_t deadline, md
 {
     mlflow_wanted w;
     mlflow_map(r, s->experiment, s->param_max, &w);
-    return (mdb_task *)rest_begin(s->r, &mlflow_plan, mlflow_plan_new(&w, differs, user), r->name,
-                                  differs != NULL, deadline, done, user);
+    return (mdb_task *)rest_begin(s->r, &mlflow_plan, mlflow_plan_new(&w, differs, user), r, differs != NULL,
+                                  deadline, done, user);
 }
 
 static mdb_task *sink_write(void *sink, const mdb_record *r, int64_t deadline, mdb_done done, void *user)

@@ -68,7 +68,8 @@ typedef struct mdb_record {
     pbay_str project, user, description, model_name, model_type;
     mdb_pair *fields;
     size_t n_fields;
-    char *memory; /* numbers as text */
+    char *memory;   /* numbers as text */
+    pbay_str trace; /* W3C traceparent of who has it written, for requests; borrowed, may be empty */
 } mdb_record;
 
 typedef struct mdb_reading {

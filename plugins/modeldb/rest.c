@@ -30,7 +30,7 @@ struct rest_task {
     pbay_timer soon;
     rest_want want;
     char *url, *body;
-    char name[300], code[CODE], why[1200];
+    char name[300], code[CODE], trace[64], why[1200];
 };
 
 /* -------------------------------------------------------------------------------------------------- helpers
@@ -255,6 +255,7 @@ static bool send_it(rest_task *t, pbay_result *why)
         t->body = json_dumps(t->want.body, JSON_COMPACT);
         if (!t->body) abort();
     }
+    if (t->trace[0]) headers[n++] = (pbay_header){STR("traceparent"), c_str(t->trace)};
     if (t->r->headers) n += t->r->headers(t->r->headers_user, headers + n, HEADERS_MAX - n);
     const int64_t left = (t->deadline - m->timer->monotonic_ns()) / NS_PER_MS;
     const pbay_http_request q = {.struct_size = sizeof q,
@@ -297,8 +298,8 @@ static void step(rest_task *t)
     pbay_text_free(&json);
 }
 
-rest_task *rest_begin(rest *r, const rest_plan *ops, void *plan, pbay_str name, bool reads, int64_t deadline,
-                      mdb_done done, void *user)
+rest_task *rest_begin(rest *r, const rest_plan *ops, void *plan, const mdb_record *record, bool reads,
+                      int64_t deadline, mdb_done done, void *user)
 {
     rest_task *t = made(sizeof *t);
     t->r = r;
@@ -310,7 +311,9 @@ rest_task *rest_begin(rest *r, const rest_plan *ops, void *plan, pbay_str name, 
     t->user = user;
     t->next = r->tasks;
     r->tasks = t;
+    const pbay_str name = record->name, trace = record->trace;
     snprintf(t->name, sizeof t->name, "job %.*s", (int)(name.n < 200 ? name.n : 200), name.n ? name.p : "");
+    snprintf(t->trace, sizeof t->trace, "%.*s", FMT(trace));
     later(t); /* done never comes from inside */
     return t;
 }

@@ -55,9 +55,10 @@ const char *rest_where(const rest *r);
 void rest_stop(rest *r);
 void rest_free(rest *r);
 
-/* Takes the plan. name: what errors call the record. done with PBAY_EFFECT_NONE for `reads`. */
-rest_task *rest_begin(rest *r, const rest_plan *ops, void *plan, pbay_str name, bool reads, int64_t deadline,
-                      mdb_done done, void *user);
+/* Takes the plan. Of the record its name, which errors call it by, and its trace are copied. done with
+ * PBAY_EFFECT_NONE for `reads`. */
+rest_task *rest_begin(rest *r, const rest_plan *ops, void *plan, const mdb_record *record, bool reads,
+                      int64_t deadline, mdb_done done, void *user);
 void rest_cancel(rest_task *t);
 
 /* "name=value" onto a query. */

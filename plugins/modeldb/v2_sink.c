@@ -60,7 +60,7 @@ static mdb_task *begin(struct sink *s, const mdb_record *r, int64_t deadline, md
 {
     v2_wanted w;
     v2_map(r, s->experiment, s->workspace, &w);
-    return (mdb_task *)rest_begin(s->r, &v2_plan, v2_plan_new(&w, differs, user), r->name, differs != NULL,
+    return (mdb_task *)rest_begin(s->r, &v2_plan, v2_plan_new(&w, differs, user), r, differs != NULL,
                                   deadline, done, user);
 }
 

@@ -458,6 +458,7 @@ class ModelDb:
                 with self.lock:
                     self.frames.append(raw)
                 name, _, _ = factory.getProtocol(TTransport.TMemoryBuffer(raw)).readMessageBegin()
+                self.local.method = name
                 self.local.fault = self.pick(name)
                 if self.local.fault == "close":
                     return

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The house as a whole: SQL starts a training job, SageMaker tells of its end, a Lua condition looks at the metric that the
-container printed, the model is deployed, the deployment is written into a table through the SQL API, a Qlik app is reloaded, and SQL
-asks the model that is served now; a bad metric is an alert instead. One id goes through the log, the run and what others are sent.
+container printed, the job is recorded in ModelDB and in MLflow (and a Qlik app reloaded when it is), the model is deployed, the
+deployment is written into a table through the SQL API, another app is reloaded, and SQL asks the model that is served now; a bad
+metric is an alert instead. One id goes through the log, the run and what others are sent.
 With PATCHBAY_SOAK=1 the gateway is killed at every step of it, and everything happens once all the same."""
 import http.client
 import json
@@ -21,6 +22,8 @@ from lib.gateway import TESTS, Gateway
 from lib.story import SOAK, contains, equal, eventually, main, skip, story, true
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
+import modeldb_v1  # noqa: E402
+from mlflow_api import MlFlow  # noqa: E402
 from qlik_tenant import KEY, Tenant  # noqa: E402
 from aws_verify import fault  # noqa: E402
 from sagemaker_api import Api  # noqa: E402
@@ -33,7 +36,7 @@ except ImportError as e:
     skip("python3-cryptography is missing: %s" % e)
 
 RECOMMENDER = os.path.join(os.path.dirname(os.environ.get("PATCHBAY", "build/patchbay")), "recommender")
-APP = "b4a3cf85-5dd8-42f7-a864-3b2460215f8b"
+APP, CATALOGUE = "b4a3cf85-5dd8-42f7-a864-3b2460215f8b", "c4a3cf85-5dd8-42f7-a864-3b2460215f8b"
 RATED = [(u, i) for u in range(1, 16) for i in range(1, 9) if (u + i) % 3]
 RATINGS = [(u, i, 1 + i // 2) for u, i in RATED]  # films are as good as their number
 AT_ODDS = [(u, i, 1 + 4 * ((u * u + i * u) // 3 % 2)) for u, i in RATED]  # nobody agrees with anybody
@@ -72,37 +75,50 @@ tenant_url = %(tenant)s
 api_key = %(key)s
 reload_poll = 100ms
 poll.reloads = no
+[connector "modeldb"]
+plugin = modeldb
+store = v1
+address = 127.0.0.1
+port = %(modeldb)d
+sagemaker = aws
+[connector "mlflow"]
+plugin = modeldb
+store = mlflow
+url = %(mlflow)s
+sagemaker = aws
 [notify "ops"]
 url = %(ops)s/alert
 """
 CHAIN = """
 app "report" { connector = "prod", id = "%s" }
-
-local function rmse(description)
-  for _, m in ipairs(description.FinalMetricDataList or {}) do
-    if m.MetricName == "rmse" then return m.Value end
-  end
-end
+app "catalogue" { connector = "prod", id = "%s" }
 
 -- "arn:...:training-job/NAME", and an endpoint of that name.
 local function name_of(ev) return "movies-" .. ev.args.TrainingJobName:sub(-20) end
 
+-- What ModelDB and MLflow are told beside what SageMaker says.
+local function record(ev)
+  local job = ev.result
+  job.project, job.user, job.description = "Movies", "ana", "Who likes what"
+  job.model_name, job.model_type = "movies", "recommender"
+  job.fields = { house = "whole" }
+  return { job = job }
+end
+
 chain "recommend" {
-  on("aws.training_job").ok {
-    action "aws.describe_training_job" (function(ev) return { TrainingJobName = ev.subject } end),
-  },
-  on("aws.describe_training_job.done").when(function(ev)
-    local v = ev.ok and rmse(ev.result)
+  on("aws.training_job").ok { action "modeldb.collect" (function(ev) return { TrainingJobName = ev.subject } end) },
+  on("modeldb.collect.done").ok { action "modeldb.sync" (record), action "mlflow.sync" (record) },
+  on("modeldb.collect.done").when(function(ev)
+    local v = ev.ok and ev.result.metrics.rmse
     return v and v < 1, "rmse " .. tostring(v)
   end) {
     action "aws.create_model" (function(ev)
-      return { ModelName = name_of(ev), ExecutionRoleArn = ev.result.RoleArn,
-               PrimaryContainer = { Image = ev.result.AlgorithmSpecification.TrainingImage,
-                                    ModelDataUrl = ev.result.ModelArtifacts.S3ModelArtifacts } }
+      return { ModelName = name_of(ev), ExecutionRoleArn = "arn:aws:iam::111111111111:role/SageMaker",
+               PrimaryContainer = { Image = ev.result.image, ModelDataUrl = ev.result.artifact } }
     end),
   },
-  on("aws.describe_training_job.done").when(function(ev)
-    local v = ev.ok and rmse(ev.result)
+  on("modeldb.collect.done").when(function(ev)
+    local v = ev.ok and ev.result.metrics.rmse
     return v and v >= 1, "rmse " .. tostring(v)
   end) { notify { "ops", text = "The model is not good enough." } },
   on("aws.create_model.done").ok {
@@ -124,7 +140,9 @@ chain "recommend" {
   on("snowflake.execute.done").ok { "report" },
   on("snowflake.execute.done").error { notify { "ops", text = "The deployment could not be written down." } },
 }
-""" % APP
+
+chain "shown" { on("modeldb.synced").ok { "catalogue" } }
+""" % (APP, CATALOGUE)
 
 
 class Steps:
@@ -279,6 +297,31 @@ class Qlik(Tenant):
         return self.moments.play(self, handler, step, lambda: super(Qlik, self).answer(handler, entry))
 
 
+class Tracking(MlFlow):
+    def __init__(self, moments):
+        super().__init__()
+        self.moments = moments
+
+    def answer(self, handler, entry):
+        step = entry.path.rpartition("mlflow/")[2]
+        return self.moments.play(self, handler, step, lambda: super(Tracking, self).answer(handler, entry))
+
+
+class Models(modeldb_v1.ModelDb):
+    """ModelDB 1.0; its calls are steps as well."""
+
+    def __init__(self, moments):
+        super().__init__()
+        self.moments = moments
+
+    def rude(self, connection, manner):
+        return False  # the connection ends without an answer
+
+    def answer(self, connection, whole, what):
+        return self.moments.play(self, connection, self.local.method,
+                                 lambda: super(Models, self).answer(connection, whole, what)) is not False
+
+
 class Ops(Service):
     def answer(self, handler, entry):
         handler.reply(200, b"{}", "application/json")
@@ -296,19 +339,23 @@ def trace_of(entry):
     return entry.headers.get("traceparent", "").split("-")[1:2]
 
 
-def one_id(g, cloud, w, tenant, ops, name, good):
+def one_id(g, cloud, w, tenant, ops, tracking, name, good):
     """The run's id: in its log lines, in the store, and without its dashes in every request that the run sent."""
-    runs, steps = state(g, "SELECT id FROM run"), state(g, "SELECT data FROM event WHERE type LIKE '%.done' ORDER BY seq")
-    equal(len(runs), 1, "runs")
-    run = runs[0][0]
+    runs, steps = dict(state(g, "SELECT chain, id FROM run")), state(
+        g, "SELECT data FROM event WHERE type LIKE '%.done' AND type NOT IN ('describe_training_job.done', 'list_tags.done') "
+           "ORDER BY seq")  # those two are asked for by collect
+    equal([sorted(runs), len(state(g, "SELECT id FROM run"))], [["recommend", "shown"], 2], "runs")
+    run = runs["recommend"]
     caused = [json.loads(d) for d, in steps]
+    caused = [d for d in caused if d.get("run") != runs["shown"]]
     true(all(d.get("run") == run for d in caused[1:]), caused)
     equal(caused[0]["args"]["TrainingJobName"], name)
-    lines = g.log_lines("msg=decision", "outcome=fired")
+    lines = [line for line in g.log_lines("msg=decision", "outcome=fired") if runs["shown"] not in line]
     true(lines and all("run=" + run in line for line in lines), lines)
     wanted = [[e for e in cloud.entries if e.headers.get("x-amz-target", "").endswith("." + step)] for step in
               (("CreateModel", "CreateEndpointConfig", "CreateEndpoint") if good else ())]
-    wanted += [[e for e in w.entries if b"DEPLOYED" in e.body], [e for e in tenant.of("/api/v1/reloads") if e.method == "POST"]] if good else [ops.entries]
+    wanted += [tracking.entries]
+    wanted += [[e for e in w.entries if b"DEPLOYED" in e.body], [e for e in tenant.of("/api/v1/reloads") if e.method == "POST" and APP.encode() in e.body]] if good else [ops.entries]
     for entries in wanted:
         true(entries and all(trace_of(e) == [run.replace("-", "")] for e in entries), [(e.method, e.path, trace_of(e)) for e in entries])
 
@@ -324,15 +371,30 @@ def ask(g, cloud, endpoint):
     true(float(said[0]) > 4 and float(said[1]) < 2 and float(said[2]) > 4 and float(said[4]) < 2, said)
 
 
+def recorded(cloud, models, tracking, name):
+    """The job once in each store, with the metric that its container printed."""
+    metric, = cloud.DescribeTrainingJob({"TrainingJobName": name})["FinalMetricDataList"]
+    t = models.tables()
+    equal([len(t[k]) for k in ("projects", "runs", "models", "metrics", "documents")], [1] * 5, "rows in ModelDB")
+    document, = t["documents"]
+    equal([document["sagemaker_training_job_name"], document["metric_rmse"], document["house"], document["model_name"]],
+          [name, repr(metric["Value"]), "whole", "movies"])
+    run, = tracking.runs.values()
+    equal([run["info"]["run_name"], [(m["key"], m["value"]) for m in run["metrics"]], run["tags"]["house"]],
+          [name, [("rmse", metric["Value"])], "whole"])
+
+
 def play(table, good, steps=None):
     steps = steps or Steps()
-    with House(steps, tokens={"PAT-1"}) as w, Cloud(w, steps) as cloud, Qlik(steps, apps={APP: "Report"}) as tenant, Ops() as ops:
+    with House(steps, tokens={"PAT-1"}) as w, Cloud(w, steps) as cloud, Qlik(steps, apps={APP: "Report", CATALOGUE: "Catalogue"}) as tenant, Ops() as ops, \
+            Models(steps) as models, Tracking(steps) as tracking:
         w.sql("create table DB.S.DEPLOYED (NAME varchar)")
         w.sql("create table DB.S.BEST (USERID number, ITEMS variant)")
         w.sql("create table DB.S.%s (USERID number, MOVIEID number, RATING number)" % table)
         for row in RATINGS if good else AT_ODDS:
             w.sql("insert into DB.S.%s values (?, ?, ?)" % table, *row)
-        config = CONFIG % {"aws": cloud.url, "warehouse": w.url, "tenant": tenant.url, "ops": ops.url, "key": KEY}
+        config = CONFIG % {"aws": cloud.url, "warehouse": w.url, "tenant": tenant.url, "ops": ops.url, "key": KEY,
+                           "modeldb": models.port, "mlflow": tracking.url}
         with Gateway(config, {"scripts/chains/recommend.lua": CHAIN}) as g:
             body = encode([[0, "DB.S." + table, "DB.S.BEST"]])
             steps.victim = g.process.pid
@@ -362,6 +424,8 @@ def play(table, good, steps=None):
                 until(tenant.idle, "the reload is over")
             else:
                 until(lambda: ops.entries, "the alert")
+            until(lambda: tenant.started(CATALOGUE) and tracking.runs and all(
+                r["info"]["status"] == "FINISHED" for r in tracking.runs.values()), "the job in ModelDB and MLflow")
             if steps.moment:
                 until(steps.killed.is_set, "a kill")
                 equal(until(train, "the batch again, after a crash"), arn)
@@ -376,6 +440,8 @@ def play(table, good, steps=None):
             equal(list(cloud.endpoints), [endpoint] if good else [])
             equal(w.sql("select * from DB.S.DEPLOYED"), [(endpoint,)] if good else [])
             equal(len(tenant.started(APP)), 1 if good else 0, "reloads")
+            equal(len(tenant.started(CATALOGUE)), 1, "reloads of the catalogue")
+            recorded(cloud, models, tracking, name)
             equal(len(ops.entries), 0 if good else 1, "alerts")
             if not good:
                 contains(ops.entries[0].body.decode(), "not good enough")
@@ -383,7 +449,7 @@ def play(table, good, steps=None):
                 ask(g, cloud, endpoint)
                 true(all(v == sorted(v, reverse=True) for v in best.values()), best)
             if not steps.moment:
-                one_id(g, cloud, w, tenant, ops, name, good)
+                one_id(g, cloud, w, tenant, ops, tracking, name, good)
                 contains(g.log_lines("msg=batch", "batch_id=house:1")[0], "query_id=", "job=")
 
 
@@ -400,7 +466,7 @@ def a_bad_model_is_an_alert():
 @story
 def killed_at_every_step():
     names = ("CreateTrainingJob", "ListTrainingJobs", "DescribeTrainingJob", "CreateModel", "CreateEndpointConfig", "CreateEndpoint",
-             "insert", "reload")
+             "insert", "reload", "storeExperimentRunEvent", "storeFitEvent", "storeMetricEvent", "runs/create", "runs/log-batch")
     every = [(name, moment) for name in names for moment in Steps.MOMENTS]
     for name, moment in every if SOAK else [every[-2]]:
         began = time.monotonic()
