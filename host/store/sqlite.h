@@ -82,7 +82,7 @@ enum pb_sq_stmt {
     PB_SQ_PRUNE_AUDIT,
     PB_SQ_PRUNE_LANES,
     PB_SQ_BUNDLE_PUT,
-    PB_SQ_BUNDLE_USED,
+    PB_SQ_BUNDLE_THERE,
     PB_SQ_BUNDLE_GET,
     PB_SQ_RUN_PUT,
     PB_SQ_RUN_GET,

@@ -28,9 +28,14 @@ int pb_sq_bundle_put(struct pb_store *store, pbay_str hash, pbay_str text, struc
 {
     SELF;
     if (pb_sq_begin(s, err) != 0) return -1;
-    /* Mostly it is there, and large. */
-    int rc = pb_sq_write(s, PB_SQ_BUNDLE_USED, err, "ti", hash, pb_now_ms());
-    if (rc == 0 && sqlite3_changes(s->db) == 0)
+    /* Mostly it is there, and large: to touch the row is to write all of it. The run that is begun in the same
+     * transaction keeps it. */
+    sqlite3_stmt *st;
+    int rc = pb_sq_find(s, PB_SQ_BUNDLE_THERE, &st, err, "t", hash);
+    if (rc > 0) {
+        pb_sq_done(st);
+        rc = 0;
+    } else if (rc == 0)
         rc = pb_sq_write(s, PB_SQ_BUNDLE_PUT, err, "tbi", hash, text, pb_now_ms());
     return pb_sq_end(s, rc, err);
 }

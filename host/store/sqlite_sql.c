@@ -241,7 +241,7 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
     [PB_SQ_STEP_COUNT_NAME] =
         ("SELECT count(*) FROM step INDEXED BY step_live_name WHERE state < 2 AND name = ?5 AND " STEP_FITS
          " AND ?7"),
-    [PB_SQ_BUNDLE_USED] = "UPDATE bundle SET put_ms = ?2 WHERE hash = ?1",
+    [PB_SQ_BUNDLE_THERE] = "SELECT 1 FROM bundle WHERE hash = ?1",
     [PB_SQ_STEP_WAITING] = ("WITH busy (run, n) AS (SELECT run, count(*) FROM step INDEXED BY step_live "
                             "WHERE state < 2 AND state = 1 GROUP BY "
                             "run) SELECT w.id, w.run, chain, link, name, connector, action, subject, args, "
