@@ -16,7 +16,7 @@
 #include "loop/loop.h"
 #include "loop/watch.h"
 
-enum { BACKLOG = 511, AT_ONCE = 8, PAUSE_MS = 20, FIRST_FD = 3 };
+enum { BACKLOG = 65535, AT_ONCE = 8, PAUSE_MS = 20, FIRST_FD = 3 };
 
 struct sock {
     struct sock *next;

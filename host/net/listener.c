@@ -15,7 +15,8 @@
 #include "net/conn.h"
 #include "net/tls.h"
 
-enum { BACKLOG = 511, MAX_CONNS = 4096 };
+/* As many as the system allows (net.core.somaxconn): who finds no room asks again after a second. */
+enum { BACKLOG = 65535, MAX_CONNS = 4096 };
 
 struct pb_listener {
     uv_tcp_t tcp;

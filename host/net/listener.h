@@ -20,7 +20,7 @@ struct pb_listener_options {
     const char *address;  /* "0.0.0.0:50058", "[::]:50058", "localhost:0"; port 0 picks a free one */
     const char *protocol; /* "gRPC (HTTP/2)", what is expected here; a literal */
     struct pb_tls *tls;   /* NULL: cleartext. Referenced */
-    int backlog;          /* 0: 511 */
+    int backlog;          /* 0: as many as the system allows */
     uint32_t max_conns;   /* open at once; more are closed at once, with a warning; 0: 4096 */
     /* A connection is there, its TLS handshake is not: takes conn (pb_grpc_server_take, pb_http_server_take).
      */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kit/time.h"
+#include "members.h"
 
 enum { RAW_MAX = 512 * 1024 }; /* bytes of `data` that are kept */
 
@@ -12,75 +13,10 @@ enum { RAW_MAX = 512 * 1024 }; /* bytes of `data` that are kept */
 #define COUNT(a)    (sizeof(a) / sizeof *(a))
 #define IS(s, text) ((s).n == sizeof(text) - 1 && memcmp((s).p, (text), sizeof(text) - 1) == 0)
 
-static pbay_str text_of(const json_t *v)
-{
-    return json_is_string(v) ? (pbay_str){json_string_value(v), json_string_length(v)} : (pbay_str){NULL, 0};
-}
-
-static pbay_str member(const json_t *o, const char *name)
-{
-    return text_of(json_object_get(o, name));
-}
-
 /* The first of several that is there. */
 static pbay_str either(pbay_str a, pbay_str b)
 {
     return a.n ? a : b;
-}
-
-/* ------------------------------------------------------------------------------------------------ before
- * parsing */
-
-struct scan {
-    pbay_str body;
-    size_t at;
-};
-
-/* From behind the opening quote to behind the closing one; 0: it does not end. */
-static int skip_string(struct scan *s)
-{
-    while (s->at < s->body.n) {
-        char c = s->body.p[s->at++];
-        if (c == '"') return 1;
-        if (c == '\\') s->at++;
-    }
-    return 0;
-}
-
-/*
- * How deep does it go, and where is the member `data` of the outermost object? Only bytes are looked at; what
- * is no JSON is found by the parser. 0: deeper than ENVELOPE_DEPTH.
- */
-static int survey(pbay_str body, pbay_str *data)
-{
-    struct scan s = {body, 0};
-    unsigned depth = 0;
-    int is_data = 0; /* 1: behind the name, 2: in the value */
-    size_t from = 0;
-    *data = (pbay_str){NULL, 0};
-    while (s.at < body.n) {
-        size_t at = s.at;
-        char c = body.p[s.at++];
-        if (c == '"') {
-            if (!skip_string(&s)) return 1;
-            if (depth == 1 && is_data == 0 && s.at - at == 6 && memcmp(body.p + at, "\"data\"", 6) == 0)
-                is_data = 1;
-        } else if (c == '{' || c == '[') {
-            if (++depth > ENVELOPE_DEPTH) return 0;
-        } else if (c == '}' || c == ']') {
-            if (depth) depth--;
-        }
-        if (depth == 1 && is_data == 1 && c == ':') {
-            is_data = 2;
-            from = s.at;
-        } else if (is_data == 2 && ((depth == 1 && c == ',') || (depth == 0 && c == '}'))) {
-            *data = (pbay_str){body.p + from, at - from};
-            is_data = 3;
-        } else if (depth == 1 && is_data == 1 && c == ',') {
-            is_data = 0; /* it was a value, not a name */
-        }
-    }
-    return 1;
 }
 
 /* ------------------------------------------------------------------------------------------------ words */
@@ -158,78 +94,99 @@ static int bad(char why[ENVELOPE_WHY], const char *what)
     return -1;
 }
 
-static void read_attributes(struct envelope *e, const json_t *ext)
+static void read_attributes(struct envelope *e, const members *m)
 {
-    const json_t *r = e->root;
-    pbay_str old = member(r, "eventType"), time = either(member(r, "time"), member(r, "eventTime"));
-    e->type = either(member(r, "type"), old);
+    pbay_str old = members_text(m, OF_EVENT, "eventType");
+    pbay_str time = either(members_text(m, OF_EVENT, "time"), members_text(m, OF_EVENT, "eventTime"));
+    e->type = either(members_text(m, OF_EVENT, "type"), old);
     e->types_differ = old.n && !(old.n == e->type.n && memcmp(old.p, e->type.p, old.n) == 0);
-    e->id = either(member(r, "id"), either(member(r, "eventId"), member(r, "eventID")));
-    e->tenant = either(member(r, "tenantid"), member(ext, "tenantId"));
-    e->user = either(either(member(r, "userid"), member(ext, "userId")), member(ext, "userid"));
-    e->space = either(member(r, "spaceid"), member(ext, "spaceId"));
+    e->id = either(members_text(m, OF_EVENT, "id"),
+                   either(members_text(m, OF_EVENT, "eventId"), members_text(m, OF_EVENT, "eventID")));
+    e->tenant = either(members_text(m, OF_EVENT, "tenantid"), members_text(m, OF_EXTENSIONS, "tenantId"));
+    e->user = either(either(members_text(m, OF_EVENT, "userid"), members_text(m, OF_EXTENSIONS, "userId")),
+                     members_text(m, OF_EXTENSIONS, "userid"));
+    e->space = either(members_text(m, OF_EVENT, "spaceid"), members_text(m, OF_EXTENSIONS, "spaceId"));
     int64_t ms = time.n ? pbay_time_rfc3339(time) : -1;
     e->time_ms = ms < 0 ? 0 : ms;
 }
 
-static void read_reload(struct envelope *e, const json_t *data)
+static pbay_str data_text(const members *m, const char *name)
 {
-    const json_t *took = json_object_get(data, "durationSeconds");
-    if (!e->app.n) e->app = member(data, "appId");
-    e->reload = member(data, "id");
-    e->origin = member(data, "type");
-    e->partial = json_is_true(json_object_get(data, "partial"));
-    e->error_code = member(data, "errorCode");
-    e->error_message = member(data, "errorMessage");
-    if (!e->tenant.n) e->tenant = member(data, "tenantId");
-    if (json_is_number(took) && json_number_value(took) >= 0 && json_number_value(took) < 1e9)
-        e->duration_ms = (int64_t)(json_number_value(took) * 1000);
+    return members_text(m, OF_DATA, name);
+}
+
+static int data_true(const members *m, const char *name)
+{
+    const member *found = members_get(m, OF_DATA, name);
+    return found && found->kind == MEMBER_TRUE;
+}
+
+/* -1: not said, or nonsense. */
+static double data_number(const members *m, const char *name, double most)
+{
+    const member *found = members_get(m, OF_DATA, name);
+    return found && found->kind == MEMBER_NUMBER && found->number >= 0 && found->number < most ? found->number
+                                                                                               : -1;
+}
+
+static void read_reload(struct envelope *e, const members *m)
+{
+    double took = data_number(m, "durationSeconds", 1e9);
+    if (!e->app.n) e->app = data_text(m, "appId");
+    e->reload = data_text(m, "id");
+    e->origin = data_text(m, "type");
+    e->partial = data_true(m, "partial");
+    e->error_code = data_text(m, "errorCode");
+    e->error_message = data_text(m, "errorMessage");
+    if (!e->tenant.n) e->tenant = data_text(m, "tenantId");
+    if (took >= 0) e->duration_ms = (int64_t)(took * 1000);
     /* `status` may be left out, `succeeded` may not. */
     if (e->raw_status.n) return;
-    const json_t *ok = json_object_get(data, "succeeded");
-    if (json_is_boolean(ok)) e->status = json_is_true(ok) ? STATUS_OK : STATUS_ERROR;
+    const member *ok = members_get(m, OF_DATA, "succeeded");
+    if (ok && ok->kind == MEMBER_TRUE) e->status = STATUS_OK;
+    if (ok && ok->kind == MEMBER_FALSE) e->status = STATUS_ERROR;
 }
 
-static void read_app_reload(struct envelope *e, const json_t *data, unsigned flags)
+static void read_app_reload(struct envelope *e, const members *m, unsigned flags)
 {
-    const json_t *took = json_object_get(data, "duration"), *errors = json_object_get(data, "errors");
-    if (!e->app.n) e->app = member(data, "appId");
-    if (!e->app.n && (flags & ENVELOPE_PAPER)) e->app = member(data, "id");
-    e->reload = member(data, "reloadId");
-    e->app_name = member(data, "name");
-    e->usage = member(data, "usage");
-    e->partial = json_is_true(json_object_get(data, "isPartialReload"));
-    e->session = json_is_true(json_object_get(data, "isSessionApp"));
-    if (!e->space.n) e->space = member(data, "spaceId");
-    if (json_is_number(took) && json_number_value(took) >= 0 && json_number_value(took) < 1e12)
-        e->duration_ms = (int64_t)json_number_value(took);
-    const json_t *first = json_array_get(errors, 0);
-    e->error_message = json_is_object(first) ? member(first, "message") : text_of(first);
+    double took = data_number(m, "duration", 1e12);
+    if (!e->app.n) e->app = data_text(m, "appId");
+    if (!e->app.n && (flags & ENVELOPE_PAPER)) e->app = data_text(m, "id");
+    e->reload = data_text(m, "reloadId");
+    e->app_name = data_text(m, "name");
+    e->usage = data_text(m, "usage");
+    e->partial = data_true(m, "isPartialReload");
+    e->session = data_true(m, "isSessionApp");
+    if (!e->space.n) e->space = data_text(m, "spaceId");
+    if (took >= 0) e->duration_ms = (int64_t)took;
+    e->error_message = m->first_error;
 }
 
-static int read_data(struct envelope *e, const json_t *ext, unsigned flags, char why[ENVELOPE_WHY])
+static int read_data(struct envelope *e, const members *m, unsigned flags, char why[ENVELOPE_WHY])
 {
-    const json_t *data = json_object_get(e->root, "data");
-    pbay_str top = either(member(e->root, "toplevelresourceid"), member(ext, "topLevelResourceId"));
-    if (!e->type.n && (flags & ENVELOPE_PAPER) && member(data, "status").n)
+    const member *data = members_get(m, OF_EVENT, "data");
+    pbay_str top = either(members_text(m, OF_EVENT, "toplevelresourceid"),
+                          members_text(m, OF_EXTENSIONS, "topLevelResourceId"));
+    e->raw_status = data_text(m, "status");
+    if (!e->type.n && (flags & ENVELOPE_PAPER) && e->raw_status.n)
         e->kind = EVENT_APP_RELOAD;
     else if (!e->type.n)
         return bad(why, "the event has neither type nor eventType");
     else
         e->kind = kind_of(e->type);
-    if (e->kind != EVENT_OTHER && !json_is_object(data)) return bad(why, "the event has no object data");
-    e->raw_status = member(data, "status");
+    if (e->kind != EVENT_OTHER && !(data && data->kind == MEMBER_OBJECT))
+        return bad(why, "the event has no object data");
     e->status = status_of(e->raw_status);
     if (e->kind == EVENT_RELOAD) {
-        e->app = member(data, "appId");
-        read_reload(e, data);
+        e->app = data_text(m, "appId");
+        read_reload(e, m);
         if (!e->app.n) e->app = top;
     } else {
         e->app = top;
         if (e->kind == EVENT_APP_RELOAD)
-            read_app_reload(e, data, flags);
+            read_app_reload(e, m, flags);
         else if (!e->app.n)
-            e->app = either(member(data, "appId"), member(data, "resourceId"));
+            e->app = either(data_text(m, "appId"), data_text(m, "resourceId"));
     }
     if (e->kind != EVENT_OTHER && !e->app.n) return bad(why, "the event says no app");
     if (!good_id(e->id) || !good_id(e->app) || !good_id(e->reload) || !good_id(e->type))
@@ -239,21 +196,23 @@ static int read_data(struct envelope *e, const json_t *ext, unsigned flags, char
 
 int envelope_read(pbay_str body, unsigned flags, struct envelope *out, char why[ENVELOPE_WHY])
 {
-    *out = (struct envelope){.duration_ms = -1};
-    if (!survey(body, &out->data)) return bad(why, "the body is nested too deeply");
+    members m;
     json_error_t err;
-    out->root = json_loadb(body.n ? body.p : "", body.n, JSON_REJECT_DUPLICATES, &err);
-    if (!out->root) {
+    *out = (struct envelope){.duration_ms = -1};
+    int rc = !(flags & ENVELOPE_THOROUGH) && members_plain(body, &m) ? 0 : members_thorough(body, &m, &err);
+    out->root = m.root;
+    if (rc == -2) return bad(why, "the body is nested too deeply");
+    if (rc == -3) return bad(why, "the body is no JSON object");
+    if (rc) {
         snprintf(why, ENVELOPE_WHY, "the body is not JSON: line %d, column %d: %.80s", err.line, err.column,
                  err.text);
         for (char *p = why; *p; p++)
             if (*p < ' ' || *p > '~') *p = '?';
         return -1;
     }
-    if (!json_is_object(out->root)) return bad(why, "the body is no JSON object");
-    const json_t *ext = json_object_get(out->root, "extensions");
-    read_attributes(out, ext);
-    return read_data(out, ext, flags, why);
+    out->data = m.data;
+    read_attributes(out, &m);
+    return read_data(out, &m, flags, why);
 }
 
 void envelope_free(struct envelope *e)

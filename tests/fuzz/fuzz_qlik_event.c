@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The body of a webhook, whatever it is: refused with a sentence, or taken apart into an event whose JSON can
- * be read and says what the envelope says. First byte: flags.
+ * be read and says what the envelope says; by the short way the same as by the thorough one. First byte:
+ * flags.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,6 +15,24 @@ static void must(int good)
     if (!good) abort();
 }
 
+/* Read without the short way: as good, or as bad, and the same event. */
+static void same_thoroughly(pbay_str body, unsigned flags, int rc, const struct envelope *e)
+{
+    struct envelope other;
+    char why[ENVELOPE_WHY];
+    pbay_text a = {NULL, 0, 0}, b = {NULL, 0, 0};
+    must(envelope_read(body, flags | ENVELOPE_THOROUGH, &other, why) == rc);
+    if (!rc) {
+        must(e->types_differ == other.types_differ && e->kind == other.kind);
+        envelope_json(e, &a);
+        envelope_json(&other, &b);
+        must(a.n == b.n && !memcmp(a.p, b.p, a.n));
+    }
+    pbay_text_free(&a);
+    pbay_text_free(&b);
+    envelope_free(&other);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct envelope e;
@@ -23,6 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     char *body = malloc(n > 1 ? n - 1 : 1);
     if (n > 1) memcpy(body, data + 1, n - 1);
     int rc = envelope_read((pbay_str){body, n - 1}, data[0] & ENVELOPE_PAPER, &e, why);
+    same_thoroughly((pbay_str){body, n - 1}, data[0] & ENVELOPE_PAPER, rc, &e);
     if (rc) {
         must(why[0] && strlen(why) < ENVELOPE_WHY);
     } else {
