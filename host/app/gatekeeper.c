@@ -90,7 +90,15 @@ static int add_admin(struct pb_gatekeeper *k, struct pb_err *err)
         pb_fresh_bytes(k->secret, sizeof k->secret);
         return 0;
     }
-    if (pb_admin_token(k->o.state_dir, true, token, err)) return -1;
+    if (pb_admin_token(k->o.state_dir, true, token, err)) {
+        if (err->code != PBAY_FAILED_PRECONDITION) return -1;
+        /* A disk that is full or read-only keeps nobody from scoring. */
+        pb_log(PB_LOG_ERROR, "app",
+               "there is no admin token, so nobody can sign in with it until the next start",
+               PB_S("why", err->msg));
+        pb_fresh_bytes(k->secret, sizeof k->secret);
+        return 0;
+    }
     const pbay_str scope = PB_STR(PB_ADMIN_KEY), parts[] = {PB_STR("patchbay pages")};
     struct pb_apikey key = {.name = PB_STR(PB_ADMIN_KEY), .scopes = &scope, .n_scopes = 1};
     uint8_t mac[PB_MAC_SIZE_MAX];

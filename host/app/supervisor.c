@@ -466,7 +466,13 @@ static int open_all(struct pb_supervisor *s, struct pb_err *err)
     s->sockets = pb_sockets_new(s->loop, give, s);
     for (size_t i = 0; i < PB_COUNTOF(signums); i++)
         if (!(s->signals[i] = pb_signal_open(s->loop, signums[i], on_signal, s, err))) return -1;
-    if (!(s->control = pb_control_open(s->loop, s->o->runtime_dir, on_command, s, err))) return -1;
+    s->control = pb_control_open(s->loop, s->o->runtime_dir, on_command, s, err);
+    if (!s->control && err->code != PBAY_UNAVAILABLE && err->code != PBAY_FAILED_PRECONDITION) return -1;
+    /* A disk that is full or read-only keeps nobody from scoring. */
+    if (!s->control)
+        pb_log(PB_LOG_ERROR, "app",
+               "no control socket: `patchbay reload` cannot reach this gateway, SIGHUP can",
+               PB_S("why", err->msg));
     s->watchdog_ms = pb_notify_watchdog_ms();
     s->tick.fn = tick;
     s->tick.user = s;

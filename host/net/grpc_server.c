@@ -8,8 +8,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/* How long after a GOAWAY notice the final one follows when no round trip has been seen. */
-enum { GOAWAY_AFTER_MS = 200, PING_WAIT_MS = 20000, UPKEEP_MIN_MS = 100 };
+/*
+ * How long after a GOAWAY notice the final one follows when the client has not answered the PING behind it:
+ * one that is busy has not seen the notice either, and would have calls refused.
+ */
+enum { GOAWAY_AFTER_MS = 2000, PREFACE_MS = 1000, PING_WAIT_MS = 20000, UPKEEP_MIN_MS = 100 };
 
 static void on_check(void *user);
 static void on_upkeep(void *user);
@@ -21,7 +24,9 @@ static void schedule_upkeep(struct pb_grpc_conn *gc)
 {
     const struct pb_grpc_options *o = &gc->server->o;
     int64_t ms = INT64_MAX;
-    if (gc->draining)
+    if (gc->server->draining && !gc->preface_seen)
+        ms = PREFACE_MS;
+    else if (gc->draining)
         ms = GOAWAY_AFTER_MS;
     else if (o->ping_ms > 0)
         ms = gc->ping_sent ? PING_WAIT_MS : o->ping_ms;
@@ -43,6 +48,10 @@ static void on_upkeep(void *user)
 {
     struct pb_grpc_conn *gc = user;
     const struct pb_grpc_options *o = &gc->server->o;
+    if (!gc->preface_seen && gc->server->draining) {
+        pb_conn_close(gc->conn);
+        return;
+    }
     if (gc->draining) {
         pb_h2_goaway(gc->h2);
         pb_conn_want_write(gc->conn);
@@ -115,6 +124,16 @@ static void not_http2(struct pb_grpc_conn *gc)
     pb_conn_abort(gc->conn, &err);
 }
 
+static void begin_drain(struct pb_grpc_conn *gc)
+{
+    if (gc->draining) return;
+    gc->draining = true;
+    gc->acks = pb_h2_ping_acks(gc->h2) + gc->ping_sent; /* an earlier one may be on its way */
+    pb_h2_goaway_notice(gc->h2);
+    pb_conn_want_write(gc->conn);
+    schedule_upkeep(gc);
+}
+
 static void feed(struct pb_grpc_conn *gc, const char *p, size_t n)
 {
     struct pb_err err;
@@ -122,6 +141,10 @@ static void feed(struct pb_grpc_conn *gc, const char *p, size_t n)
         pb_log(PB_LOG_INFO, "net", "connection failed", PB_S("server", gc->server->name),
                PB_V("peer", pb_conn_peer(gc->conn)), PB_S("error", err.msg));
         fail_conn(gc, &err);
+    }
+    if (gc->draining && pb_deadline_is_set(&gc->upkeep) && pb_h2_ping_acks(gc->h2) > gc->acks) {
+        pb_deadline_cancel(&gc->upkeep);
+        on_upkeep(gc); /* it has heard the notice */
     }
     pb_conn_want_write(gc->conn);
 }
@@ -147,6 +170,7 @@ static void on_data(void *user, const char *p, size_t n)
     pb_conn_established(gc->conn);
     feed(gc, gc->first, PB_H2_PREFACE);
     if (!gc->failed && n > take) feed(gc, p + take, n - take);
+    if (gc->server->draining && !gc->failed) begin_drain(gc);
 }
 
 static bool on_fill(void *user, struct pb_buf *out)
@@ -225,10 +249,7 @@ void pb_grpc_server_take(struct pb_grpc_server *server, struct pb_conn *conn)
     server->stats.conns_opened++;
     server->stats.conns_open++;
     pb_conn_start(conn, &conn_ops, gc);
-    if (server->draining)
-        pb_conn_close(conn);
-    else
-        schedule_upkeep(gc);
+    schedule_upkeep(gc);
 }
 
 /* ------------------------------------------------------------------------------------------------ the server
@@ -310,15 +331,11 @@ void pb_grpc_server_drain(struct pb_grpc_server *server, void (*drained)(void *u
     server->draining = true;
     for (struct pb_grpc_conn *gc = server->conns, *next; gc; gc = next) {
         next = gc->next;
-        if (!gc->preface_seen) {
-            pb_conn_close(gc->conn);
-            continue;
-        }
-        if (gc->draining) continue;
-        gc->draining = true;
-        pb_h2_goaway_notice(gc->h2);
-        pb_conn_want_write(gc->conn);
-        schedule_upkeep(gc);
+        /* One that has only just come is told once it speaks, so that it does not look refused. */
+        if (gc->preface_seen)
+            begin_drain(gc);
+        else
+            schedule_upkeep(gc);
     }
     maybe_drained(server);
 }

@@ -24,6 +24,7 @@ struct pb_grpc_conn {
     struct pb_conn *conn;
     struct pb_h2 *h2;
     bool preface_seen, draining, failed;
+    uint64_t acks;             /* draining: PINGs that had been answered when it began */
     char first[PB_H2_PREFACE]; /* until the preface is recognised */
     uint32_t first_n;
     struct pb_defer check;     /* after calls ended: may the connection be closed? */

@@ -163,6 +163,10 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     struct pb_h2 *h2 = user;
     if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
         say_goodbye(h2, frame);
+    /* Not submitted with it: the library sends a PING before what was submitted earlier. */
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code == NGHTTP2_NO_ERROR &&
+        frame->goaway.last_stream_id == INT32_MAX)
+        pb_h2_ping(h2);
     if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     struct pb_h2_stream *s = stream_of(session, frame->hd.stream_id);

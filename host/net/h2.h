@@ -103,8 +103,10 @@ bool pb_h2_done(struct pb_h2 *h2);
 uint32_t pb_h2_streams(const struct pb_h2 *h2);
 struct pb_h2_stream *pb_h2_first_stream(const struct pb_h2 *h2);
 
-/* Tell the client to open no more streams, without refusing those on their way; then, a round trip later,
- * finally. */
+/*
+ * Tell the client to open no more streams, without refusing those on their way; then, a round trip later,
+ * finally: a PING follows the notice, and its answer comes behind all that was opened before (RFC 9113, 6.8).
+ */
 void pb_h2_goaway_notice(struct pb_h2 *h2);
 void pb_h2_goaway(struct pb_h2 *h2);
 void pb_h2_ping(struct pb_h2 *h2);

@@ -12,13 +12,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { HELD_MAX = 64 * 1024, OUT_KEEP = 64 * 1024, REST_AFTER_MS = 5000 };
+enum { HELD_MAX = 64 * 1024, OUT_KEEP = 64 * 1024, REST_AFTER_MS = 5000, FIRST_MS = 1000 };
 
 struct http1 {
     struct pb_http_conn c;      /* first */
     struct pb_http_request req; /* one at a time, so it is part of it */
     bool dead;                  /* nothing is read any more: an error was answered, or the client has ended */
     bool established, paused, chunked, close, rested;
+    bool served;  /* a request has come on it */
     bool in_head; /* of the request that is read */
     struct pb_h1 h1;
     struct pb_buf held; /* bytes that came while a request was being handled */
@@ -99,7 +100,9 @@ static void on_phase(void *user)
 {
     struct http1 *hc = user;
     int64_t idle = hc->c.server->o.idle_ms;
-    if (hc->req.state == PB_HTTP_IDLE && !hc->rested && idle > REST_AFTER_MS) {
+    if (hc->c.server->draining && hc->req.state == PB_HTTP_IDLE)
+        shut(hc);
+    else if (hc->req.state == PB_HTTP_IDLE && !hc->rested && idle > REST_AFTER_MS) {
         rest(hc);
         phase(hc, idle - REST_AFTER_MS, 0);
     } else if (hc->phase_status)
@@ -258,6 +261,7 @@ static size_t parse(struct http1 *hc, const char *p, size_t n)
         enum pb_h1_event e = pb_h1_next(&hc->h1, &p, &n, &body);
         if (hc->req.state == PB_HTTP_IDLE && pb_h1_started(&hc->h1)) {
             hc->req.state = PB_HTTP_READING;
+            hc->served = true;
             hc->in_head = moved = true;
         }
         if (e == PB_H1_HEAD) {
@@ -431,7 +435,12 @@ static void leave(struct pb_http_conn *c)
 static void drain(struct pb_http_conn *c)
 {
     struct http1 *hc = (struct http1 *)(void *)c;
-    if (hc->req.state == PB_HTTP_IDLE && !hc->dead) shut(hc);
+    if (hc->req.state != PB_HTTP_IDLE || hc->dead) return;
+    /* One that has only just come may have its request on its way. */
+    if (hc->served)
+        shut(hc);
+    else
+        phase(hc, FIRST_MS, 0);
 }
 
 static const struct pb_http_conn_kind kind = {drain, leave};
@@ -459,5 +468,5 @@ void pb__http1_take(struct pb_http_server *server, struct pb_conn *conn)
     pb__http_link(server, &hc->c);
     fresh_request(hc);
     pb_conn_start(conn, &conn_ops, hc);
-    if (server->draining) shut(hc);
+    if (server->draining) drain(&hc->c);
 }

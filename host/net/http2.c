@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "net/http2_priv.h"
 
-enum { GOAWAY_AFTER_MS = 200, WINDOW = 256 * 1024, CONN_WINDOW = 4 << 20 };
+enum { GOAWAY_AFTER_MS = 2000, WINDOW = 256 * 1024, CONN_WINDOW = 4 << 20 };
 
 static void fail_conn(struct pb_http2 *hc)
 {
@@ -84,6 +84,10 @@ static void on_data(void *user, const char *p, size_t n)
         fail_conn(hc);
         return;
     }
+    if (hc->draining && pb_deadline_is_set(&hc->phase) && pb_h2_ping_acks(hc->h2) != hc->acks) {
+        pb_deadline_cancel(&hc->phase);
+        on_conn_phase(hc); /* it has heard the notice */
+    }
     pb__http2_want_write(hc);
 }
 
@@ -126,6 +130,7 @@ static void drain(struct pb_http_conn *c)
     struct pb_http2 *hc = (struct pb_http2 *)(void *)c;
     if (hc->draining || hc->failed) return;
     hc->draining = true;
+    hc->acks = pb_h2_ping_acks(hc->h2);
     pb_h2_goaway_notice(hc->h2);
     pb__http2_want_write(hc);
     pb_deadline_set(c->server->loop, &hc->phase, pb_mono_ns() + GOAWAY_AFTER_MS * PB_MS);

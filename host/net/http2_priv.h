@@ -10,6 +10,7 @@ struct pb_http2 {
     struct pb_http_conn c; /* first */
     struct pb_h2 *h2;
     bool draining, failed, rested;
+    uint64_t acks;            /* draining: PINGs that had been answered when it began */
     size_t bodies;            /* bytes of the bodies of all streams */
     struct pb_deadline phase; /* idleness; the second GOAWAY of a drain */
     struct pb_defer check;    /* may the connection be closed? */

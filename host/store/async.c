@@ -276,11 +276,15 @@ static void finish(void *user)
     struct pb_store_async *a = user;
     /* `done` of the last one may have posted. */
     if (a->pending) return;
-    pthread_mutex_lock(&a->lock);
-    a->stop = true;
-    pthread_cond_signal(&a->more);
-    pthread_mutex_unlock(&a->lock);
-    pthread_join(a->thread, NULL);
+    if (!a->stop) {
+        pthread_mutex_lock(&a->lock);
+        a->stop = true;
+        pthread_cond_signal(&a->more);
+        pthread_mutex_unlock(&a->lock);
+        pthread_join(a->thread, NULL);
+    }
+    /* Posted, for the health alone: it comes back here. */
+    if (a->delivering) return;
     pb_absence_free(&a->door);
     void (*closed)(void *) = a->closed;
     void *closed_user = a->closed_user;

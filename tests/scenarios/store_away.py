@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 
 from lib.gateway import Gateway, new_key
 from lib.sse import Client
@@ -92,6 +93,42 @@ class House(Gateway):
     def workers(self):
         with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)) as f:
             return [int(pid) for pid in f.read().split()]
+
+
+class Disk:
+    """A small one in each of the folders."""
+
+    def __init__(self, options, *folders):
+        self.folders, self.mounted = folders, 0
+        for f in folders:
+            os.makedirs(f, mode=0o700, exist_ok=True)
+            if subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700," + options, "tmpfs", f], capture_output=True).returncode:
+                break
+            self.mounted += 1
+
+    def fill(self):
+        for f in self.folders:
+            try:
+                with open(os.path.join(f, "ballast"), "wb", 0) as out:
+                    while out.write(b"x" * 4096):
+                        pass
+            except OSError:
+                pass
+
+    def mend(self, options):
+        for f in self.folders:
+            subprocess.run(["mount", "-o", "remount," + options, f], check=True)
+
+    def __enter__(self):
+        return self
+
+    def leave(self):
+        for f in self.folders[:self.mounted]:
+            subprocess.run(["umount", "-l", f], check=True)
+        self.mounted = 0
+
+    def __exit__(self, *_):
+        self.leave()
 
 
 def spoil(path):
@@ -215,6 +252,29 @@ def permissions():
         g.degraded("chmod go-w")
         os.chmod(g.data, 0o700)
         g.works()
+
+
+@story
+def no_room_before_the_start():
+    """Nothing can be written, not even the admin token: it scores; with room again, everything is there. The same for a disk
+    that was mounted read-only."""
+    for small, roomy in (("size=64k", "size=64m"), ("ro", "rw,size=64m")):
+        g = House()
+        with Disk(small, g.data, g.state) as disk:
+            if not disk.mounted:
+                print("# skipped: this machine lets nobody mount a disk")
+                return
+            disk.fill()
+            with g:
+                g.scores()
+                g.refused()
+                g.degraded()
+                g.await_log("there is no admin token")
+                disk.mend(roomy)
+                g.works()
+                equal(sorted(g.scores()), ["keep", "twice"])
+                g.stop()
+                disk.leave()
 
 
 @story
