@@ -15,7 +15,6 @@ struct v1_server {
     const pbay_kv_1 *kv;
     v1_pool *pool;
     uint64_t which; /* of server and port, for keys */
-    uint64_t tokens;
 };
 
 enum pending { NOTHING, CALL, KV, TIMER };
@@ -198,22 +197,9 @@ static void lock_again(void *user)
     step(j);
 }
 
-static void locked(void *user, const pbay_result *r)
+static void wait_for_lock(v1_job *j)
 {
-    v1_job *j = user;
     const v1_pool_settings *o = &j->server->o;
-    if (j->dead && !r->code) unlock(j, forget, NULL);
-    if (back(j)) return;
-    if (!r->code) {
-        j->lock_until_ns = 0;
-        v1_sync_go_on(j->sync);
-        step(j);
-        return;
-    }
-    if (r->code != PBAY_ABORTED) {
-        store_failed(j, r);
-        return;
-    }
     const int64_t now = o->timer->monotonic_ns();
     if (!j->lock_until_ns) j->lock_until_ns = now + o->answer_ms * 1000000;
     if (now < j->lock_until_ns) {
@@ -226,6 +212,50 @@ static void locked(void *user, const pbay_result *r)
     busy.advice = PBAY_ADVICE_RETRY;
     failed(j, &busy, "another worker has been making the project \"%.*s\" for %ld ms",
            (int)(j->w.project.n < 200 ? j->w.project.n : 200), j->w.project.p, (long)o->answer_ms);
+}
+
+static void locked(void *user, const pbay_result *r);
+
+static void lock(v1_job *j, const pbay_str *expected)
+{
+    const v1_pool_settings *o = &j->server->o;
+    char key[KEY];
+    /* Longer than what is done under it can take. */
+    const int64_t ttl = 2 * o->connect_ms + 4 * o->answer_ms;
+    j->pending = KV;
+    j->server->kv->put(o->host, lock_key(j, key), (pbay_str){j->token, strlen(j->token)}, expected, ttl,
+                       locked, j);
+}
+
+/* Whose is it? Ours, when an earlier attempt died with it. */
+static void lock_seen(void *user, const pbay_result *r, pbay_str value)
+{
+    v1_job *j = user;
+    if (back(j)) return;
+    if (r->code && r->code != PBAY_NOT_FOUND)
+        store_failed(j, r);
+    else if (!r->code && value.n == strlen(j->token) && !memcmp(value.p, j->token, value.n))
+        lock(j, &value);
+    else
+        wait_for_lock(j);
+}
+
+static void locked(void *user, const pbay_result *r)
+{
+    v1_job *j = user;
+    char key[KEY];
+    if (j->dead && !r->code) unlock(j, forget, NULL);
+    if (back(j)) return;
+    if (!r->code) {
+        j->lock_until_ns = 0;
+        v1_sync_go_on(j->sync);
+        step(j);
+    } else if (r->code == PBAY_ABORTED) {
+        j->pending = KV;
+        j->server->kv->get(j->server->o.host, lock_key(j, key), lock_seen, j);
+    } else {
+        store_failed(j, r);
+    }
 }
 
 static void use_store(v1_job *j, enum v1_need need)
@@ -246,10 +276,8 @@ static void use_store(v1_job *j, enum v1_need need)
     } else if (need == V1_NEED_SET_MARK) {
         s->kv->put(s->o.host, mark_key(j, key), (pbay_str){"1", 1}, NULL, MARK_MS, stored, j);
     } else if (need == V1_NEED_LOCK) {
-        const pbay_str none = {"", 0}, token = {j->token, strlen(j->token)};
-        /* Longer than what is done under it can take. */
-        const int64_t ttl = 2 * s->o.connect_ms + 4 * s->o.answer_ms;
-        s->kv->put(s->o.host, lock_key(j, key), token, &none, ttl, locked, j);
+        const pbay_str none = {"", 0};
+        lock(j, &none);
     } else {
         unlock(j, unlocked, j);
     }
@@ -297,8 +325,6 @@ static v1_job *job_new(v1_server *s, pbay_str name, v1_job_done done, void *user
     j->done = done;
     j->user = user;
     snprintf(j->name, sizeof j->name, "%.*s", (int)(name.n < 200 ? name.n : 200), name.p);
-    snprintf(j->token, sizeof j->token, "%016" PRIx64 "-%" PRIu64,
-             (uint64_t)s->o.timer->monotonic_ns() ^ (uintptr_t)j, ++s->tokens);
     return j;
 }
 
@@ -322,6 +348,8 @@ v1_job *v1_server_sync(v1_server *s, const v1_wanted *w, pbay_str name, v1_job_d
 {
     v1_job *j = job_new(s, name, done, user);
     j->w = *w;
+    /* The same in every attempt for this job: a lock that one of them died with is ours. */
+    snprintf(j->token, sizeof j->token, "%016" PRIx64, fnv(fnv(FNV, w->arn), w->run));
     j->sync = v1_sync_new(w);
     return started(j);
 }

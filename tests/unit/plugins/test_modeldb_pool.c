@@ -507,7 +507,8 @@ static void kv_run(void)
             void (*found)(void *user, const pbay_result *r, pbay_str v) = kv_ops[n_ops].found;
             kv_ops[n_ops].found = NULL;
             r.code = row < 8 ? PBAY_OK : PBAY_NOT_FOUND;
-            found(kv_ops[n_ops].user, &r, row < 8 ? (pbay_str){"1", 1} : (pbay_str){NULL, 0});
+            found(kv_ops[n_ops].user, &r,
+                  row < 8 ? (pbay_str){kv_rows[row].value, strlen(kv_rows[row].value)} : (pbay_str){NULL, 0});
         } else {
             if (kv_ops[n_ops].compares && strcmp(row < 8 ? kv_rows[row].value : "", kv_ops[n_ops].expected)) {
                 r.code = PBAY_ABORTED;
@@ -578,6 +579,11 @@ static void server_closed(v1_server *s)
     v1_server_free(s);
 }
 
+static const v1_wanted another = {.project = {"p", 1},
+                                  .author = {"u", 1},
+                                  .arn = {"arn2", 4},
+                                  .run = {"churn-2 (arn2)", 14},
+                                  .type = {"t", 1}};
 static const v1_wanted wanted = {.project = {"p", 1},
                                  .author = {"u", 1},
                                  .arn = {"arn", 3},
@@ -597,7 +603,7 @@ static void test_job_and_lock(void **state)
     kv_run(); /* the lock */
     assert_true(kv_rows[0].key[0]);
     /* A second worker finds it taken, waits, and gives up. */
-    v1_server_sync(s, &wanted, S("job churn-2"), job_done, &seen[1]);
+    v1_server_sync(s, &another, S("job churn-2"), job_done, &seen[1]);
     obey(1, "getProjectIds"); /* the first looks once more, under the lock */
     turn(0);
     came(2, "open");
@@ -618,6 +624,34 @@ static void test_job_and_lock(void **state)
     assert_int_equal(seen[0].code, PBAY_DEADLINE_EXCEEDED);
     kv_run();
     assert_false(kv_rows[0].key[0]);
+    server_closed(s);
+}
+
+/* A process died with the lock: the next attempt for the same job has it at once. */
+static void test_own_lock(void **state)
+{
+    (void)state;
+    v1_server *s = server_fresh();
+    v1_server_sync(s, &wanted, S("job churn-1"), job_done, &seen[0]);
+    turn(0);
+    came(1, "open");
+    obey(1, "getModelIds");
+    obey(1, "getProjectIds");
+    obey(1, "getProjectIds");
+    kv_run();
+    assert_true(kv_rows[0].key[0]);
+    v1_server_sync(s, &wanted, S("job churn-1"), job_done, &seen[1]); /* as after a kill */
+    obey(1, "getProjectIds");
+    turn(0);
+    came(2, "open");
+    obey(2, "getModelIds");
+    obey(2, "getProjectIds");
+    obey(2, "getProjectIds");
+    kv_run();
+    obey(2, "getProjectIds"); /* not a second was waited */
+    assert_int_equal(seen[1].calls, 0);
+    turn(6000);
+    kv_run();
     server_closed(s);
 }
 
@@ -671,10 +705,11 @@ static void test_job_to_the_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_at_a_time), cmocka_unit_test(test_no_way),
-        cmocka_unit_test(test_silence),       cmocka_unit_test(test_old_connection),
-        cmocka_unit_test(test_bad_bytes),     cmocka_unit_test(test_stop_and_drop),
-        cmocka_unit_test(test_job_and_lock),  cmocka_unit_test(test_job_to_the_end),
+        cmocka_unit_test(test_one_at_a_time),  cmocka_unit_test(test_no_way),
+        cmocka_unit_test(test_silence),        cmocka_unit_test(test_old_connection),
+        cmocka_unit_test(test_bad_bytes),      cmocka_unit_test(test_stop_and_drop),
+        cmocka_unit_test(test_job_and_lock),   cmocka_unit_test(test_own_lock),
+        cmocka_unit_test(test_job_to_the_end),
     };
     const int rc = cmocka_run_group_tests(tests, NULL, NULL);
     for (size_t i = 0; i < n_streams; i++) pbay_text_free(&streams[i].written);
