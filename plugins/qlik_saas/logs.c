@@ -8,7 +8,7 @@
 
 enum { LOG_MAX = 64 << 20, WAITING_MAX = 200 };
 
-static const int64_t DELAYS_MS[] = {500, 5000, 30000};
+static const int64_t DELAYS_MS[] = {500, 1500, 5000, 30000};
 
 struct log_fetch {
     struct qlik *q;
