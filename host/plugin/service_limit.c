@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* pbay.host.limit/1: windows of the store, in a name space of the connector's. */
+/* pbay.host.limit/1: windows of the store, in a name space of the connector's or of its plugin's. */
 #include <patchbay/host_limit.h>
+
+#include <string.h>
 
 #include "base/mem.h"
 #include "plugin/connector_priv.h"
@@ -73,7 +75,9 @@ static void limit_take(const pbay_host *host, pbay_str name, uint32_t n, uint32_
     else if (!c->env->durable)
         pb_fail(&t->err, PBAY_UNAVAILABLE, "there is no store here");
     else {
-        t->key = pb_sprintf("connector %.100s/%.*s", c->name, PB_FMT(name));
+        const bool shared = name.n > 7 && memcmp(name.p, "plugin/", 7) == 0;
+        t->key = shared ? pb_sprintf("plugin %.100s/%.*s", c->plugin->name, (int)(name.n - 7), name.p + 7)
+                        : pb_sprintf("connector %.100s/%.*s", c->name, PB_FMT(name));
         pb_store_post(pb_durable_store(c->env->durable), &t->op);
         return;
     }

@@ -445,6 +445,21 @@ static void on_taken(void *user, const pbay_result *result, int64_t after_ms)
     fail_later(c, PBAY_UNAVAILABLE, PBAY_ADVICE_RETRY, result->retry_after_ms);
 }
 
+/* Qlik counts per tenant and user, so connectors with one credential have one window. */
+static pbay_str window_of(struct qlik *q, const char *kind, char out[96])
+{
+    static const char digits[] = "0123456789abcdef";
+    const pbay_str who = q->oauth ? qlik_secret(q, "client_id") : qlik_secret(q, "api_key");
+    const pbay_str parts[] = {{q->base, strlen(q->base)}, {"", 1}, who};
+    uint8_t h[32];
+    char hex[33];
+    q->crypto->hash(PBAY_HASH_SHA256, parts, 3, h);
+    for (size_t i = 0; i < 32; i++) hex[i] = digits[i % 2 ? h[i / 2] & 15 : h[i / 2] >> 4];
+    hex[32] = 0;
+    int n = snprintf(out, 96, "plugin/%s/%s", hex, kind);
+    return (pbay_str){out, (size_t)n};
+}
+
 struct api_call *api_send(struct qlik *q, const struct api_request *rq, api_done done, void *user)
 {
     static const char *const windows[N_TIERS] = {"reads", "writes", "starts"};
@@ -474,7 +489,8 @@ struct api_call *api_send(struct qlik *q, const struct api_request *rq, api_done
                  (long long)silence);
         fail_later(c, PBAY_RESOURCE_EXHAUSTED, PBAY_ADVICE_SLOW, silence);
     } else if (q->limit && !q->command_run) { /* a command has no store to count in */
-        q->limit->take(q->host, kept(windows[c->tier]), 1,
+        char window[96];
+        q->limit->take(q->host, window_of(q, windows[c->tier], window), 1,
                        (uint32_t)q->host->get_int(q->config, options[c->tier]),
                        q->host->get_int(q->config, "limit_window"), on_taken, c);
     } else

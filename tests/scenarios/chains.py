@@ -390,6 +390,23 @@ def many_at_once():
             equal(tenant.throttled, 0, "requests beyond the tenant's limit")
 
 
+@story
+def one_credential_one_limit():
+    """Two connectors with one key start no more reloads together than one may."""
+    names = ["a%d" % i for i in range(8)]
+    with Tenant(apps={"id-" + a: a for a in names + ["first"]}, posts=(4, 5), reads=(10**6, 300)) as tenant:
+        conf = config(tenant).replace("limit_starts = 100000", "limit_starts = 4\nlimit_window = 5s")
+        section = conf[conf.index('[connector "prod"]'):conf.index("[chains]")]
+        conf += section.replace('"prod"', '"second"').replace("webhook_secret", "webhooks = no\n;")
+        lua = "".join('app "%s" { connector = "%s", id = "id-%s" }\n' % (a, ("prod", "second")[i % 2], a) for i, a in enumerate(names))
+        lua += 'app "first" { connector = "prod", id = "id-first" }\nchain "both" { on("first").ok { "%s" } }\n' % '", "'.join(names)
+        with Site(conf, {"scripts/chains/both.lua": lua}) as g:
+            g.hooked(tenant)
+            tenant.run_by_hand("id-first")
+            eventually(lambda: len(tenant.started()) == 8, "all reloads", 60)
+            equal(tenant.throttled, 0, "requests beyond the tenant's limit")
+
+
 def graph(nodes, random_):
     """A chain of many apps: each follows one or two of the earlier ones; also as {app: [apps it waits for]}."""
     after = {}

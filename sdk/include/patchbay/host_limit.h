@@ -17,7 +17,9 @@ typedef struct pbay_limit_1 {
     uint32_t struct_size;
     uint32_t reserved;
     /*
-     * Take n of max per window_ms from the window `name` (1 to 128 bytes) of this connector; n <= max.
+     * Take n of max per window_ms from the window `name` (1 to 128 bytes) of this connector; n <= max. A name
+     * that begins with "plugin/" is one window for all connectors of the plugin: for what the other side
+     * counts per credential, say "plugin/" and a hash of that.
      * taken(user, OK, 0): yes. taken(user, OK, after_ms): nothing was taken, there may be room after so many
      * ms. Else why the store could not tell.
      */
