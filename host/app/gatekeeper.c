@@ -121,6 +121,7 @@ static struct pb_quota_limits limits_of(const struct pbay_config *cfg)
     return (struct pb_quota_limits){.peer_conns = (uint32_t)pb_config_get_int(cfg, "peer_connections"),
                                     .peer_calls = (uint32_t)pb_config_get_int(cfg, "peer_calls"),
                                     .calls = (uint64_t)pb_config_get_int(cfg, "calls"),
+                                    .connect = rate_of(cfg, "connect_rate", "connect_burst"),
                                     .key = rate_of(cfg, "key_rate", "key_burst"),
                                     .user = rate_of(cfg, "user_rate", "user_burst")};
 }

@@ -192,7 +192,7 @@ static bool admit(void *user, pbay_str peer, uint64_t *ticket)
 {
     struct pb_serving *s = user;
     struct pb_count_hold hold;
-    if (!pb_quota_conn(pb_gatekeeper_quota(s->o.gatekeeper), peer, &hold)) return false;
+    if (!pb_quota_conn(pb_gatekeeper_quota(s->o.gatekeeper), peer, pb_mono_coarse_ns(), &hold)) return false;
     atomic_fetch_add_explicit(&s->o.page->rows[s->o.row].conns, 1, memory_order_relaxed);
     *ticket = ticket_of(hold);
     return true;

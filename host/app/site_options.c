@@ -91,6 +91,11 @@ static const pbay_option limits_list[] = {
     {"connections", PBAY_OPT_INT, 0, "4096", "1..100000",
      "Open at once, in all; more are closed at once. Like the others below it is for all workers together."},
     {"peer_connections", PBAY_OPT_INT, 0, "1024", "0..100000", "Open at once from one address; 0: no limit."},
+    {"connect_rate", PBAY_OPT_NUM, 0, "0", "0..1000000",
+     "New connections a second from one address; more are closed before anything is read. 0: no limit. Not "
+     "behind "
+     "a proxy, where all come from one address."},
+    {"connect_burst", PBAY_OPT_INT, 0, "200", "1..1000000", "How many of them may come at once."},
     {"calls", PBAY_OPT_INT, 0, "0", "0..1000000",
      "Calls and requests at once, in all; more are answered RESOURCE_EXHAUSTED or 429. 0: no limit."},
     {"peer_calls", PBAY_OPT_INT, 0, "0", "0..1000000", "The same from one address; 0: no limit."},

@@ -33,9 +33,12 @@ pbay_str pb_quota_peer(pbay_str address)
     return pb_str(address.p, colon);
 }
 
-bool pb_quota_conn(const struct pb_quota *q, pbay_str peer, struct pb_count_hold *out)
+bool pb_quota_conn(const struct pb_quota *q, pbay_str peer, int64_t now_ns, struct pb_count_hold *out)
 {
     *out = (struct pb_count_hold){0, 0};
+    if (q->limits.connect.rate > 0 &&
+        pb_rate_table_take(&q->rates, PB_STR("connect"), pb_quota_peer(peer), &q->limits.connect, now_ns))
+        return false;
     if (!q->limits.peer_conns) return true;
     return pb_count_table_take(&q->counts, PB_STR("conn"), pb_quota_peer(peer), q->limits.peer_conns, out);
 }

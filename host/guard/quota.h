@@ -10,11 +10,12 @@
 
 /* 0 anywhere: no such limit. */
 struct pb_quota_limits {
-    uint32_t peer_conns; /* connections at once from one address */
-    uint32_t peer_calls; /* calls at once from one address */
-    uint64_t calls;      /* calls at once in all */
-    struct pb_rate key;  /* requests a second of one key, token or certificate */
-    struct pb_rate user; /* of one Qlik user */
+    uint32_t peer_conns;    /* connections at once from one address */
+    uint32_t peer_calls;    /* calls at once from one address */
+    uint64_t calls;         /* calls at once in all */
+    struct pb_rate connect; /* new connections a second from one address */
+    struct pb_rate key;     /* requests a second of one key, token or certificate */
+    struct pb_rate user;    /* of one Qlik user */
 };
 
 struct pb_quota {
@@ -32,8 +33,8 @@ void pb_quota_return(struct pb_page *page, uint32_t row);
 
 /* "203.0.113.7:51034" -> "203.0.113.7": what counts as one peer. IPv6 as written, without brackets. */
 pbay_str pb_quota_peer(pbay_str address);
-/* A connection of this peer. False: it has too many; nothing was taken. */
-bool pb_quota_conn(const struct pb_quota *q, pbay_str peer, struct pb_count_hold *out);
+/* A connection of this peer. False: it has too many, or opens them too often; nothing was taken. */
+bool pb_quota_conn(const struct pb_quota *q, pbay_str peer, int64_t now_ns, struct pb_count_hold *out);
 void pb_quota_conn_end(const struct pb_quota *q, struct pb_count_hold hold);
 
 /* What one call holds. Zero-initialised: nothing. */

@@ -93,7 +93,8 @@ static void give(struct pb_listener *l, struct pb_conn *conn, struct guest *g)
     if (l->open > l->max_conns)
         why = "as many connections are open as `connections` allows";
     else if (l->admit && !(g->admitted = l->admit(l->admit_user, pb_conn_peer(conn), &g->ticket)))
-        why = "its address has as many connections open as `peer_connections` allows";
+        why = "its address has as many connections open as `peer_connections` allows, or opens more than "
+              "`connect_rate`";
     if (why) {
         warn(l, "connection refused", why, pb_conn_peer(conn));
         pb_conn_abort(conn, NULL);

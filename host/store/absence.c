@@ -9,8 +9,8 @@
 #include "store/engine.h"
 
 enum {
-    LOOK_MS = 1000,           /* what is full, read-only or not there costs nothing to look at */
-    LOOK_DAMAGED_MS = 2000,   /* reads all of it */
+    LOOK_MS = 500,            /* what is full, read-only or not there costs nothing to look at */
+    LOOK_DAMAGED_MS = 500,    /* reads all of it */
     LOOK_DAMAGED_MAX = 60000, /* twice as long each time */
     PROBE_TTL_MS = 60 * 1000,
 };

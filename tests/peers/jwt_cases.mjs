@@ -5,9 +5,10 @@
 //
 // writes to stdout: the key set, one line; "NOW_S ISSUER AUDIENCE LEEWAY_S", one line; then COUNT lines
 // "good SUBJECT TOKEN" or "bad - TOKEN".
-import { randomInt } from "node:crypto";
+import { randomInt, webcrypto } from "node:crypto";
 import * as jose from "jose";
 
+globalThis.crypto ??= webcrypto; // Debian 12's Node.js has it under another name
 const count = Number(process.argv[2]);
 const now = 1800000000, issuer = "https://id.example/tenant", audience = "patchbay", leeway = 30;
 const pick = (...of) => of[randomInt(of.length)];

@@ -195,6 +195,23 @@ def disturbed(what, port, *workers):
 
 
 @story
+def who_connects_too_often_is_sent_away():
+    """Others, and what he has open already, are not."""
+    with Gateway(CONFIG.replace("[limits]", "[limits]\nconnect_rate = 1\nconnect_burst = 5")) as g:
+        kept, closed = Caller(g.port("http")), 0
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", g.port("http")), 30) as s:
+                try:
+                    s.sendall(kept.request)
+                    closed += s.recv(100) == b""
+                except OSError:
+                    closed += 1
+        true(closed >= 10, "%d of 20 were sent away" % closed)
+        kept.ask()
+        g.await_log("connection refused", "connect_rate")
+
+
+@story
 def those_who_want_no_good_do_not_disturb():
     many_files()
     with Gateway(CONFIG.replace("idle_timeout", "head_timeout = 2s\nidle_timeout")) as g:

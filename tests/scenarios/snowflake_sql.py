@@ -221,7 +221,7 @@ def key_pairs():
             equal(g.execute("b", statement="select 2")["data"], [["2"]])
             tokens = [e.headers["authorization"].split()[1] for e in w.entries if e.method == "POST"]
             equal({e.headers["x-snowflake-authorization-token-type"] for e in w.entries}, {"KEYPAIR_JWT"})
-            judge = ("import * as jose from 'jose'; import fs from 'fs';"
+            judge = ("import * as jose from 'jose'; import fs from 'fs'; import {webcrypto} from 'crypto'; globalThis.crypto ??= webcrypto;"
                      "const [t, pem] = process.argv.slice(1); const key = await jose.importSPKI(fs.readFileSync(pem, 'utf8'), 'RS256');"
                      "const {payload} = await jose.jwtVerify(t, key, {algorithms: ['RS256']}); console.log(JSON.stringify(payload));")
             for token in tokens[:1] + tokens[-1:]:

@@ -2,11 +2,13 @@
 // An issuer of tokens, made with jose (https://github.com/panva/jose). It publishes its keys on a port of its own and
 // answers lines: "token {claims}" with a token of the newest key, "rotate" with "ok" (a new key, published from then
 // on), "foreign {claims}" with a token of a key that nobody published, "count" with how often keys were fetched.
+import { webcrypto } from "node:crypto";
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
+globalThis.crypto ??= webcrypto; // Debian 12's Node.js has it under another name
 const require = createRequire(process.env.PB_PEERS + "/");
 const jose = await import(pathToFileURL(require.resolve("jose")).href);
 

@@ -44,18 +44,18 @@ static void test_peers(void **state)
     pb_quota_init(&one, &limits, page, 1);
     pb_quota_init(&two, &limits, page, 2);
     struct pb_count_hold h[4];
-    assert_true(pb_quota_conn(&one, pb_str_c(same[0]), &h[0]));
-    assert_true(pb_quota_conn(&two, pb_str_c(same[1]), &h[1]));
-    assert_true(pb_quota_conn(&two, pb_str_c(same[0]), &h[2]));
-    assert_false(pb_quota_conn(&one, pb_str_c(same[1]), &h[3]));
-    assert_true(pb_quota_conn(&one, pb_str_c(v6), &h[3]));
+    assert_true(pb_quota_conn(&one, pb_str_c(same[0]), 0, &h[0]));
+    assert_true(pb_quota_conn(&two, pb_str_c(same[1]), 0, &h[1]));
+    assert_true(pb_quota_conn(&two, pb_str_c(same[0]), 0, &h[2]));
+    assert_false(pb_quota_conn(&one, pb_str_c(same[1]), 0, &h[3]));
+    assert_true(pb_quota_conn(&one, pb_str_c(v6), 0, &h[3]));
     pb_quota_conn_end(&two, h[1]);
-    assert_true(pb_quota_conn(&one, pb_str_c(same[1]), &h[1]));
+    assert_true(pb_quota_conn(&one, pb_str_c(same[1]), 0, &h[1]));
     /* Worker 2 dies with one of the three. */
     pb_quota_return(page, 2);
     pb_page_clear_row(page, 2);
-    assert_true(pb_quota_conn(&one, pb_str_c(same[1]), &h[2]));
-    assert_false(pb_quota_conn(&one, pb_str_c(same[1]), &h[2]));
+    assert_true(pb_quota_conn(&one, pb_str_c(same[1]), 0, &h[2]));
+    assert_false(pb_quota_conn(&one, pb_str_c(same[1]), 0, &h[2]));
 }
 
 static void test_calls(void **state)
@@ -81,6 +81,23 @@ static void test_calls(void **state)
     assert_int_equal(pb_quota_call(&one, PB_STR("a:1"), &c[0]), PB_QUOTA_OK);
     assert_int_equal(pb_quota_call(&one, PB_STR("a:1"), &c[1]), PB_QUOTA_OK);
     assert_int_equal(pb_quota_call(&one, PB_STR("e:1"), &c[2]), PB_QUOTA_ALL);
+}
+
+static void test_connects(void **state)
+{
+    (void)state;
+    const struct pb_quota_limits limits = {.connect = {.rate = 10, .burst = 2}};
+    struct pb_quota q;
+    struct pb_count_hold hold;
+    const pbay_str peer = PB_STR("203.0.113.7:4711"), same = PB_STR("203.0.113.7:4712"),
+                   other = PB_STR("203.0.113.8:1");
+    int64_t now = 5000 * PB_SEC;
+    pb_quota_init(&q, &limits, page, 5);
+    assert_true(pb_quota_conn(&q, peer, now, &hold));
+    assert_true(pb_quota_conn(&q, same, now, &hold));
+    assert_false(pb_quota_conn(&q, peer, now, &hold));
+    assert_true(pb_quota_conn(&q, other, now, &hold));
+    assert_true(pb_quota_conn(&q, peer, now + PB_SEC / 5, &hold));
 }
 
 static void test_rates(void **state)
@@ -111,6 +128,6 @@ static void test_rates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_peers), cmocka_unit_test(test_calls),
-                                       cmocka_unit_test(test_rates)};
+                                       cmocka_unit_test(test_connects), cmocka_unit_test(test_rates)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
