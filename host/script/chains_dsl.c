@@ -10,9 +10,9 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "script/chains_priv.h"
+#include "script/chains_options.h"
 
-enum { TAG_WHEN, TAG_LINK, TAG_STEP, VARIABLES_MAX = 20, VARIABLE_TEXT_MAX = 256, NAME_TEXT_MAX = 200 };
+enum { TAG_WHEN, TAG_LINK, TAG_STEP };
 
 struct obj {
     int tag;
@@ -51,17 +51,6 @@ static struct pb_dsl_open *begin(lua_State *L, struct pb_dsl *d, const char *wha
     return d->open = o;
 }
 
-static pbay_str text_at(lua_State *L, struct pb_dsl *d, int idx, const char *what)
-{
-    size_t n;
-    if (lua_type(L, idx) != LUA_TSTRING)
-        luaL_error(L, "%s is a text in quotes; got a %s", what, luaL_typename(L, idx));
-    const char *p = lua_tolstring(L, idx, &n);
-    if (!n || n > NAME_TEXT_MAX || !pb_utf8_valid(pb_str(p, n)) || memchr(p, 0, n))
-        luaL_error(L, "%s has 1 to %d bytes of text; got %d", what, NAME_TEXT_MAX, (int)n);
-    return pb_arena_str(d->mem, pb_str(p, n));
-}
-
 static struct obj *push_obj(lua_State *L, int tag, void *p, struct pb_dsl_open *open)
 {
     struct obj *o = lua_newuserdatauv(L, sizeof *o, 0);
@@ -91,203 +80,6 @@ static uint32_t keep_fn(lua_State *L, struct pb_dsl *d, int idx)
     return d->n_fns;
 }
 
-/* ------------------------------------------------------------------------ options of a table */
-
-/* Every text key of the table at idx is one of these. */
-static void only(lua_State *L, int idx, const char *what, const char *const *names, size_t n)
-{
-    idx = lua_absindex(L, idx);
-    lua_pushnil(L);
-    while (lua_next(L, idx)) {
-        lua_pop(L, 1);
-        if (lua_type(L, -1) == LUA_TNUMBER) continue;
-        const char *key = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "?";
-        bool known = false;
-        for (size_t i = 0; i < n; i++) known |= strcmp(names[i], key) == 0;
-        if (known) continue;
-        const char *near = pb_nearest(pb_str_c(key), names, n);
-        luaL_error(L, "%s has no option \"%s\"%s%s%s", what, key, near ? "; did you mean \"" : "",
-                   near ? near : "", near ? "\"?" : "");
-    }
-}
-#define ONLY(L, idx, what, ...)                                                                              \
-    do {                                                                                                     \
-        static const char *const names_[] = {__VA_ARGS__};                                                   \
-        only(L, idx, what, names_, PB_COUNTOF(names_));                                                      \
-    } while (0)
-
-static int64_t duration(lua_State *L, int idx, const char *key, int64_t otherwise)
-{
-    int64_t ms = otherwise;
-    int type = lua_getfield(L, idx, key);
-    if (type != LUA_TNIL) {
-        size_t n;
-        lua_pushvalue(L, -1);
-        const char *p = type == LUA_TSTRING || type == LUA_TNUMBER ? lua_tolstring(L, -1, &n) : NULL;
-        if (!p || !pb_parse_duration(pb_str(p, n), &ms))
-            luaL_error(L, "%s is a time such as \"30s\", \"10m\" or \"2h\"; got %s", key,
-                       luaL_tolstring(L, -1, NULL));
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
-    return ms;
-}
-
-static bool boolean(lua_State *L, int idx, const char *key, bool otherwise)
-{
-    int type = lua_getfield(L, idx, key);
-    if (type != LUA_TNIL && type != LUA_TBOOLEAN)
-        luaL_error(L, "%s is true or false; got %s", key, luaL_tolstring(L, -1, NULL));
-    bool v = type == LUA_TNIL ? otherwise : lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return v;
-}
-
-static lua_Integer integer(lua_State *L, int idx, const char *key, lua_Integer least, lua_Integer most,
-                           lua_Integer otherwise)
-{
-    int whole = 1, type = lua_getfield(L, idx, key);
-    lua_Integer v = type == LUA_TNIL ? otherwise : lua_tointegerx(L, -1, &whole);
-    if (type != LUA_TNIL && (type != LUA_TNUMBER || !whole || v < least || v > most))
-        luaL_error(L, "%s is a whole number from %I to %I; got %s", key, (LUAI_UACINT)least,
-                   (LUAI_UACINT)most, luaL_tolstring(L, -1, NULL));
-    lua_pop(L, 1);
-    return v;
-}
-
-static pbay_str text_of(lua_State *L, struct pb_dsl *d, int idx, const char *key)
-{
-    pbay_str s = {"", 0};
-    if (lua_getfield(L, idx, key) != LUA_TNIL) s = text_at(L, d, -1, key);
-    lua_pop(L, 1);
-    return s;
-}
-
-/* window = "…" or a list of them */
-static const struct pb_window *windows(lua_State *L, struct pb_dsl *d, int idx, uint32_t *n)
-{
-    struct pb_window *list = NULL;
-    int type = lua_getfield(L, idx, "window");
-    *n = 0;
-    if (type == LUA_TSTRING || type == LUA_TTABLE) {
-        lua_Integer many = type == LUA_TTABLE ? (lua_Integer)lua_rawlen(L, -1) : 1;
-        if (many > 32) luaL_error(L, "window: at most 32 of them");
-        list = pb_arena_zalloc(d->mem, (size_t)(many + 1) * sizeof *list);
-        for (lua_Integer i = 0; i < many; i++) {
-            struct pb_err err;
-            if (type == LUA_TTABLE)
-                lua_rawgeti(L, -1, i + 1);
-            else
-                lua_pushvalue(L, -1);
-            pbay_str text = text_at(L, d, -1, "window");
-            lua_pop(L, 1);
-            if (pb_window_parse(text, &list[*n], &err) != 0) luaL_error(L, "window %s", err.msg);
-            ++*n;
-        }
-    } else if (type != LUA_TNIL) {
-        luaL_error(L, "window is a text such as \"mon-fri 01:00-06:00 Europe/Stockholm\", or a list of them");
-    }
-    lua_pop(L, 1);
-    return list;
-}
-
-static bool outside(lua_State *L, int idx, bool otherwise)
-{
-    bool wait = otherwise;
-    if (lua_getfield(L, idx, "outside") != LUA_TNIL) {
-        const char *s = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
-        wait = strcmp(s, "wait") == 0;
-        if (!wait && strcmp(s, "skip") != 0) luaL_error(L, "outside is \"skip\" or \"wait\"");
-    }
-    lua_pop(L, 1);
-    return wait;
-}
-
-static bool retry(lua_State *L, int idx, struct pb_retry *out)
-{
-    int type = lua_getfield(L, idx, "retry");
-    *out = (struct pb_retry){0, 30000, 600000, 2};
-    if (type == LUA_TTABLE) {
-        int at = lua_gettop(L);
-        ONLY(L, at, "retry", "max", "backoff", "factor", "cap");
-        out->max = (uint32_t)integer(L, at, "max", 0, 100, 3);
-        out->backoff_ms = duration(L, at, "backoff", out->backoff_ms);
-        out->cap_ms = duration(L, at, "cap", out->cap_ms);
-        if (lua_getfield(L, at, "factor") != LUA_TNIL) {
-            out->factor = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
-            if (!(out->factor >= 1 && out->factor <= 100)) luaL_error(L, "factor is a number from 1 to 100");
-        }
-        lua_pop(L, 1);
-    } else if (type == LUA_TNUMBER) {
-        out->max = (uint32_t)integer(L, idx, "retry", 0, 100, 0);
-    } else if (type != LUA_TNIL) {
-        luaL_error(L, "retry is { max = 3, backoff = \"30s\", factor = 2, cap = \"10m\" } or a number");
-    }
-    lua_pop(L, 1);
-    return type != LUA_TNIL;
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return pb_str_cmp(*(const pbay_str *)a, *(const pbay_str *)b);
-}
-
-/* { vDay = "2026-01-01" } as a JSON object, names in order. */
-static pbay_str variables(lua_State *L, struct pb_dsl *d, int idx)
-{
-    pbay_str names[VARIABLES_MAX];
-    size_t n = 0;
-    int type = lua_getfield(L, idx, "variables");
-    struct pb_buf *out = &pb_vm_of(L)->scratch;
-    if (type == LUA_TNIL) {
-        lua_pop(L, 1);
-        return pb_str("", 0);
-    }
-    if (type != LUA_TTABLE) luaL_error(L, "variables is a table such as { vDay = \"2026-01-01\" }");
-    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "variables: names are texts");
-        if (n == VARIABLES_MAX) luaL_error(L, "variables: a reload takes at most %d", VARIABLES_MAX);
-        size_t len;
-        const char *p = lua_tolstring(L, -2, &len);
-        if (!len || len > VARIABLE_TEXT_MAX)
-            luaL_error(L, "variables: a name has 1 to %d bytes", VARIABLE_TEXT_MAX);
-        names[n++] = pb_arena_str(d->mem, pb_str(p, len));
-    }
-    qsort(names, n, sizeof *names, by_text);
-    out->n = 0;
-    pb_buf_ch(out, '{');
-    for (size_t i = 0; i < n; i++) {
-        size_t len;
-        lua_pushlstring(L, names[i].p, names[i].n);
-        int kind = lua_rawget(L, -2);
-        if (kind != LUA_TSTRING && kind != LUA_TNUMBER)
-            luaL_error(L, "variables: %s is not a text", names[i].p);
-        const char *p = lua_tolstring(L, -1, &len);
-        if (len > VARIABLE_TEXT_MAX)
-            luaL_error(L, "variables: %s has %d bytes; a reload takes at most %d", names[i].p, (int)len,
-                       VARIABLE_TEXT_MAX);
-        if (i) pb_buf_ch(out, ',');
-        pb_buf_json(out, names[i]);
-        pb_buf_ch(out, ':');
-        pb_buf_json(out, pb_str(p, len));
-        lua_pop(L, 1);
-    }
-    pb_buf_ch(out, '}');
-    lua_pop(L, 1);
-    return pb_arena_str(d->mem, pb_buf_view(out));
-}
-
-static void reload_options(lua_State *L, struct pb_dsl *d, int idx, struct pb_reload_options *out)
-{
-    lua_getfield(L, idx, "partial");
-    bool said = !lua_isnil(L, -1);
-    lua_pop(L, 1);
-    out->partial = said ? boolean(L, idx, "partial", false) : -1;
-    out->weight = (int)integer(L, idx, "weight", 1, 10, 0);
-    out->variables = variables(L, d, idx);
-    out->has_retry = retry(L, idx, &out->retry);
-}
-
 /* ------------------------------------------------------------------------ app, limit */
 
 static int app_body(lua_State *L)
@@ -297,19 +89,19 @@ static int app_body(lua_State *L)
     struct pb_chain_app a = {.at = o->at};
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
-    ONLY(L, 1, "app", "connector", "id", "name", "space", "partial", "weight", "variables", "retry",
-         "cooldown");
-    a.name = text_at(L, d, lua_upvalueindex(2), "the name of an app");
-    a.connector = text_of(L, d, 1, "connector");
-    a.id = text_of(L, d, 1, "id");
-    a.title = text_of(L, d, 1, "name");
-    a.space = text_of(L, d, 1, "space");
+    PB_DSL_ONLY(L, 1, "app", "connector", "id", "name", "space", "partial", "weight", "variables", "retry",
+                "cooldown");
+    a.name = pb_dsl_text_at(L, d, lua_upvalueindex(2), "the name of an app");
+    a.connector = pb_dsl_text(L, d, 1, "connector");
+    a.id = pb_dsl_text(L, d, 1, "id");
+    a.title = pb_dsl_text(L, d, 1, "name");
+    a.space = pb_dsl_text(L, d, 1, "space");
     if (!a.id.n && !a.title.n)
         luaL_error(L, "app \"%s\" has neither an id nor a name at its connector", a.name.p);
     if (a.id.n && a.space.n)
         luaL_error(L, "app \"%s\" has an id: space is for apps that are found by name", a.name.p);
-    a.cooldown_ms = duration(L, 1, "cooldown", 0);
-    reload_options(L, d, 1, &a.reload);
+    a.cooldown_ms = pb_dsl_duration(L, 1, "cooldown", 0);
+    pb_dsl_reload_options(L, d, 1, &a.reload);
     if (o->done) return luaL_error(L, "app \"%s\" is given twice", a.name.p);
     o->done = true;
     PB_GROW(d->g.apps, d->cap_apps, (size_t)d->g.n_apps + 1);
@@ -323,10 +115,10 @@ static int limit_body(lua_State *L)
     struct pb_dsl_open *o = lua_touserdata(L, lua_upvalueindex(1));
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
-    ONLY(L, 1, "limit", "in_flight");
+    PB_DSL_ONLY(L, 1, "limit", "in_flight");
     struct pb_chain_limit l = {.at = o->at};
-    l.connector = text_at(L, d, lua_upvalueindex(2), "the name of a connector");
-    l.in_flight = (uint32_t)integer(L, 1, "in_flight", 1, 100000, 0);
+    l.connector = pb_dsl_text_at(L, d, lua_upvalueindex(2), "the name of a connector");
+    l.in_flight = (uint32_t)pb_dsl_integer(L, 1, "in_flight", 1, 100000, 0);
     if (!l.in_flight) return luaL_error(L, "limit \"%s\" wants in_flight = N", l.connector.p);
     o->done = true;
     PB_GROW(d->g.limits, d->cap_limits, (size_t)d->g.n_limits + 1);
@@ -349,7 +141,7 @@ static struct pb_chain_step *new_step(lua_State *L, enum pb_step_kind kind)
 static pbay_str first_text(lua_State *L, struct pb_dsl *d, int idx, const char *what)
 {
     lua_rawgeti(L, idx, 1);
-    pbay_str s = text_at(L, d, -1, what);
+    pbay_str s = pb_dsl_text_at(L, d, -1, what);
     lua_pop(L, 1);
     return s;
 }
@@ -360,11 +152,11 @@ static int dsl_reload(lua_State *L)
     struct pb_dsl *d = dsl_of(L);
     lua_settop(L, 1);
     if (lua_istable(L, 1)) {
-        ONLY(L, 1, "reload", "partial", "weight", "variables", "retry");
+        PB_DSL_ONLY(L, 1, "reload", "partial", "weight", "variables", "retry");
         s->name = first_text(L, d, 1, "reload: the name of an app");
-        reload_options(L, d, 1, &s->reload);
+        pb_dsl_reload_options(L, d, 1, &s->reload);
     } else {
-        s->name = text_at(L, d, 1, "reload: the name of an app");
+        s->name = pb_dsl_text_at(L, d, 1, "reload: the name of an app");
     }
     push_obj(L, TAG_STEP, s, NULL);
     return 1;
@@ -376,7 +168,7 @@ static int dsl_notify(lua_State *L)
     struct pb_dsl *d = dsl_of(L);
     lua_settop(L, 1);
     if (lua_istable(L, 1)) {
-        ONLY(L, 1, "notify", "text");
+        PB_DSL_ONLY(L, 1, "notify", "text");
         s->name = first_text(L, d, 1, "notify: the name of a target");
         if (lua_getfield(L, 1, "text") == LUA_TFUNCTION) {
             s->fn = keep_fn(L, d, -1);
@@ -388,7 +180,7 @@ static int dsl_notify(lua_State *L)
         }
         lua_pop(L, 1);
     } else {
-        s->name = text_at(L, d, 1, "notify: the name of a target");
+        s->name = pb_dsl_text_at(L, d, 1, "notify: the name of a target");
     }
     push_obj(L, TAG_STEP, s, NULL);
     return 1;
@@ -404,7 +196,7 @@ static void action_args(lua_State *L, struct pb_dsl *d, struct pb_chain_step *s,
         luaL_error(L, "action \"%s\": the arguments are a table or a function", s->name.p);
     struct pb_buf *out = &pb_vm_of(L)->scratch;
     /* retry is the host's, everything else the action's. */
-    s->reload.has_retry = retry(L, idx, &s->reload.retry);
+    s->reload.has_retry = pb_dsl_retry(L, idx, &s->reload.retry);
     if (s->reload.has_retry) {
         lua_pushnil(L);
         lua_setfield(L, idx, "retry");
@@ -419,7 +211,7 @@ static int dsl_action(lua_State *L)
 {
     struct pb_chain_step *s = new_step(L, PB_STEP_ACTION);
     struct pb_dsl *d = dsl_of(L);
-    s->name = text_at(L, d, 1, "action: CONNECTOR.ACTION");
+    s->name = pb_dsl_text_at(L, d, 1, "action: CONNECTOR.ACTION");
     size_t dot = pb_str_chr(s->name, '.');
     if (!dot || dot + 1 >= s->name.n)
         return luaL_error(L, "action \"%s\" is not CONNECTOR.ACTION", s->name.p);
@@ -447,7 +239,7 @@ static int new_link(lua_State *L, enum pb_link_kind kind, int first, uint32_t ne
     l->cooldown_ms = -1;
     l->at = open->at;
     for (int i = 0; i < n; i++) {
-        list[i].name = text_at(L, d, first + i, "a source");
+        list[i].name = pb_dsl_text_at(L, d, first + i, "a source");
         for (int k = 0; k < i && kind != PB_LINK_ON; k++)
             if (pb_str_eq(list[i].name, list[k].name))
                 return luaL_error(L, "\"%s\" stands twice among the sources", list[i].name.p);
@@ -499,8 +291,8 @@ static int dsl_cron(lua_State *L)
     struct pb_err err;
     struct pb_chain_link *l = pb_arena_zalloc(d->mem, sizeof *l);
     lua_settop(L, 2);
-    pbay_str line = text_at(L, d, 1, "cron: the line"), zone = {"", 0};
-    if (!lua_isnil(L, 2)) zone = text_at(L, d, 2, "cron: the time zone");
+    pbay_str line = pb_dsl_text_at(L, d, 1, "cron: the line"), zone = {"", 0};
+    if (!lua_isnil(L, 2)) zone = pb_dsl_text_at(L, d, 2, "cron: the time zone");
     if (pb_cron_parse(line, zone, &cron, &err) != 0) return luaL_error(L, "%s", err.msg);
     l->kind = PB_LINK_CRON;
     l->name = pb_str_c(pb_arena_printf(d->mem, "cron(\"%.*s\"%s%.*s%s)", PB_FMT(line), zone.n ? ", \"" : "",
@@ -517,8 +309,8 @@ static int dsl_deadline(lua_State *L)
     struct pb_chain_link *l = pb_arena_zalloc(d->mem, sizeof *l);
     struct pb_chain_source *source = pb_arena_zalloc(d->mem, sizeof *source);
     lua_settop(L, 2);
-    source->name = text_at(L, d, 1, "deadline: the name of an app");
-    pbay_str by = text_at(L, d, 2, "deadline: the time");
+    source->name = pb_dsl_text_at(L, d, 1, "deadline: the name of an app");
+    pbay_str by = pb_dsl_text_at(L, d, 2, "deadline: the time");
     if (pb_moment_parse(by, &cron, &err) != 0) return luaL_error(L, "deadline %s", err.msg);
     l->kind = PB_LINK_DEADLINE;
     l->sources = source;
@@ -594,7 +386,7 @@ static void link_steps(lua_State *L, struct pb_dsl *d, struct pb_chain_link *l)
             steps[i] = *(struct pb_chain_step *)o->p;
         } else if (lua_type(L, -1) == LUA_TSTRING) {
             steps[i] = (struct pb_chain_step){.kind = PB_STEP_RELOAD, .at = l->at, .reload.partial = -1};
-            steps[i].name = text_at(L, d, -1, "a step");
+            steps[i].name = pb_dsl_text_at(L, d, -1, "a step");
         } else {
             luaL_error(L,
                        "step %d of the link is a %s; expected the name of an app, reload, action or notify",
@@ -627,17 +419,17 @@ static int obj_call(lua_State *L)
         return luaL_error(L,
                           "on(\"%s\") does not say when: .ok, .error, .canceled, .always or .when(function)",
                           l->sources[0].name.p);
-    ONLY(L, 2, "a link", "within", "cooldown", "debounce", "window", "outside", "allow_cycle", "scope",
-         "name", "late", "since");
-    l->within_ms = duration(L, 2, "within", 0);
-    l->cooldown_ms = duration(L, 2, "cooldown", -1);
-    l->debounce_ms = duration(L, 2, "debounce", 0);
-    l->late_ms = duration(L, 2, "late", l->late_ms);
-    l->since_ms = duration(L, 2, "since", l->since_ms);
-    l->windows = windows(L, d, 2, &l->n_windows);
-    l->wait = outside(L, 2, false);
-    l->allow_cycle = boolean(L, 2, "allow_cycle", false);
-    pbay_str name = text_of(L, d, 2, "name");
+    PB_DSL_ONLY(L, 2, "a link", "within", "cooldown", "debounce", "window", "outside", "allow_cycle", "scope",
+                "name", "late", "since");
+    l->within_ms = pb_dsl_duration(L, 2, "within", 0);
+    l->cooldown_ms = pb_dsl_duration(L, 2, "cooldown", -1);
+    l->debounce_ms = pb_dsl_duration(L, 2, "debounce", 0);
+    l->late_ms = pb_dsl_duration(L, 2, "late", l->late_ms);
+    l->since_ms = pb_dsl_duration(L, 2, "since", l->since_ms);
+    l->windows = pb_dsl_windows(L, d, 2, &l->n_windows);
+    l->wait = pb_dsl_outside(L, 2, false);
+    l->allow_cycle = pb_dsl_boolean(L, 2, "allow_cycle", false);
+    pbay_str name = pb_dsl_text(L, d, 2, "name");
     if (name.n) l->name = name;
     bool fan_in = l->kind == PB_LINK_ALL || l->kind == PB_LINK_AT_LEAST;
     if (l->within_ms && !fan_in) return luaL_error(L, "within is for all_of and at_least");
@@ -671,14 +463,14 @@ static int chain_body(lua_State *L)
     struct pb_chain c = {.at = open->at, .first_link = d->g.n_links};
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
-    ONLY(L, 1, "chain", "max_depth", "in_flight", "cooldown", "adopt", "window", "outside");
-    c.name = text_at(L, d, lua_upvalueindex(2), "the name of a chain");
-    c.max_depth = (uint32_t)integer(L, 1, "max_depth", 1, 10000, PB_CHAIN_DEPTH);
-    c.in_flight = (uint32_t)integer(L, 1, "in_flight", 1, 100000, 0);
-    c.cooldown_ms = duration(L, 1, "cooldown", 0);
-    c.adopt = boolean(L, 1, "adopt", true);
-    c.windows = windows(L, d, 1, &c.n_windows);
-    c.wait = outside(L, 1, false);
+    PB_DSL_ONLY(L, 1, "chain", "max_depth", "in_flight", "cooldown", "adopt", "window", "outside");
+    c.name = pb_dsl_text_at(L, d, lua_upvalueindex(2), "the name of a chain");
+    c.max_depth = (uint32_t)pb_dsl_integer(L, 1, "max_depth", 1, 10000, PB_CHAIN_DEPTH);
+    c.in_flight = (uint32_t)pb_dsl_integer(L, 1, "in_flight", 1, 100000, 0);
+    c.cooldown_ms = pb_dsl_duration(L, 1, "cooldown", 0);
+    c.adopt = pb_dsl_boolean(L, 1, "adopt", true);
+    c.windows = pb_dsl_windows(L, d, 1, &c.n_windows);
+    c.wait = pb_dsl_outside(L, 1, false);
     lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
     for (lua_Integer i = 0; i < n; i++) {
         lua_rawgeti(L, 1, i + 1);
@@ -711,7 +503,7 @@ static int declaration(lua_State *L, const char *missing, const char *what, lua_
 {
     struct pb_dsl *d = dsl_of(L);
     lua_settop(L, 1);
-    (void)text_at(L, d, 1, what);
+    (void)pb_dsl_text_at(L, d, 1, what);
     lua_pushlightuserdata(L, begin(L, d, missing));
     lua_insert(L, 1);
     lua_pushcclosure(L, body, 2);
