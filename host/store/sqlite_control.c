@@ -96,6 +96,8 @@ int pb_sq_forfeit(struct pb_store *store, bool (*gone)(pbay_str owner), uint32_t
 
 /* ------------------------------------------------------------------------ windows */
 
+enum { EXACT_MS = 60001, GRAINS = 256 };
+
 int pb_sq_window_room(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_ms, int64_t want, int64_t now,
                       int64_t *room, int64_t *free_ms, struct pb_err *err)
 {
@@ -116,11 +118,22 @@ int pb_sq_window_room(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_m
     return rc < 0 ? -1 : 0;
 }
 
+/*
+ * What is counted together, so that a long window is a few hundred rows however many starts are in it: they
+ * leave it together too, with the last of them, so there are never more than allowed.
+ */
+static int64_t together(int64_t now, int64_t window_ms)
+{
+    int64_t grain = window_ms < EXACT_MS ? 1 : window_ms / GRAINS;
+    return now - now % grain + grain - 1;
+}
+
 int pb_sq_window_add(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_ms, int64_t now,
                      struct pb_err *err)
 {
+    int64_t at = together(now, window_ms);
     if (pb_sq_write(s, PB_SQ_WINDOW_DROP, err, "ti", key, now - window_ms) != 0) return -1;
-    return pb_sq_write(s, PB_SQ_WINDOW_ADD, err, "tiii", key, now, n, now + window_ms);
+    return pb_sq_write(s, PB_SQ_WINDOW_ADD, err, "tiii", key, at, n, at + window_ms);
 }
 
 static int window_take(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_ms, int64_t want,
