@@ -101,7 +101,7 @@ static void on_readable(void *user)
         if (rc < 0) {
             pb_watch_close(l->watch);
             l->watch = NULL;
-            l->ops->drain(l->user, "the supervisor is gone");
+            l->ops->drain(l->user, "the supervisor has ended, or is another program now");
             return;
         }
         hear(l, &m);

@@ -284,6 +284,13 @@ def what_operators_see_and_do():
         eventually(lambda: call("up")[0] == 200, "calls are served")
         equal([r[0] for r in g.query("SELECT what FROM audit ORDER BY seq")],
               ["retry", "pause", "unpause", "pause", "unpause", "pause", "unpause"])
+        audit = g.run("audit", "--config", g.config, "--state", g.state).out.splitlines()
+        equal(len(audit), 7)
+        contains(audit[0], "cli:", "unpause", '"function up"')
+        contains(audit[-2], "pause", '"queue a"', '"costs \\u001b[31m"')
+        entry = json.loads(g.run("audit", "--json", "--limit", "1", "--before", "2", "--config", g.config, "--state", g.state).out)
+        equal((entry["seq"], entry["what"]), (1, "retry"))
+        contains(g.run("audit", "--limit", "0", "--state", g.state, code=2).err, "1 to 1000")
     with Folder("") as f:
         contains(f.run("jobs", "--state", f.state, code=1).err, "there is no store")
 

@@ -19,7 +19,7 @@ from lib.story import SOAK, contains, equal, eventually, main, story, true
 
 PLUGINS = os.environ["SCENARIO_PLUGINS"]
 PROGRAMS = os.path.join(os.path.dirname(PLUGINS), "programs")
-KILLS = 60 if SOAK else 3
+KILLS = 60 if SOAK else 2
 RESTARTS = 10 if SOAK else 2
 RELOADS = 50 if SOAK else 3
 CHANNELS, CALLS = 8, 8  # 64 calls in flight
@@ -236,7 +236,10 @@ def the_program_is_started_anew():
     with Gateway(CONFIG % 0, workers=2) as g:
         callers, cpp = Callers(g.address(), ["a", "b"]), Cpp(g.address())
         for n in range(RESTARTS):
-            g.run("restart", "--state", g.state)
+            if n % 2:
+                os.kill(g.process.pid, signal.SIGUSR2)
+            else:
+                g.run("restart", "--state", g.state)
             eventually(lambda: len(g.log_lines("msg=ready", "generation=1")) == n + 2, "the new one serves", 60)
             time.sleep(0.5)
         done, got = callers.end(), cpp.end(RESTARTS)
