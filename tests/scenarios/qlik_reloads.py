@@ -202,6 +202,7 @@ def cancelled_listed_and_logged():
         equal(g.call("cancel", [begun["id"]])[0], {"status": "CANCELING"})
         with t.state:
             t.reloads[begun["id"]]["status"] = "CANCELED"
+        equal(g.call("cancel", [begun["id"]])[0], {"status": "CANCELED"})  # it was already: 204
         second, = g.call("begin", [B, "no"])
         with t.state:
             t.reloads[second["id"]]["status"] = "SUCCEEDED"

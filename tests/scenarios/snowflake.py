@@ -539,7 +539,7 @@ def abandon(g, n, threads):
                 answer = c.getresponse()
                 answer.read()
                 status = answer.status
-            equal(status, 202)
+            true(status in (200, 202), status)  # a slow disk may be later than the answer
         c.close()
     for part in range(4):
         with together(threads) as run:
@@ -553,7 +553,7 @@ def abandon(g, n, threads):
     c = g.caller("score", oracles=False)
     r = rng("left")
     for i in [0, n // 4 * 3] + [part * (n // 4) + r.randrange(n // 4 // threads) for part in range(4) for _ in range(5)]:
-        reply = eventually(lambda i=i: (lambda r: r.status != 202 and r)(c.send("GET", "left:%d" % i)), "it is done")
+        reply = eventually(lambda i=i: (lambda r: r.status == 200 and r)(c.send("GET", "left:%d" % i)), "it is done")
         right = c.batch([customer(i), customer(i + 1)])
         equal((reply.status, json.loads(reply.body)["data"]), (200, [[0, right[0]], [1, right[1]]]))
 

@@ -4,6 +4,7 @@ whatever comes twice or is cut short; long batches through a crash; the page abo
 import json
 import os
 import re
+import signal
 import sys
 import time
 
@@ -69,7 +70,12 @@ class House(Gateway):
         super().stop(*args, **options)
 
     def crash(self):
+        """Everything at once: workers that outlive their supervisor would end what they have first."""
+        with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)) as f:
+            workers = [int(pid) for pid in f.read().split()]
         self.process.kill()
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
         self.process.wait()
         self.process.stdout.close()
         return self.start()
@@ -168,7 +174,8 @@ def deployments_outlive_a_crash():
             equal(g.caller("deploy").send("POST", name, body).status in (200, 202), True)
             eventually(lambda o=operation, b=before: len(calls(api, o)) > b, "the call")
             g.crash()
-            reply = eventually(lambda i=name, b=body: (lambda r: r.status == 200 and r)(g.caller("deploy").send("POST", i, b)), "it is deployed")
+            c = g.caller("deploy")
+            reply = eventually(lambda i=name, b=body, c=c: (lambda r: r.status == 200 and r)(c.send("POST", i, b)), "it is deployed")
             contains(json.loads(reply.body)["data"][0][1], "endpoint/" + name)
             eventually(lambda i=name: g.caller("endpoint_status").batch([[i]])[0]["status"] == "InService", "in service")
         equal(len(api.endpoints), n + 1)
@@ -188,7 +195,8 @@ def long_batches_outlive_a_crash():
             equal(g.caller("slow").send("POST", batch, body).status, 202)
             reply = g.caller("slow").send("POST", batch, encode([[7, 2], [3, 5]]))
             equal((reply.status, json.loads(reply.body)["batch_id"]), (409, batch))
-            reply = eventually(lambda b=batch: (lambda r: r.status != 202 and r)(g.caller("slow").send("GET", b)), "it is done")
+            c = g.caller("slow")
+            reply = eventually(lambda b=batch, c=c: (lambda r: r.status != 202 and r)(c.send("GET", b)), "it is done")
             equal((reply.status, json.loads(reply.body)["data"]), (200, [[7, 1], [3, 2]]), reply.body)
             # Finished results are found after another crash too, and by who sends the batch again.
             g.crash()
