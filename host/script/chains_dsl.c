@@ -6,10 +6,8 @@
  * Each makes an object that scripts can hand on but not look into (a userdata that points into the arena);
  * chain, app and limit put it into the model. Names are resolved later, when all files have been read.
  */
-#include <math.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "script/chains_options.h"
 
 enum { TAG_WHEN, TAG_LINK, TAG_STEP };

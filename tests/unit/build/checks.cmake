@@ -73,6 +73,11 @@ if(TARGET local_endpoint AND TARGET patchbay AND installed)
     ${PROJECT_SOURCE_DIR}/sdk/examples/local_endpoint ${CMAKE_C_COMPILER} ${PB_PYTHON} ${here}/check_binary.py)
 endif()
 
+# The guide: a plugin begun, built and tested with an installed SDK alone.
+if(TARGET patchbay AND installed)
+  pb_check(sdk/new_plugin ${here}/check_new_plugin.sh ${CMAKE_COMMAND} ${installed} ${CMAKE_C_COMPILER})
+endif()
+
 # The unit for systemd.
 if(TARGET patchbay)
   pb_check(build/systemd_unit ${here}/check_unit.sh ${PROJECT_BINARY_DIR}/host/app/patchbay.service

@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# check_new_plugin.sh CMAKE BUILD CC
+# The guide's ten minutes: BUILD is installed into a fresh prefix, `patchbay new-plugin` of it begins a plugin, which is built and
+# tested with nothing but that prefix in its environment.
+set -eu
+cmake=$1 build=$2 cc=$3
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+chmod 700 "$tmp"
+"$cmake" --install "$build" --prefix "$tmp/prefix" > "$tmp/log" || { cat "$tmp/log"; exit 1; }
+clean() { (cd "$tmp" && env -i HOME="$tmp" PATH="$tmp/prefix/bin:/usr/bin:/bin" LC_ALL=C.UTF-8 AWS_EC2_METADATA_DISABLED=true "$@"); }
+
+clean patchbay new-plugin weather
+if clean patchbay new-plugin weather 2> "$tmp/said"; then echo "it wrote over what was there"; exit 1; fi
+grep -q "already" "$tmp/said"
+for bad in Weather 1st we-ather sagemaker run ""; do
+    if clean patchbay new-plugin "$bad" 2> "$tmp/said"; then echo "new-plugin $bad: accepted"; exit 1; fi
+    [ ! -e "$tmp/$bad" ] || [ -z "$bad" ] || { echo "new-plugin $bad: wrote something"; exit 1; }
+done
+if grep -rn "@name@" "$tmp/weather"; then echo "a name was left open"; exit 1; fi
+clean patchbay new-plugin --dir other rain
+
+for name in weather other; do
+    {
+        clean "$cmake" -S "$name" -B "$name/build" -DCMAKE_C_COMPILER="$cc" -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS=-Werror \
+            -DCMAKE_PREFIX_PATH="$tmp/prefix" &&
+            clean "$cmake" --build "$name/build" &&
+            clean "$(dirname "$cmake")/ctest" --test-dir "$name/build" --output-on-failure
+    } > "$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+done
+# The configuration that comes with it is one.
+clean patchbay check --config weather/patchbay.ini --state "$tmp/state" > "$tmp/said" 2>&1 || { cat "$tmp/said"; exit 1; }
