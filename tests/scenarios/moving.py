@@ -26,6 +26,9 @@ class Folder:
     def __enter__(self):
         self.path = tempfile.mkdtemp(prefix="patchbay-moving-")
         shutil.copytree(os.path.join(DATA, "sagemaker"), os.path.join(self.path, "sagemaker"))
+        for folder, _, files in os.walk(self.path):  # a clone under umask 002 is writable by a group, and refused
+            for name in [folder] + [os.path.join(folder, f) for f in files]:
+                os.chmod(name, os.stat(name).st_mode & ~0o022)
         ini = os.path.join(self.path, "sagemaker", "config", "qrag.ini")
         with open(ini, "a") as f:
             for name in ("predict_cancer_score_rest", "telco_customer_churn"):

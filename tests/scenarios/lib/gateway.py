@@ -21,6 +21,9 @@ BAD_SIGNS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "ThreadSanit
 SSE = '[listen "sse"]\naddress = 127.0.0.1:0\n'
 
 
+os.umask(0o022)  # the gateway refuses files that others may write
+
+
 def environment(**more):
     env = dict(os.environ)
     # Freed memory that a sanitizer keeps back is not the gateway's.
