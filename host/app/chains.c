@@ -94,7 +94,9 @@ void pb_generation_chain_work(struct pb_generation *g, struct pb_chain_work_conf
     for (size_t i = 0; i < parts->n; i++)
         t[i] = (struct pb_notify_target){.name = parts->list[i].name,
                                          .url = pb_config_get_str(parts->list[i].cfg, "url"),
-                                         .format = formats[pb_config_get_int(parts->list[i].cfg, "format")]};
+                                         .format = formats[pb_config_get_int(parts->list[i].cfg, "format")],
+                                         .log_lines =
+                                             (uint32_t)pb_config_get_int(parts->list[i].cfg, "log_lines")};
     *out = (struct pb_chain_work_config){.durable = g->env.durable,
                                          .actions = g->actions,
                                          .http = g->env.http,

@@ -148,6 +148,10 @@ static const pbay_option notify_list[] = {
      "Where messages are sent by POST. Incoming webhooks carry their key in it: env:NAME or file:PATH."},
     {"format", PBAY_OPT_ENUM, 0, "json", "json|slack|teams",
      "What the other side takes: {\"text\": …}, a Slack incoming webhook, a Teams workflow."},
+    {"log_lines", PBAY_OPT_INT, 0, "0", "0..1000",
+     "So many last lines of the script's log go with a message about a reload that failed; it waits up to "
+     "five seconds "
+     "for them. The tenant's connector must fetch logs (script_logs)."},
 };
 static const pbay_option qrag_list[] = {
     {"functions", PBAY_OPT_FILE, PBAY_OPTF_REQUIRED, NULL, NULL,

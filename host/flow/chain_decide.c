@@ -49,7 +49,7 @@ int pb__chain_alert(struct pb_world *w, const struct pb_firing *f, const char *t
     if (!w->h->alert.n) return 0;
     const char *say = pb_arena_printf(&w->mem, "Chain \"%.*s\", %.*s: %s", PB_FMT(chain_of(f)->name),
                                       PB_FMT(f->link->name), text);
-    return pb__chain_message(w, w->h->alert, pb_str_c(say), pb_str("", 0), pb_str("", 0), id);
+    return pb__chain_message(w, w->h->alert, pb_str_c(say), pb_str("", 0), pb_str("", 0), pb_str("", 0), id);
 }
 
 const struct pb_pause *pb__chain_paused(struct pb_world *w, const char *kind, pbay_str name)

@@ -3,18 +3,28 @@
 
 #include "base/str.h"
 
-static void slack(struct pb_buf *out, pbay_str text)
+static void entities(struct pb_buf *out, pbay_str text)
 {
-    struct pb_buf b = {0};
     for (size_t i = 0; i < text.n; i++) {
         if (text.p[i] == '&')
-            pb_buf_c(&b, "&amp;");
+            pb_buf_c(out, "&amp;");
         else if (text.p[i] == '<')
-            pb_buf_c(&b, "&lt;");
+            pb_buf_c(out, "&lt;");
         else if (text.p[i] == '>')
-            pb_buf_c(&b, "&gt;");
+            pb_buf_c(out, "&gt;");
         else
-            pb_buf_ch(&b, text.p[i]);
+            pb_buf_ch(out, text.p[i]);
+    }
+}
+
+static void slack(struct pb_buf *out, pbay_str text, pbay_str log)
+{
+    struct pb_buf b = {0};
+    entities(&b, text);
+    if (log.n) {
+        pb_buf_c(&b, "\n```\n");
+        entities(&b, log);
+        pb_buf_c(&b, "\n```");
     }
     pb_buf_c(out, "{\"text\":");
     pb_buf_json(out, pb_buf_view(&b));
@@ -22,10 +32,10 @@ static void slack(struct pb_buf *out, pbay_str text)
     pb_buf_free(&b);
 }
 
-void pb_notify_body(struct pb_buf *out, const struct pb_notify_target *t, pbay_str text)
+void pb_notify_body(struct pb_buf *out, const struct pb_notify_target *t, pbay_str text, pbay_str log)
 {
     switch (t->format) {
-    case PB_NOTIFY_SLACK: slack(out, text); return;
+    case PB_NOTIFY_SLACK: slack(out, text, log); return;
     case PB_NOTIFY_TEAMS:
         pb_buf_c(out, "{\"type\":\"message\",\"attachments\":[{\"contentType\":\"application/"
                       "vnd.microsoft.card.adaptive\","
@@ -34,12 +44,20 @@ void pb_notify_body(struct pb_buf *out, const struct pb_notify_target *t, pbay_s
                       "\"type\":\"AdaptiveCard\",\"version\":\"1.2\",\"body\":[{\"type\":\"TextBlock\","
                       "\"wrap\":true,\"text\":");
         pb_buf_json(out, text);
+        if (log.n) {
+            pb_buf_c(out, "},{\"type\":\"TextBlock\",\"wrap\":true,\"fontType\":\"Monospace\",\"text\":");
+            pb_buf_json(out, log);
+        }
         pb_buf_c(out, "}]}}]}");
         return;
     case PB_NOTIFY_JSON: break;
     }
     pb_buf_c(out, "{\"text\":");
     pb_buf_json(out, text);
+    if (log.n) {
+        pb_buf_c(out, ",\"log\":");
+        pb_buf_json(out, log);
+    }
     pb_buf_c(out, ",\"source\":\"patchbay\",\"target\":");
     pb_buf_json(out, t->name);
     pb_buf_c(out, "}");

@@ -61,7 +61,7 @@ int pb__chain_step_end(struct pb_world *w, struct pb_run_step *t, uint32_t statu
 int pb__chain_end(struct pb_world *w, int rc);
 /* A message as a step-less job: alerts. */
 int pb__chain_message(struct pb_world *w, pbay_str target, pbay_str text, pbay_str key, pbay_str run,
-                      char id[PB_ID_SIZE]);
+                      pbay_str cause, char id[PB_ID_SIZE]);
 
 /* chain_plan.c: the plan of one link, asked again; 1 or -1. */
 int pb__chain_plan_one(struct pb_chain_plan *p, struct pb_store *s, const struct pb_firing *f,

@@ -47,7 +47,7 @@ int pb__chain_begin(struct pb_world *w, const struct pb_bundle *b, const struct 
 /* ------------------------------------------------------------------------ jobs */
 
 int pb__chain_message(struct pb_world *w, pbay_str target, pbay_str text, pbay_str key, pbay_str run,
-                      char id[PB_ID_SIZE])
+                      pbay_str cause, char id[PB_ID_SIZE])
 {
     char own[KEY_SIZE];
     bool known;
@@ -67,6 +67,7 @@ int pb__chain_message(struct pb_world *w, pbay_str target, pbay_str text, pbay_s
                              .action = target,
                              .args = pb_buf_view(&args),
                              .key = key,
+                             .cause = cause,
                              .run = run,
                              .repeat = PB_REPEAT_SAFE,
                              .max_attempts = 5,
@@ -85,7 +86,7 @@ int pb__chain_launch(struct pb_world *w, struct pb_run_step *t, pbay_str cause, 
     int n = snprintf(key, sizeof key, "%.*s-%lld", PB_FMT(t->id), (long long)t->attempt + 1);
     int rc;
     if (t->kind == PB_STEP_NOTIFY) {
-        rc = pb__chain_message(w, t->name, t->args, pb_str(key, (size_t)n), t->run, id);
+        rc = pb__chain_message(w, t->name, t->args, pb_str(key, (size_t)n), t->run, cause, id);
     } else {
         const char *target = pb_arena_printf(&w->mem, "%.*s.%.*s", PB_FMT(t->connector), PB_FMT(t->action));
         struct pb_job_put job = {.queue = t->connector,

@@ -8,9 +8,10 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "data/json_object.h"
+#include "flow/chain_log.h"
 #include "plugin/actions.h"
 
-enum { CLOCKS_AGAIN_MS = 5000 };
+enum { CLOCKS_AGAIN_MS = 5000, LOOKS = 11, LOOK_AGAIN_MS = 500 };
 
 struct loaded {
     struct loaded *next;
@@ -226,7 +227,12 @@ struct message {
     struct pb_chain_work *w;
     struct pb_turn *turn;
     const struct pb_job *job;
-    struct pb_buf body;
+    const struct pb_notify_target *target;
+    struct pb_store_op look; /* for a script's log */
+    struct pb_timer again;
+    unsigned looks;
+    bool reload;
+    struct pb_buf body, log;
     bool failed;
     struct pb_err why;
 };
@@ -235,6 +241,7 @@ static void message_free(void *user)
 {
     struct message *m = user;
     pb_buf_free(&m->body);
+    pb_buf_free(&m->log);
     pb_free(m);
 }
 
@@ -273,41 +280,74 @@ static void message_sent(void *user, uint64_t exchange, const struct pb_fetch_re
     message_over(m);
 }
 
-static void run_message(void *user, struct pb_turn *turn, const struct pb_job *job)
+static void send_message(struct message *m)
 {
     static const struct pb_fetch_events events = {.on_done = message_sent};
     char trace[PB_JOB_TRACE];
     const pbay_header headers[] = {{PB_STR("content-type"), PB_STR("application/json")},
-                                   {PB_STR("traceparent"), pb_job_trace(job, trace)}};
-    struct pb_chain_work *w = user;
-    const struct pb_notify_target *target = NULL;
+                                   {PB_STR("traceparent"), pb_job_trace(m->job, trace)}};
     struct pb_arena mem = {0};
     struct pb_json_object o;
     pbay_str text = {"", 0};
+    if (pb_json_object(m->job->args, 16, 8, &mem, &o, &m->why) == 0)
+        pb_json_string(pb_json_get(&o, "text"), &mem, &text);
+    pb_notify_body(&m->body, m->target, text, pb_buf_view(&m->log));
+    const struct pb_fetch_request q = {.flags = PB_FETCH_CONFIGURED,
+                                       .method = PB_STR("POST"),
+                                       .url = m->target->url,
+                                       .headers = headers,
+                                       .n_headers = headers[1].value.n ? 2 : 1,
+                                       .body = pb_buf_view(&m->body),
+                                       .timeout_ms = 30000,
+                                       .max_reply = 65536};
+    m->failed = !pb_fetch_send(m->w->c.http, &q, &events, m, &m->why);
+    pb_arena_free(&mem);
+    if (m->failed) message_over(m);
+}
+
+/* [store thread] */
+static int look_for_log(struct pb_store *s, void *user, struct pb_err *err)
+{
+    struct message *m = user;
+    m->log.n = 0;
+    return pb_chain_log(s, m->job->cause, m->target->log_lines, &m->reload, &m->log, err);
+}
+
+static void look_again(void *user)
+{
+    struct message *m = user;
+    pb_store_post(pb_durable_store(m->w->c.durable), &m->look);
+}
+
+/* The log comes a moment after the failure. A message that nobody can add one to is sent as it is. */
+static void looked(void *user, const struct pb_err *err)
+{
+    struct message *m = user;
+    if (!err && m->reload && !m->log.n && ++m->looks < LOOKS && !m->w->stopped)
+        pb_timer_set(pb_durable_loop(m->w->c.durable), &m->again, LOOK_AGAIN_MS);
+    else
+        send_message(m);
+}
+
+static void run_message(void *user, struct pb_turn *turn, const struct pb_job *job)
+{
+    struct pb_chain_work *w = user;
     struct message *m = pb_zalloc(sizeof *m);
     *m = (struct message){.w = w, .turn = turn, .job = job};
     for (size_t i = 0; i < w->c.n_targets; i++)
-        if (pb_str_eq(w->c.targets[i].name, job->action)) target = &w->c.targets[i];
-    if (pb_json_object(job->args, 16, 8, &mem, &o, &m->why) == 0)
-        pb_json_string(pb_json_get(&o, "text"), &mem, &text);
-    m->failed = !target;
-    if (!target) {
+        if (pb_str_eq(w->c.targets[i].name, job->action)) m->target = &w->c.targets[i];
+    m->again = (struct pb_timer){.fn = look_again, .user = m};
+    m->look = (struct pb_store_op){.run = look_for_log, .done = looked, .user = m, .reads = true};
+    m->failed = !m->target;
+    if (!m->target) {
         pb_fail(&m->why, PBAY_FAILED_PRECONDITION, "there is no [notify \"%.*s\"] in the configuration",
                 PB_FMT(job->action));
+        message_over(m);
+    } else if (m->target->log_lines && job->cause.n) {
+        look_again(m);
     } else {
-        pb_notify_body(&m->body, target, text);
-        const struct pb_fetch_request q = {.flags = PB_FETCH_CONFIGURED,
-                                           .method = PB_STR("POST"),
-                                           .url = target->url,
-                                           .headers = headers,
-                                           .n_headers = headers[1].value.n ? 2 : 1,
-                                           .body = pb_buf_view(&m->body),
-                                           .timeout_ms = 30000,
-                                           .max_reply = 65536};
-        m->failed = !pb_fetch_send(w->c.http, &q, &events, m, &m->why);
+        send_message(m);
     }
-    pb_arena_free(&mem);
-    if (m->failed) message_over(m);
 }
 
 /* ------------------------------------------------------------------------ the host */

@@ -26,6 +26,7 @@ def play(scenes=""):
                            stdin=subprocess.DEVNULL,
                            env=dict(os.environ, RUN_ONCE="1", PATCHBAY_BUILD=BUILD, TMPDIR=tmp, DEMO_SCENES=scenes,
                                     DEMO_SSE_PORT=str(20000 + rng("sse", scenes).randrange(5000)),
+                                    DEMO_QRAG_PORT=str(30200 + rng("qrag", scenes).randrange(2000)),
                                     DEMO_HTTP_PORT=str(25000 + rng("http", scenes).randrange(5000))))
         equal(p.returncode, 0, p.stdout + p.stderr)
         for sign in ("AddressSanitizer", "runtime error:", "not found", "No such file"):

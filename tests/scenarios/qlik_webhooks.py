@@ -16,6 +16,7 @@ from lib.story import SOAK, contains, equal, eventually, lacks, main, skip, stor
 sys.path.insert(0, os.path.join(TESTS, "peers"))
 import qlik_events as q  # noqa: E402
 from qlik_tenant import CLIENT, KEY, SECRET, Tenant  # noqa: E402
+from stand_in import Service  # noqa: E402
 
 HMAC, OLD_HMAC = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 APP, OTHER = "b4a3cf85-5dd8-42f7-a864-3b2460215f8b", "5f74af07-ea2f-4398-b15f-23b12abf8fef"
@@ -346,6 +347,31 @@ def script_logs_of_failed_reloads():
             true(log[2]["log"].endswith("\nError: field é not found\n") and len(log[2]["log"].encode()) == 40, log)
             t.run_by_hand(APP)
             eventually(lambda: len(events(g)) == 3, "one that went well has none")
+
+
+class Ops(Service):
+    def answer(self, handler, entry):
+        handler.reply(200, b"{}", "application/json")
+
+
+@story
+def an_alert_has_the_script_log():
+    lua = 'app "extract" { id = "%s" }\nchain "c" { on("extract").error { notify { "ops", text = "Extract failed" } } }' % APP
+    with Tenant(apps={APP: "Extract"}, both=False) as t, Ops() as ops:
+        more = "".join('[notify "%s"]\nurl = %s/%s\nformat = %s\nlog_lines = 2\n' % (f if f != "json" else "ops", ops.url, f, f)
+                       for f in ("json", "slack", "teams"))
+        lua = lua.replace('text = "Extract failed" } }', 'text = "Extract failed" }, notify { "slack", text = "<b>" }, notify "teams" }')
+        with Gateway(HTTP + connector(t, "script_logs = 4k", "poll.reloads = no") + more, {"scripts/chains/c.lua": lua}) as g:
+            t.hook("http://127.0.0.1:%d/prod/hook" % g.port("http"), HMAC)
+            t.logs[APP] = "first line\nLOAD a < b\nError: field is not found\n"
+            t.outcome[APP] = ["FAILED"]
+            t.run_by_hand(APP)
+            eventually(lambda: len(ops.entries) == 3, "the alerts")
+            said = {e.path: json.loads(e.body) for e in ops.entries}
+            equal((said["/json"]["text"], said["/json"]["log"]), ("Extract failed", "LOAD a < b\nError: field is not found"))
+            equal(said["/slack"]["text"], "&lt;b&gt;\n```\nLOAD a &lt; b\nError: field is not found\n```")
+            blocks = said["/teams"]["attachments"][0]["content"]["body"]
+            equal((len(blocks), blocks[1]["text"]), (2, "LOAD a < b\nError: field is not found"))
 
 
 @story

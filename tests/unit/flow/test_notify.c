@@ -16,8 +16,8 @@
 static json_t *body(enum pb_notify_format format, const char *text)
 {
     struct pb_buf b = {0};
-    const struct pb_notify_target t = {PB_STR("ops"), PB_STR("https://x"), format};
-    pb_notify_body(&b, &t, pb_str_c(text));
+    const struct pb_notify_target t = {PB_STR("ops"), PB_STR("https://x"), format, 0};
+    pb_notify_body(&b, &t, pb_str_c(text), pb_str("", 0));
     json_t *j = json_loadb(b.p, b.n, 0, NULL);
     assert_non_null(j);
     pb_buf_free(&b);
