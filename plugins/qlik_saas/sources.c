@@ -31,6 +31,9 @@ struct watch {
     pbay_event *events;
     uint32_t n, cap;
     struct envelope *envelopes;
+    json_t *apps; /* whose reloads are asked for one app after the other; NULL: all at once */
+    size_t next_app;
+    json_t *lists; /* of apps so far: what was found borrows from them */
 };
 
 static pbay_str member(const json_t *o, const char *name)
@@ -62,6 +65,8 @@ static void end(struct watch *w, const pbay_result *result, int again)
     free(w->found);
     free(w->events);
     free(w->envelopes);
+    json_decref(w->apps);
+    json_decref(w->lists);
     free(w);
 }
 
@@ -115,17 +120,95 @@ static int more_reloads(void *user, const json_t *page)
     return over < 0 || over >= w->since;
 }
 
+static void list_reloads(struct watch *w);
+static void ask_for_apps(struct watch *w);
+
 static void on_reloads(void *user, const pbay_result *result, const json_t *all, int cut)
 {
     struct watch *w = user;
     const json_t *r;
     size_t i;
     w->pages = NULL;
+    if (result->code == PBAY_PERMISSION_DENIED && !w->apps && w->q->chain) {
+        ask_for_apps(w);
+        return;
+    }
     if (result->code == PBAY_OK) json_array_foreach(all, i, r) add_record(w, r);
     if (cut)
         qlik_log(w->q, PBAY_LOG_WARN, "more reloads ended since the last poll than are looked at", NULL,
                  STR(""), NULL, STR(""));
-    end(w, result, 0);
+    /* An app that is gone, or not for us, has no reloads. */
+    int passes =
+        result->code == PBAY_OK || result->code == PBAY_NOT_FOUND || result->code == PBAY_PERMISSION_DENIED;
+    if (w->apps && passes && w->next_app < json_array_size(w->apps)) {
+        json_array_append(w->lists, (json_t *)(uintptr_t)all);
+        list_reloads(w);
+        return;
+    }
+    const pbay_result ok = PBAY_RESULT_OK;
+    end(w, w->apps && passes ? &ok : result, 0);
+}
+
+/* Of all apps, for who is tenant administrator; else of those that chains know, one after the other. */
+static void list_reloads(struct watch *w)
+{
+    pbay_text path = {NULL, 0, 0};
+    pbay_text_c(&path, "/api/v1/reloads?sort=-endTime&limit=100");
+    if (w->apps) {
+        const json_t *app = json_array_get(w->apps, w->next_app++);
+        pbay_text_c(&path, "&appId=");
+        pbay_text_percent(&path, (pbay_str){json_string_value(app), json_string_length(app)});
+    }
+    const struct pages_request request = {
+        .path = pbay_text_view(&path), .deadline = w->deadline, .max_pages = PAGES, .more = more_reloads};
+    w->pages = pages_get(w->q, &request, on_reloads, w);
+    pbay_text_free(&path);
+}
+
+static int listed(const json_t *list, const json_t *text)
+{
+    const json_t *one;
+    size_t i;
+    json_array_foreach(list, i, one) if (json_equal(one, text)) return 1;
+    return 0;
+}
+
+/* The graph of chains, row by row: connector and app_id. */
+static void on_rows(void *user, const pbay_result *result, pbay_str text)
+{
+    struct watch *w = user;
+    const json_t *row;
+    size_t i;
+    if (result->code != PBAY_OK) {
+        end(w, result, 0);
+        return;
+    }
+    json_t *rows = json_loadb(text.n ? text.p : "", text.n, 0, NULL);
+    w->apps = json_array();
+    w->lists = json_array();
+    json_array_foreach(rows, i, row)
+    {
+        json_t *app = json_object_get(row, "app_id");
+        if (json_string_length(app) && qlik_same(member(row, "connector"), w->q->host->name(w->q->host)) &&
+            !listed(w->apps, app))
+            json_array_append(w->apps, app);
+    }
+    json_decref(rows);
+    const pbay_result ok = PBAY_RESULT_OK;
+    if (json_array_size(w->apps))
+        list_reloads(w);
+    else
+        end(w, &ok, 0);
+}
+
+static void ask_for_apps(struct watch *w)
+{
+    if (!w->q->told_not_admin)
+        qlik_log(w->q, PBAY_LOG_INFO,
+                 "reloads are listed app by app: only a tenant administrator may list them all", NULL,
+                 STR(""), NULL, STR(""));
+    w->q->told_not_admin = 1;
+    w->q->chain->graph(w->q->host, PBAY_CHAIN_ROWS, STR(""), on_rows, w);
 }
 
 /* ------------------------------------------------------------------------------------------------ deliveries
@@ -220,11 +303,10 @@ static void poll(void *self, uint32_t source, pbay_poll poll, pbay_str cursor)
         w->pages = hooks_list(q, w->deadline, on_hooks, w);
         return;
     }
-    const struct pages_request request = {.path = STR("/api/v1/reloads?sort=-endTime&limit=100"),
-                                          .deadline = w->deadline,
-                                          .max_pages = PAGES,
-                                          .more = more_reloads};
-    w->pages = pages_get(q, &request, on_reloads, w);
+    if (q->told_not_admin && q->chain)
+        ask_for_apps(w);
+    else
+        list_reloads(w);
 }
 
 static void cancel(void *self, uint32_t source, pbay_poll poll)
@@ -235,8 +317,10 @@ static void cancel(void *self, uint32_t source, pbay_poll poll)
 }
 
 static const pbay_source SOURCES[] = {
-    [S_RELOADS] = {"reloads", "Reloads that ended, listed: takes the key of a tenant administrator.", 300000,
-                   PBAY_SRCF_ON, 0},
+    [S_RELOADS] = {"reloads",
+                   "Reloads that ended: all of them with a tenant administrator's key, else those of the "
+                   "apps in chains.",
+                   300000, PBAY_SRCF_ON, 0},
     [S_DELIVERIES] = {"deliveries", "Deliveries to webhook_url that Qlik Cloud notes as failed.", 300000,
                       PBAY_SRCF_ON, 0},
 };

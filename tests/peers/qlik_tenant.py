@@ -72,10 +72,10 @@ class Window:
 class Tenant(Service):
     def __init__(self, port=0, apps=None, spaces=None, tenant_id=events.TENANT, keys=(KEY,), duration=0.05,
                  posts=(250, 300), reads=(5000, 300), writes=(500, 300), form="cloudevents", both=True, chaos=None,
-                 prefixes=PREFIXES):
+                 prefixes=PREFIXES, admin=True):
         super().__init__(port)
         self.tenant_id, self.keys, self.duration, self.form, self.both = tenant_id, list(keys), duration, form, both
-        self.prefixes = prefixes
+        self.prefixes, self.admin = prefixes, admin
         self.windows = {"posts": Window(*posts), "reads": Window(*reads), "writes": Window(*writes)}
         self.spaces = dict(spaces or {})     # id -> {"name", "type"}
         self.apps = {}                       # id -> {"name", "spaceId"}
@@ -201,6 +201,8 @@ class Tenant(Service):
         raise Answer(201, r)
 
     def list_reloads(self, query):
+        if not self.admin and "appId" not in query:
+            raise Refused(403, "RELOADS-003", "Insufficient permission")
         found = list(self.reloads.values())
         if "appId" in query:
             found = [r for r in found if r["appId"] == query["appId"]]

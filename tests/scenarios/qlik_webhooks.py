@@ -333,6 +333,26 @@ def lost_deliveries_are_found():
             equal(got, [(APP, "ok", None), (OTHER, "error", "EngineConnectionError")])
 
 
+class Ops(Service):
+    def answer(self, handler, entry):
+        handler.reply(200, b"{}", "application/json")
+
+
+@story
+def without_an_administrators_key():
+    """Reloads are listed for the apps of chains, one after the other; those of other apps are not ours to see."""
+    lua = 'app "extract" { id = "%s" }\napp "report" { id = "%s" }\nchain "c" { on("extract").ok { notify "ops" }, on("report").ok { notify "ops" } }' % (APP, OTHER)
+    with Tenant(apps={APP: "Extract", OTHER: "Report", "third": "Third"}, both=False, admin=False) as t, Ops() as ops:
+        more = '[notify "ops"]\nurl = %s/x\n' % ops.url
+        with Gateway(HTTP + connector(t, "poll.reloads = 200ms") + more, {"scripts/chains/c.lua": lua}) as g:
+            g.await_log("reloads are listed app by app")
+            for app in ("third", OTHER, APP):
+                t.run_by_hand(app)
+            eventually(lambda: {s for k, s, _ in events(g) if k == "reload"} == {APP, OTHER}, "both are found")
+            time.sleep(0.5)
+            equal(sorted(s for k, s, _ in events(g) if k == "reload"), sorted([APP, OTHER]), "once each")
+
+
 @story
 def script_logs_of_failed_reloads():
     with Tenant(apps={APP: "Extract"}, both=False) as t:
@@ -347,11 +367,6 @@ def script_logs_of_failed_reloads():
             true(log[2]["log"].endswith("\nError: field é not found\n") and len(log[2]["log"].encode()) == 40, log)
             t.run_by_hand(APP)
             eventually(lambda: len(events(g)) == 3, "one that went well has none")
-
-
-class Ops(Service):
-    def answer(self, handler, entry):
-        handler.reply(200, b"{}", "application/json")
 
 
 @story
