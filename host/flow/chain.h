@@ -62,6 +62,7 @@ struct pb_occurred {
     pbay_str space, found;    /* an app was found by title and space: its id */
     pbay_str occurrence;      /* the reload's id; else the event's */
     pbay_str step;            /* of a run, when the event is the end of our own job; else empty */
+    uint64_t attempt;         /* of that step, whose job it was; 0: none */
     pbay_str message;         /* of a failure */
     uint32_t status;          /* PB_ENDED_* */
     bool app;                 /* an app ended */

@@ -349,6 +349,13 @@ static int note_found(struct pb_world *w, const struct pb_occurred *o)
     return 0;
 }
 
+/* What ended is an attempt before the present one, or what a person has skipped meanwhile. */
+static bool is_of_before(const struct pb_run_step *t, const struct pb_occurred *o)
+{
+    if (o->attempt && o->attempt != (uint64_t)t->attempt) return true;
+    return pb_str_starts(t->occurrence, PB_STR("skip-")) && !pb_str_eq(t->occurrence, o->occurrence);
+}
+
 static int end_step(struct pb_world *w, const struct pb_chain_plan *p, int64_t *depth, bool *again)
 {
     struct pb_run_step *t = NULL;
@@ -360,7 +367,10 @@ static int end_step(struct pb_world *w, const struct pb_chain_plan *p, int64_t *
     int rc = 0;
     *depth = t->depth;
     *again = p->o.coalesced;
-    if ((1u << t->state) & PB_RUN_STEP_LIVE)
+    bool live = ((1u << t->state) & PB_RUN_STEP_LIVE) != 0;
+    if (live && is_of_before(t, &p->o))
+        rc = 0;
+    else if (live)
         rc = pb__chain_step_end(w, t, p->o.status, p->o.occurrence, p->o.message, p->o.event, again);
     else if (t->state == PB_RUN_STEP_ERROR && !t->error.n && p->o.message.n) {
         /* Another event told of its end first, without why. */

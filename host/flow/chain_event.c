@@ -42,6 +42,8 @@ static void read_own_end(struct pb_occurred *o, const struct pb_json_object *dat
     o->message = text_of(o, data, "message");
     if (key.n > PB_ID_LEN && key.p[PB_ID_LEN] == '-' && pb_id_valid(pb_str(key.p, PB_ID_LEN)))
         o->step = pb_str(key.p, PB_ID_LEN);
+    if (o->step.n && !pb_parse_u64(pb_str(key.p + PB_ID_LEN + 1, key.n - PB_ID_LEN - 1), &o->attempt))
+        o->attempt = 0; /* a person's doing */
     o->status = ok ? PB_ENDED_OK : PB_ENDED_ERROR;
     if (pb_str_is(text_of(o, data, "code"), "CANCELLED")) o->status = PB_ENDED_CANCELED;
     /* ALREADY_EXISTS: the other side has such a reload pending, and it is as good. */
@@ -134,6 +136,7 @@ void pb_occurred_read(struct pb_occurred *o, const struct pb_event *e)
     o->type = pb_arena_str(&o->mem, e->type);
     o->subject = pb_arena_str(&o->mem, e->subject);
     o->occurrence = o->event;
+    o->attempt = 0;
     o->title = o->step = o->message = o->space = o->found = pb_str("", 0);
     read_object(o, pb_arena_str(&o->mem, e->data), &data);
     if (pb_str_ends(o->type, PB_STR(".done")) && pb_json_get(&data, "ok").p)

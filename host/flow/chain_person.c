@@ -125,14 +125,15 @@ int pb_chain_skip(struct pb_store *s, const struct pb_chain_host *h, pbay_str ru
         run->ended_ms = 0;
         /* It is live until the event below is decided, which ends it. */
         t->state = PB_RUN_STEP_ACTIVE;
-        t->occurrence = t->job = pb_str("", 0);
+        t->job = pb_str("", 0);
+        t->occurrence =
+            pb_str_c(pb_arena_printf(&w.mem, "skip-%.*s-%lld", PB_FMT(t->id), (long long)t->attempt));
         t->error = pb_str_c(pb_arena_printf(&w.mem, "skipped by %.*s", PB_FMT(who)));
         rc = pb_store_step_set(s, t, err);
         pb_buf_printf(
             &data, "{\"ok\":true,\"code\":\"OK\",\"key\":\"%.*s-skip\",\"args\":{\"appId\":", PB_FMT(t->id));
         pb_buf_json(&data, t->subject);
-        pb_buf_printf(&data, "},\"result\":{\"id\":\"skip-%.*s-%lld\",\"skipped\":true}}", PB_FMT(t->id),
-                      (long long)t->attempt);
+        pb_buf_printf(&data, "},\"result\":{\"id\":\"%.*s\",\"skipped\":true}}", PB_FMT(t->occurrence));
         const char *type = pb_arena_printf(&w.mem, "%.*s.done", PB_FMT(t->action));
         struct pb_event_put e = {.connector = t->connector,
                                  .type = pb_str_c(type),
