@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""The SDK's examples at work: moving_average against Python's statistics, over HTTP and streamed over SSE."""
+"""The SDK's examples at work: moving_average against Python's statistics, over HTTP and streamed over SSE; counter, asked by many
+at once, again, and after a kill."""
+import concurrent.futures
 import http.client
 import json
+import os
+import sqlite3
 import statistics
 
-from lib.gateway import SSE, Gateway, has_sanitizer
+from lib.gateway import SSE, Gateway, has_sanitizer, new_key
 from lib.story import SOAK, contains, equal, main, rng, story, true
 
+KEY, SECTION = new_key("etl")
 CONFIG = SSE + """
 [listen "http"]
 address = 127.0.0.1:0
@@ -81,6 +86,59 @@ def what_does_not_fit():
         contains(g.check(code=1).err, "spread", "one column of numbers is expected")
         g.reconfigure((CONFIG % 3).replace("window = 3", "window = 0"))
         contains(g.check(code=1).err, "window")
+
+
+COUNTER = """[listen "http"]
+address = 127.0.0.1:0
+[jobs]
+lease = 1s
+backoff = 20ms
+[connector "count"]
+plugin = counter
+every = 10
+[function "visit"]
+action = count.add
+params = key:str, args:json
+""" + SECTION
+
+
+def visit(g, key, **args):
+    c = http.client.HTTPConnection(g.address("http"), timeout=60)
+    c.request("POST", "/functions/visit", body=json.dumps({"rows": [[key, args]]}),
+              headers={"content-type": "application/json", "x-api-key": KEY})
+    r = c.getresponse()
+    text = r.read().decode()
+    c.close()
+    equal(r.status, 200, text)
+    got = json.loads(text)
+    row = got["rows"][0][0]
+    return json.loads(row) if isinstance(row, str) else row or got["errors"][0]["message"]
+
+
+def reached(g):
+    db = sqlite3.connect("file:%s?mode=ro" % os.path.join(g.state, "state.db"), uri=True, timeout=10)
+    try:
+        return [json.loads(d)["value"] for d, in db.execute("SELECT data FROM event WHERE type = 'reached' ORDER BY seq")]
+    finally:
+        db.close()
+
+
+@story
+def counter():
+    """Each request once, from many at once, in two workers, and after all of them were killed."""
+    with Gateway(COUNTER, workers=2) as g:
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            values = [v["value"] for v in pool.map(lambda i: visit(g, "k%d" % i, name="door"), range(25))]
+        equal(sorted(values), list(range(1, 26)))
+        equal(visit(g, "k-by", name="door", by=-5), {"name": "door", "value": 20})
+        g.process.kill()
+        g.process.wait()
+        g.start()
+        equal(visit(g, "k3", name="door"), {"name": "door", "value": values[3]})  # again: as the first time
+        equal(visit(g, "k-last", name="door", by=10), {"name": "door", "value": 30})
+        equal(reached(g), [10, 20, 30] if 25 in values else None)
+        contains(visit(g, "bad", name="a b"), "name has 1 to 100")
+        equal(visit(g, "most", name="big", by=10**9)["value"], 10**9)
 
 
 if __name__ == "__main__":
