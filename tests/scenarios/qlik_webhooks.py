@@ -4,12 +4,14 @@
 import http.client
 import json
 import os
+import re
+import shutil
 import sqlite3
 import subprocess
 import sys
 import time
 
-from lib.gateway import TESTS, Folder
+from lib.gateway import TESTS, Folder, new_key
 from lib.gateway import Gateway as Plain
 from lib.story import SOAK, contains, equal, eventually, lacks, main, skip, story, together, true
 
@@ -387,6 +389,34 @@ def an_alert_has_the_script_log():
             equal(said["/slack"]["text"], "&lt;b&gt;\n```\nLOAD a &lt; b\nError: field is not found\n```")
             blocks = said["/teams"]["attachments"][0]["content"]["body"]
             equal((len(blocks), blocks[1]["text"]), (2, "LOAD a < b\nError: field is not found"))
+
+
+@story
+def the_page_about_moving_over():
+    """Its third and fourth part: the configuration, the commands for the webhook, the picture by curl."""
+    with open(os.path.join(TESTS, "..", "docs", "moving-from-task-chaining.md"), encoding="utf-8") as f:
+        page = f.read()
+    key, section = new_key("chart")
+    ini = next(i for i in re.findall(r"```ini\n(.*?)```", page, re.S) if "webhook_url" in i)
+    lua = 'app "a" { id = "%s" }\napp "b" { id = "%s" }\nchain "c" { on("a").ok { "b" } }' % (APP, OTHER)
+    with Tenant(apps={APP: "Extract", OTHER: "Report"}, both=False) as t:
+        for old, new in (("127.0.0.1:8080", "127.0.0.1:0"), ("acme.eu.qlikcloud.com", t.url), ("a-key-of-qlik-cloud", KEY)):
+            contains(ini, old)
+            ini = ini.replace(old, new, 1)
+        with Gateway(ini + section, {"scripts/chains/c.lua": lua}) as g:
+            t.hosts["https://gateway.example.com"] = "http://127.0.0.1:%d" % g.port("http")
+            commands = re.findall(r"^    patchbay (check|qlik_saas .*)$", page, re.M)
+            equal(commands, ["check", "qlik_saas webhooks create", "qlik_saas webhooks check"])
+            for c in commands:
+                g.run(*c.split(), "--config", g.config)
+            equal([w["url"] for w in t.webhooks.values()], ["https://gateway.example.com/prod/hook"])
+            curl = re.search(r"^    (curl .*)$", page, re.M)[1]
+            if not shutil.which("dot"):
+                skip("dot of graphviz is not installed")
+            subprocess.run(["bash", "-euo", "pipefail", "-c", curl.replace("https://gateway.example.com", "http://127.0.0.1:%d" % g.port("http"))
+                            .replace("curl ", "curl -fsS ")], cwd=g.dir, env=dict(os.environ, KEY=key), check=True, timeout=60)
+            with open(os.path.join(g.dir, "chains.svg"), encoding="utf-8") as f:
+                contains(f.read(), "<svg")
 
 
 @story
