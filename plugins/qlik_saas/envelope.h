@@ -48,7 +48,8 @@ enum { ENVELOPE_DEPTH = 32, ENVELOPE_ID_MAX = 200, ENVELOPE_WHY = 160 };
 
 /* The app's id where it was in 2020: data.id, and no type is needed. */
 #define ENVELOPE_PAPER 1u
-/* Without the short way for plain bodies (members.h); the outcome is the same. For tests. */
+/* Without the short way for plain bodies (members.h); the outcome is the same, but that all texts except
+ * `data` are borrowed from `root`. */
 #define ENVELOPE_THOROUGH 2u
 
 /*

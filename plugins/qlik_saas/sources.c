@@ -224,8 +224,9 @@ static void add_delivery(struct watch *w, const json_t *d)
     const json_t *body = json_object_get(json_object_get(d, "request"), "body");
     char *text = json_is_string(body) ? NULL : json_dumps(body, JSON_COMPACT);
     pbay_str raw = text ? (pbay_str){text, strlen(text)} : member(json_object_get(d, "request"), "body");
-    int foreign, bad = envelope_read(raw, 0, &e, why);
-    e.data.n = text ? 0 : e.data.n; /* it would point into what is freed here */
+    /* The event outlives the text that was made here, so it must not borrow from it. */
+    int foreign, bad = envelope_read(raw, text ? ENVELOPE_THOROUGH : 0, &e, why);
+    e.data.n = text ? 0 : e.data.n;
     free(text);
     if (!bad && !happening_unwanted(w->q, &e, &foreign))
         add(w, &e);
