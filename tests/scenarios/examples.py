@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: MIT
 """The SDK's examples at work: moving_average against Python's statistics, over HTTP and streamed over SSE; counter, asked by many
-at once, again, and after a kill."""
+at once, again, and after a kill; rest_json before an API that is slow, broken and none."""
 import concurrent.futures
 import http.client
 import json
 import os
 import sqlite3
 import statistics
+import sys
+import urllib.parse
 
-from lib.gateway import SSE, Gateway, has_sanitizer, new_key
+from lib.gateway import SSE, TESTS, Gateway, has_sanitizer, new_key
 from lib.story import SOAK, contains, equal, main, rng, story, true
+
+sys.path.insert(0, os.path.join(TESTS, "peers"))
+from stand_in import Service  # noqa: E402
 
 KEY, SECTION = new_key("etl")
 CONFIG = SSE + """
@@ -139,6 +144,74 @@ def counter():
         equal(reached(g), [10, 20, 30] if 25 in values else None)
         contains(visit(g, "bad", name="a b"), "name has 1 to 100")
         equal(visit(g, "most", name="big", by=10**9)["value"], 10**9)
+
+
+class Weather(Service):
+    def answer(self, handler, entry):
+        path, _, query = entry.path.partition("?")
+        city = urllib.parse.unquote(path.split("/")[2])
+        if path.startswith("/cities/") and entry.headers.get("authorization") != "Bearer t0ken":
+            return handler.reply(401, b'{"error": "who?"}')
+        if city == "flaky" and self.nth("flaky") < 3:
+            return handler.reply(503, b'{"error": "soon"}')
+        if city == "page":
+            return handler.reply(200, b"<html>", "text/html")
+        if city == "nowhere":
+            return handler.reply(404, b"{}")
+        if entry.method == "POST":
+            said = json.loads(entry.body)
+            return handler.reply(200, json.dumps({"sum": said["a"] + said["b"], "who": said["who"]}).encode())
+        units = urllib.parse.parse_qs(query)["units"][0]
+        return handler.reply(200, json.dumps({"current": {"list": [0, {"t": len(city) + (273 if units == "K" else 0)}], "city": city}}).encode())
+
+
+REST = SSE + """
+[listen "http"]
+address = 127.0.0.1:0
+[connector "api"]
+plugin = rest_json
+base = %s
+token = t0ken
+header.X-Client = patchbay
+[function "temperature"]
+connector = api
+operation = request
+path = /cities/{city}/weather?units={units}
+pick = current.list.1.t
+params = city:str, units:str
+[function "city"]
+connector = api
+operation = request
+path = /cities/{city}/weather?units={units}
+pick = current.city
+params = city:str, units:str
+returns = str
+[function "sum"]
+connector = api
+operation = request
+path = /add/x
+body = {"a": {a}, "b": {b}, "who": {who}}
+params = a:num, b:num, who:str
+returns = json
+"""
+
+
+@story
+def rest_json():
+    with Weather() as w, Gateway(REST % w.url) as g:
+        names = ["Rome", "a b/c?d=é&", "nowhere", "x" * 50, "flaky"] + ["c%d" % i for i in range(40)]
+        equal(ask(g, "temperature", [[n, "K"] for n in names]), [[None if n == "nowhere" else len(n) + 273] for n in names])
+        equal(ask(g, "city", [[n, "C"] for n in names[:2]]), [[n] for n in names[:2]])
+        row = ask(g, "sum", [[1, 2.5, 'say "é"']])[0][0]
+        equal(json.loads(row) if isinstance(row, str) else row, {"sum": 3.5, "who": 'say "é"'})
+        equal({e.headers.get("x-client") for e in w.entries}, {"patchbay"})
+        true(1 < w.peak_busy <= 8, w.peak_busy)
+        c = http.client.HTTPConnection(g.address("http"), timeout=60)
+        c.request("POST", "/functions/temperature", json.dumps({"rows": [["page", "C"]]}), {"content-type": "application/json"})
+        contains(c.getresponse().read().decode(), "something else than JSON")
+        c.close()
+        g.reconfigure((REST % w.url).replace("/cities/{city}/weather?units={units}\npick = current.list", "/cities/{town}\npick = current.list"))
+        contains(g.check(code=1).err, "temperature", "no param has the name in {town}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ target_link_options(faulty_relro PRIVATE -Wl,-z,lazy,-z,norelro)
 target_link_libraries(faulty_library PRIVATE -Wl,--no-as-needed crypto)
 
 set(sound)
-foreach(plugin counter echo local_endpoint moving_average sagemaker qlik_saas snowflake modeldb)
+foreach(plugin counter echo local_endpoint moving_average rest_json sagemaker qlik_saas snowflake modeldb)
   if(TARGET ${plugin})
     list(APPEND sound $<TARGET_FILE:${plugin}>)
   endif()
