@@ -110,12 +110,14 @@ static void on_prepare(uv_prepare_t *h)
     pb__timers_arm(loop);
     /* One turn: libuv would block although a timer was due as it began, which may be all that was awaited. */
     if (loop->one_turn && loop->happened) uv_stop(&loop->uv);
+    loop->waited = true;
 }
 
 static void on_check(uv_check_t *h)
 {
     struct pb_loop *loop = h->data;
     loop->now_ns = pb_mono_ns(); /* what this turn ends was not known before it had waited */
+    loop->waited = false;
     pb__loop_end_turn(loop);
     loop->now_ns = pb_mono_ns();
 }
@@ -245,7 +247,9 @@ struct uv_loop_s *pb_loop_uv(struct pb_loop *loop)
     return &loop->uv;
 }
 
-int64_t pb_loop_now(const struct pb_loop *loop)
+int64_t pb_loop_now(struct pb_loop *loop)
 {
+    if (loop->waited) loop->now_ns = pb_mono_ns();
+    loop->waited = false;
     return loop->now_ns;
 }

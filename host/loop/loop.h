@@ -43,8 +43,9 @@ void pb_loop_stop(struct pb_loop *loop);
 void pb_loop_turn(struct pb_loop *loop, bool wait);
 /* For rooms that may include uv.h. */
 struct uv_loop_s *pb_loop_uv(struct pb_loop *loop);
-/* CLOCK_MONOTONIC in nanoseconds as of the start of this turn. */
-int64_t pb_loop_now(const struct pb_loop *loop);
+/* CLOCK_MONOTONIC in nanoseconds as of the start of this turn, or, for what came in while the loop waited, of
+ * its coming. */
+int64_t pb_loop_now(struct pb_loop *loop);
 
 /* ------------------------------------------------------------------------------------------------ run queue
  */

@@ -17,6 +17,7 @@ struct pb_loop {
     uv_idle_t idle;
     uv_async_t async;
     int64_t now_ns;
+    bool waited; /* since now_ns was read: what comes in while the loop polls is later than that */
     bool draining, spinning, stopped;
     bool one_turn, happened;       /* pb_loop_turn: under way; something was called */
     struct pb_defer run, turn_end; /* list heads */

@@ -285,6 +285,38 @@ static void signals_and_wakes(void **state)
     pb_wake_close(w);
 }
 
+static _Atomic int64_t g_rung_ns;
+static int64_t g_heard_ns;
+
+static void *late_waker(void *arg)
+{
+    usleep(50000);
+    g_rung_ns = pb_mono_ns();
+    pb_wake_send(arg);
+    return NULL;
+}
+
+static void hear(void *user)
+{
+    g_heard_ns = pb_loop_now(g_loop);
+    stop(user);
+}
+
+/* What comes in while the loop waits is not dated from before the wait. */
+static void now_is_not_from_before_the_wait(void **state)
+{
+    (void)state;
+    struct pb_err err;
+    struct pb_wake *w = pb_wake_open(g_loop, hear, NULL, &err);
+    assert_non_null(w);
+    pthread_t t;
+    assert_int_equal(pthread_create(&t, NULL, late_waker, w), 0);
+    pb_loop_run(g_loop);
+    pthread_join(t, NULL);
+    assert_true(g_heard_ns >= g_rung_ns);
+    pb_wake_close(w);
+}
+
 static void set_flag(void *user)
 {
     *(bool *)user = true;
@@ -319,6 +351,7 @@ int main(void)
         T(post_wakes_the_loop),
         T(timers_fire_in_order),
         T(a_turn_with_what_is_due),
+        T(now_is_not_from_before_the_wait),
         T(many_timers_keep_their_order),
         T(deadlines_are_never_early),
         T(a_deadline_may_cancel_its_neighbour),
