@@ -8,7 +8,7 @@ import sys
 
 from lib.gateway import SSE, TESTS, Folder, Gateway
 from lib.sse import CODE, client
-from lib.story import contains, equal, main, story, true
+from lib.story import contains, equal, eventually, main, story, true
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
 from sagemaker_api import ACCOUNT, Api  # noqa: E402
@@ -94,7 +94,7 @@ def rows_name_the_job():
         equal([u["state"] for u in api.uploads.values()], ["complete"])
         again = row(call(c, number, rows, size=777))
         equal((again["job"], again["status"]), (first["job"], "Completed"))
-        equal([u["state"] for u in api.uploads.values()], ["complete", "aborted"])
+        eventually(lambda: [u["state"] for u in api.uploads.values()] == ["complete", "aborted"], "the second upload is given up")
         equal(len(api.objects), 1)
         other = row(call(c, number, rows[:50]))
         true(other["job"] != first["job"], other)
