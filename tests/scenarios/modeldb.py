@@ -272,10 +272,11 @@ def history_is_filled_in():
             equal([len(v) for v in store.values()], [1] * 8, "each once")
 
 
-def replaced(g):
-    """Whoever was killed has a successor that is ready."""
+def replaced(g, killed):
+    """Whoever was killed has been missed, and has a successor that is ready."""
     now = g.log().rpartition("msg=ready version")[2]
-    return now.count('msg="a worker ended"') == now.count('msg="a worker was replaced"')
+    last = {slot: what for what, slot in re.findall(r'msg="a worker (ended|was replaced)" worker=(\d+)', now)}
+    return all("pid=%d by=" % pid in now for pid in killed) and "ended" not in last.values()
 
 
 @story
@@ -294,6 +295,7 @@ def killed_and_lied_to():
         out = []
         reader = threading.Thread(target=lambda: out.append(fill.stdout.read().decode()), daemon=True)
         reader.start()
+        killed = []
         for k in range(kills):
             time.sleep(r.uniform(0.2, 1.2 if SOAK else 0.6))
             if k % 5 == 4:
@@ -301,10 +303,12 @@ def killed_and_lied_to():
                 g.process.wait()
                 g.process.stdout.close()
                 g.start()
+                killed = []
             else:
                 pids = [int(x) for x in os.popen("pgrep -P %d" % g.process.pid).read().split()]
                 if pids:
-                    os.kill(r.choice(pids), signal.SIGKILL)
+                    killed.append(r.choice(pids))
+                    os.kill(killed[-1], signal.SIGKILL)
         equal(fill.wait(1800), 0, "backfill")
         reader.join(5)
         contains(out[0], "%d training jobs were collected" % jobs)
@@ -316,7 +320,7 @@ def killed_and_lied_to():
             equal(len({json.dumps(v) for v in store.values()}), 1, "all the same, as without faults")
         equal(one["many-0"], [[("validation:rmse", 0.25)]])
         # One that dies of a kill, or has not started yet, while it is told to stop makes the gateway end with 1, and rightly so.
-        eventually(lambda: replaced(g), "all workers", 30)
+        eventually(lambda: replaced(g, killed), "all workers", 30)
 
 
 @story
