@@ -5,8 +5,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <unistd.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "app/function_ids.h"
 #include "app/gatekeeper.h"
@@ -22,6 +23,8 @@
 #include "flow/chain_work.h"
 #include "plugin/sources.h"
 #include "store/durable.h"
+
+enum { DESCRIPTORS_MORE = 1024, DESCRIPTORS_MAX = 131072 }; /* beside connections; what is reserved at most */
 
 struct pb_worker {
     struct pb_workshop shop;
@@ -397,6 +400,22 @@ static void health_changed(void *user)
     if (health.up && !w->stopping) pb_function_ids_again(w->ids);
 }
 
+/*
+ * The kernel's table of descriptors doubles when it is full, and where there are several threads it waits
+ * then until all processors have seen it: ten milliseconds and more, eight times on the way to 10,000
+ * connections, while the listener's queue runs over. So it is made large while there is one thread.
+ */
+static void reserve_descriptors(const struct pb_site *site)
+{
+    struct rlimit r;
+    int64_t wanted = pb_config_get_int(site->limits, "connections") + DESCRIPTORS_MORE;
+    if (getrlimit(RLIMIT_NOFILE, &r)) return;
+    if (wanted > DESCRIPTORS_MAX) wanted = DESCRIPTORS_MAX;
+    if ((rlim_t)wanted >= r.rlim_cur) wanted = (int64_t)r.rlim_cur - 1;
+    int fd = wanted > 0 ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, (int)wanted) : -1;
+    if (fd >= 0) close(fd);
+}
+
 int pb_worker_run(const struct pb_worker_options *options)
 {
     struct pb_worker worker = {0}, *w = &worker;
@@ -405,6 +424,7 @@ int pb_worker_run(const struct pb_worker_options *options)
     w->leash = options->leash;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error, as a full disk is */
+    reserve_descriptors(site);
     if (pb_worker_open_log(site, &err) ||
         pb_workshop_open(&w->shop, site, options->state_dir, PB_STORE_MAY, &err)) {
         pb_site_free(site);

@@ -7,7 +7,8 @@
  *     hook_load HOST:PORT FILE 0               as many connections as requests, all at once, one request each
  *
  * FILE: whole HTTP/1.1 requests, each behind its length (4 bytes, little-endian). Prints one line of JSON:
- * requests, seconds, ok (answers 2xx), p50_us, p99_us, longest_us. Exit code 1 when an answer was missing.
+ * requests, seconds, ok (answers 2xx), p50_us, p99_us, longest_us, began (seconds since 1970). Exit code 1
+ * when an answer was missing.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -191,6 +192,8 @@ int main(int argc, char **argv)
         if (at_once) c->rq = &requests[next++];
     }
     if (!at_once) began = now_ns();
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
     for (size_t i = 0; i < n_conns && !at_once; i++) begin(&conns[i]);
     while (ended < n_requests) {
         struct epoll_event evs[EVENTS];
@@ -208,8 +211,9 @@ int main(int argc, char **argv)
     double seconds = (double)(now_ns() - began) / 1e9;
     qsort(waits, n_requests, sizeof *waits, by_size);
     printf("{\"requests\": %zu, \"ok\": %zu, \"seconds\": %.6f, \"p50_us\": %.1f, \"p99_us\": %.1f, "
-           "\"longest_us\": %.1f}\n",
+           "\"longest_us\": %.1f, \"began\": %.6f}\n",
            n_requests, good, seconds, (double)waits[n_requests / 2] / 1e3,
-           (double)waits[n_requests * 99 / 100] / 1e3, (double)waits[n_requests - 1] / 1e3);
+           (double)waits[n_requests * 99 / 100] / 1e3, (double)waits[n_requests - 1] / 1e3,
+           (double)wall.tv_sec + (double)wall.tv_nsec / 1e9);
     return good == n_requests ? 0 : 1;
 }
