@@ -253,7 +253,7 @@ int pb_sq_prune(struct pb_store *s, const struct pb_retention *keep, bool *more,
  */
 int pb_sq_window_room(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_ms, int64_t want, int64_t now,
                       int64_t *room, int64_t *free_ms, struct pb_err *err);
-int pb_sq_window_add(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_ms, int64_t now,
+int pb_sq_window_add(struct pb_sq *s, pbay_str key, int64_t n, int64_t most, int64_t window_ms, int64_t now,
                      struct pb_err *err);
 /* A job whose end is to be told has ended without a turn: the job that tells of it. */
 int pb_sq_job_tell(struct pb_sq *s, pbay_str id, struct pb_err *err);

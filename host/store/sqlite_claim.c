@@ -137,7 +137,7 @@ static int take(struct claim *c, struct lane *l, int unlimited, int64_t n)
     if (st) pb_sq_done(st);
     if (rc < 0) return -1;
     if (got && !unlimited && *l->limit_key &&
-        pb_sq_window_add(c->s, pb_str_c(l->limit_key), got, l->limit_ms, c->now, c->err) != 0)
+        pb_sq_window_add(c->s, pb_str_c(l->limit_key), got, l->limit_n, l->limit_ms, c->now, c->err) != 0)
         return -1;
     if (got < n) l->due[unlimited] = INT64_MAX;
     for (int64_t i = 0; i < got; i++)

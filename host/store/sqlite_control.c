@@ -96,7 +96,7 @@ int pb_sq_forfeit(struct pb_store *store, bool (*gone)(pbay_str owner), uint32_t
 
 /* ------------------------------------------------------------------------ windows */
 
-enum { EXACT_MS = 60001, GRAINS = 256 };
+enum { GRAINS = 256 };
 
 int pb_sq_window_room(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_ms, int64_t want, int64_t now,
                       int64_t *room, int64_t *free_ms, struct pb_err *err)
@@ -119,19 +119,20 @@ int pb_sq_window_room(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_m
 }
 
 /*
- * What is counted together, so that a long window is a few hundred rows however many starts are in it: they
- * leave it together too, with the last of them, so there are never more than allowed.
+ * Of a window with more than a few hundred starts so many are counted together: it is a few hundred rows,
+ * however many starts are in it. They leave it together too, with the last of them, so there are never more
+ * than allowed.
  */
-static int64_t together(int64_t now, int64_t window_ms)
+static int64_t together(int64_t now, int64_t most, int64_t window_ms)
 {
-    int64_t grain = window_ms < EXACT_MS ? 1 : window_ms / GRAINS;
+    int64_t grain = most <= GRAINS || window_ms < 2 * GRAINS ? 1 : window_ms / GRAINS;
     return now - now % grain + grain - 1;
 }
 
-int pb_sq_window_add(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_ms, int64_t now,
+int pb_sq_window_add(struct pb_sq *s, pbay_str key, int64_t n, int64_t most, int64_t window_ms, int64_t now,
                      struct pb_err *err)
 {
-    int64_t at = together(now, window_ms);
+    int64_t at = together(now, most, window_ms);
     if (pb_sq_write(s, PB_SQ_WINDOW_DROP, err, "ti", key, now - window_ms) != 0) return -1;
     return pb_sq_write(s, PB_SQ_WINDOW_ADD, err, "tiii", key, at, n, at + window_ms);
 }
@@ -142,7 +143,7 @@ static int window_take(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_
     int64_t now = pb_now_ms(), room, free_ms;
     if (pb_sq_window_room(s, key, n, window_ms, want, now, &room, &free_ms, err) != 0) return -1;
     *after_ms = free_ms - now;
-    return room >= want ? pb_sq_window_add(s, key, want, window_ms, now, err) : 0;
+    return room >= want ? pb_sq_window_add(s, key, want, n, window_ms, now, err) : 0;
 }
 
 int pb_sq_window_take(struct pb_store *store, pbay_str key, uint32_t n, int64_t window_ms, uint32_t want,
