@@ -16,11 +16,13 @@ set(PB_DEPS
     "openssl    openssl        libssl-dev"
     "sqlite     sqlite3        libsqlite3-dev"
     "zlib       zlib           zlib1g-dev"
+    "mimalloc   -              libmimalloc-dev"
     "wslay      -              libwslay-dev"
     "cmocka     cmocka         libcmocka-dev"
     "http-parser -             libhttp-parser-dev")
 
 # Some packages ship no .pc file: a header and a library name stand in for it.
+set(PB_DEP_mimalloc_FILES mimalloc.h mimalloc)
 set(PB_DEP_wslay_FILES wslay/wslay.h wslay)
 set(PB_DEP_http-parser_FILES http_parser.h http_parser)
 
