@@ -143,7 +143,8 @@ static void add_name(const char *name)
 void pb_log_write(enum pb_log_level level, const char *room, const char *message,
                   const struct pb_field *fields, size_t n)
 {
-    int64_t now = pb_now_ms();
+    /* Lines of calls, which are many, have the time of the kernel's last tick. */
+    int64_t now = level >= PB_LOG_WARN ? pb_now_ms() : pb_now_coarse_ms();
     if (now != stamp_ms) {
         pb_format_time(now, stamp);
         stamp_ms = now;

@@ -145,6 +145,7 @@ static int32_t read_options(struct snowflake *s, pbay_result *why)
     s->max_reply = (uint64_t)h->get_int(s->config, "max_reply");
     s->in_flight = (uint32_t)h->get_int(s->config, "in_flight");
     s->rows_mode = h->get_int(s->config, "errors") == 1;
+    s->two_secrets = h->is_set(s->config, "secret_next");
     s->md5 = h->get_int(s->config, "content_md5") != 0;
     return PBAY_OK;
 }

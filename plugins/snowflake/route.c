@@ -73,7 +73,7 @@ static int known(struct asked *a)
     pbay_str shown = sf_header(a->info->headers, a->info->n_headers, s->lower), who = a->info->principal;
     if (shown.n) {
         /* Both are compared, so that the time does not say which one it was. */
-        int now = secret_is(s, "secret", shown), next = secret_is(s, "secret_next", shown);
+        int now = secret_is(s, "secret", shown), next = s->two_secrets && secret_is(s, "secret_next", shown);
         if (!(now | next)) {
             refuse(a, 403, "PERMISSION_DENIED", "the secret in %s is not the right one", s->lower);
             return 0;

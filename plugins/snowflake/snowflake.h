@@ -53,6 +53,7 @@ struct snowflake {
     uint64_t max_reply;
     uint32_t in_flight; /* batches at once, in this process */
     int rows_mode;      /* errors of rows stand in the reply */
+    int two_secrets;    /* secret_next is set */
     int md5;
 
     struct flights *flights;
