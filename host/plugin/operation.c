@@ -268,6 +268,7 @@ struct pb_op_call *pb_op_call_new(struct pb_op *op, struct pb_op_context *ctx, u
     call->out = NULL;
     call->out_batch = NULL;
     call->fns = NULL;
+    call->plugins = NULL;
     op->in_flight++;
     op->connector->stats.in_flight++;
     pb_connector_began(op->connector);

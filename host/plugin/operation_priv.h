@@ -65,6 +65,7 @@ struct pb_op_call {
     pb_op_complete_fn on_complete;
     const struct pb_op_stream_fns *fns; /* NULL: map */
     void *user;
+    void *plugins; /* what the plugin keeps for it */
 
     struct pb_defer step;
     struct pb_deadline deadline;

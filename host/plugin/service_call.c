@@ -121,6 +121,18 @@ static void call_no_store(pbay_call handle)
     if (call) call->no_store = true;
 }
 
+static void call_set_user(pbay_call handle, void *user)
+{
+    struct pb_op_call *call = pb_op_call_of(handle, "set_user");
+    if (call) call->plugins = user;
+}
+
+static void *call_user(pbay_call handle)
+{
+    const struct pb_op_call *call = pb_op_call_of(handle, "user");
+    return call ? call->plugins : NULL;
+}
+
 const pbay_call_1 pb_service_call = {
     .struct_size = sizeof(pbay_call_1),
     .deadline = call_deadline,
@@ -134,4 +146,6 @@ const pbay_call_1 pb_service_call = {
     .emit = call_emit,
     .describe = call_describe,
     .no_store = call_no_store,
+    .set_user = call_set_user,
+    .user = call_user,
 };

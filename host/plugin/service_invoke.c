@@ -19,7 +19,7 @@ struct pb_invoked {
     const struct pb_invoker *invoker;
     struct pb_invocation *invocation;
     uint64_t handle;
-    const pbay_invoke_events *events;
+    pbay_invoke_events events;
     void *user;
     uint64_t parent_call; /* whose answer depends on this one's; 0: none */
     /* Of the parent, when it is not detached; and of the connector. */
@@ -92,20 +92,20 @@ static void taint(const struct pb_invoked *i, bool no_store, bool personal)
 static void on_ready(void *user)
 {
     struct pb_invoked *i = user;
-    if (!i->events->on_ready) return;
+    if (!i->events.on_ready) return;
     struct pb_visit v;
     pb_visit_enter(&v, i->connector, "invoke ready", NULL);
-    i->events->on_ready(i->user, i->handle);
+    i->events.on_ready(i->user, i->handle);
     pb_visit_leave(&v);
 }
 
 static void on_describe(void *user, const pbay_field *fields, uint32_t n)
 {
     struct pb_invoked *i = user;
-    if (!i->events->on_describe) return;
+    if (!i->events.on_describe) return;
     struct pb_visit v;
     pb_visit_enter(&v, i->connector, "invoke describe", NULL);
-    i->events->on_describe(i->user, i->handle, fields, n);
+    i->events.on_describe(i->user, i->handle, fields, n);
     pb_visit_leave(&v);
 }
 
@@ -113,13 +113,13 @@ static void on_rows(void *user, const pbay_batch *rows, bool personal)
 {
     struct pb_invoked *i = user;
     taint(i, rows->n_row_errors != 0, personal);
-    if (!i->events->on_rows) {
+    if (!i->events.on_rows) {
         i->invoker->credit(i->invocation, rows->n_rows);
         return;
     }
     struct pb_visit v;
     pb_visit_enter(&v, i->connector, "invoke rows", NULL);
-    i->events->on_rows(i->user, i->handle, rows);
+    i->events.on_rows(i->user, i->handle, rows);
     pb_visit_leave(&v);
 }
 
@@ -133,7 +133,7 @@ static void on_done(void *user, const struct pb_err *err, const struct pb_invoke
     if (err->code != PBAY_OK) result = pb_err_result(err);
     struct pb_visit v;
     pb_visit_enter(&v, i->connector, "invoke done", NULL);
-    i->events->on_done(i->user, handle, &result, end->json);
+    i->events.on_done(i->user, handle, &result, end->json);
     pb_visit_leave(&v);
     invoked_free(i);
 }
@@ -252,7 +252,7 @@ static int open_it(struct pb_connector *c, const pbay_invoke_info *given, pbay_s
     struct pb_invoked *i = pb_zalloc(sizeof *i);
     i->connector = c;
     i->invoker = c->env->invoker;
-    i->events = events;
+    pb_copy_known(&i->events, sizeof i->events, events, events->struct_size);
     i->user = user;
     i->parent_call = info.parent_call;
     i->invocation = i->invoker->open(i->invoker->user, &r, &sink, i, err);

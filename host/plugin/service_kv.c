@@ -123,7 +123,7 @@ static void kv_put(const pbay_host *host, pbay_str key, pbay_str value, const pb
 {
     struct kv *kv = kv_new(host, key, value, expected ? *expected : pb_str(NULL, 0));
     kv->put = true;
-    kv->remove = !value.p;
+    kv->remove = !value.n;
     kv->has_expected = expected != NULL;
     kv->ttl_ms = ttl_ms;
     kv->done = done;

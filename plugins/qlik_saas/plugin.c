@@ -182,7 +182,7 @@ static const char *missing_service(const struct qlik *q)
     return !q->crypto    ? PBAY_SVC_CRYPTO
            : !q->http    ? PBAY_SVC_HTTP
            : !q->timer   ? PBAY_SVC_TIMER
-           : !q->request ? PBAY_SVC_ROUTE_REQUEST
+           : !q->request ? PBAY_SVC_REQUEST
                          : NULL;
 }
 
@@ -212,7 +212,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     q->limit = host->service(host, PBAY_SVC_LIMIT);
     q->log = host->service(host, PBAY_SVC_LOG);
     q->metric = host->service(host, PBAY_SVC_METRIC);
-    q->request = host->service(host, PBAY_SVC_ROUTE_REQUEST);
+    q->request = host->service(host, PBAY_SVC_REQUEST);
     q->secret = host->service(host, PBAY_SVC_SECRET);
     q->timer = host->service(host, PBAY_SVC_TIMER);
     q->clock_lo = INT64_MIN;

@@ -130,8 +130,8 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     sm->action = host->service(host, PBAY_SVC_ACTION);
     sm->command = host->service(host, PBAY_SVC_COMMAND);
     sm->event = host->service(host, PBAY_SVC_EVENT);
-    sm->request = host->service(host, PBAY_SVC_ROUTE_REQUEST);
-    sm->resolve = host->service(host, PBAY_SVC_SECRETS);
+    sm->request = host->service(host, PBAY_SVC_REQUEST);
+    sm->resolve = host->service(host, PBAY_SVC_RESOLVE);
     sm->secret_ttl_ms = host->get_int(config, "secret_ttl");
     sm->poll_ms = host->get_int(config, "poll_interval");
     const char *missing = !sm->batch    ? PBAY_SVC_BATCH

@@ -119,14 +119,14 @@ static const char *ask_services(struct snowflake *s)
     s->log = h->service(h, PBAY_SVC_LOG);
     s->secret = h->service(h, PBAY_SVC_SECRET);
     s->timer = h->service(h, PBAY_SVC_TIMER);
-    s->request = h->service(h, PBAY_SVC_ROUTE_REQUEST);
+    s->request = h->service(h, PBAY_SVC_REQUEST);
     return !s->batch                         ? PBAY_SVC_BATCH
            : !s->crypto                      ? PBAY_SVC_CRYPTO
            : !s->http                        ? PBAY_SVC_HTTP
            : !s->call                        ? PBAY_SVC_CALL
            : !s->invoke && !h->check_only(h) ? PBAY_SVC_INVOKE
            : !s->timer                       ? PBAY_SVC_TIMER
-           : !s->request                     ? PBAY_SVC_ROUTE_REQUEST
+           : !s->request                     ? PBAY_SVC_REQUEST
                                              : NULL;
 }
 

@@ -204,7 +204,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
 {
     struct endpoint e = {.host = host, .config = config};
     const pbay_crypto_1 *crypto = host->service(host, PBAY_SVC_CRYPTO);
-    e.request = host->service(host, PBAY_SVC_ROUTE_REQUEST);
+    e.request = host->service(host, PBAY_SVC_REQUEST);
     e.timer = host->service(host, PBAY_SVC_TIMER);
     e.http = host->service(host, PBAY_SVC_HTTP);
     e.key_id = key_of(host, config, "access_key_id", "AWS_ACCESS_KEY_ID");

@@ -246,7 +246,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     t->config = config;
     t->crypto = host->service(host, PBAY_SVC_CRYPTO);
     t->http = host->service(host, PBAY_SVC_HTTP);
-    t->request = host->service(host, PBAY_SVC_ROUTE_REQUEST);
+    t->request = host->service(host, PBAY_SVC_REQUEST);
     t->timer = host->service(host, PBAY_SVC_TIMER);
     t->reloads = calloc(RELOADS_MAX, sizeof *t->reloads);
     if (t->crypto && t->http && t->request && t->timer && t->reloads) {

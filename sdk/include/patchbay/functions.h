@@ -103,7 +103,7 @@ typedef struct pbay_functions_1 {
     /*
      * [loop] Rows of the call, in order. PBAY_OK: taken, `in` was borrowed until return. PBAY_LATER: not
      * taken; call `ready` (pbay.host.call/1) when there is room, and the same batch comes again. Else: as
-     * `complete` with *why, which is then not owed any more.
+     * `complete` with *why, which is then not owed any more. (Who has completed from inside answers PBAY_OK.)
      */
     int32_t (*push)(void *self, void *bound, pbay_call call, const pbay_batch *in, pbay_result *why);
     /* [loop] There are no more rows. */

@@ -64,6 +64,13 @@ typedef struct pbay_call_1 {
     /* This answer must not be kept by any cache (a partial or random result). Before `complete` or the first
      * emit. */
     void (*no_store)(pbay_call call);
+
+    /*
+     * What the plugin keeps for this call, to find it again in `push`, `end`, `writable` and `cancel`: NULL
+     * until it is set. The plugin frees it, no later than it completes the call.
+     */
+    void (*set_user)(pbay_call call, void *user);
+    void *(*user)(pbay_call call);
 } pbay_call_1;
 
 #ifdef __cplusplus

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include <patchbay/plugin.h>
+#include <patchbay/events.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,7 +44,7 @@ typedef struct pbay_event_1 {
      * counts, and the poll comes again, later after each failure (or after retry_after_ms). A full page may
      * say so: again != 0 polls once more at once.
      */
-    void (*polled)(uint64_t poll, const pbay_result *result, const pbay_event *events, uint32_t n,
+    void (*polled)(pbay_poll poll, const pbay_result *result, const pbay_event *events, uint32_t n,
                    pbay_str cursor, int again);
 } pbay_event_1;
 

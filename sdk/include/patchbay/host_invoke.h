@@ -103,7 +103,7 @@ typedef struct pbay_invoke_1 {
     int32_t (*describe)(const pbay_host *host, pbay_str function, pbay_invoke_function *out);
     /*
      * Begin. 0 with *why (borrowed until the next call of a service): no such target, an option that may not
-     * be set, too deep, too many. events: borrowed until on_done. json: the arguments of an action, copied.
+     * be set, too deep, too many. *events is copied. json: the arguments of an action, copied.
      */
     pbay_invoke (*open)(const pbay_host *host, const pbay_invoke_info *info, pbay_str json,
                         const pbay_invoke_events *events, void *user, pbay_result *why);

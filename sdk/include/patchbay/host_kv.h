@@ -22,9 +22,9 @@ typedef struct pbay_kv_1 {
     void (*get)(const pbay_host *host, pbay_str key,
                 void (*found)(void *user, const pbay_result *result, pbay_str value), void *user);
     /*
-     * Store; done comes when it is on disk. expected NULL: whatever was there. Else only if the present value
-     * equals it (empty: only if there is none), or PBAY_ABORTED. ttl_ms 0: for ever. Deletes with value.p
-     * NULL.
+     * Store; done comes when it is on disk. An empty value deletes: empty and not there are one. expected
+     * NULL: whatever was there. Else only if the present value equals it (empty: only if there is none), or
+     * PBAY_ABORTED. ttl_ms 0: for ever.
      */
     void (*put)(const pbay_host *host, pbay_str key, pbay_str value, const pbay_str *expected, int64_t ttl_ms,
                 void (*done)(void *user, const pbay_result *result), void *user);

@@ -15,6 +15,9 @@ extern "C" {
 
 #define PBAY_SVC_WORK "pbay.host.work/1"
 
+/* A connector has at most so many slots (`work_threads`): room for what is kept per slot. */
+#define PBAY_WORK_SLOTS 256u
+
 typedef struct pbay_work_1 {
     uint32_t struct_size;
     uint32_t reserved;

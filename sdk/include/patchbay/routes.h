@@ -13,8 +13,8 @@
 extern "C" {
 #endif
 
-#define PBAY_EXT_ROUTES        "pbay.routes/1"
-#define PBAY_SVC_ROUTE_REQUEST "pbay.host.request/1"
+#define PBAY_EXT_ROUTES  "pbay.routes/1"
+#define PBAY_SVC_REQUEST "pbay.host.request/1"
 
 #define PBAY_AUTH_HOST 1u /* a key, token or certificate that the configuration knows */
 #define PBAY_AUTH_OWN                                                                                        \

@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 #define PBAY_EXT_SECRETS "pbay.secrets/1"
-#define PBAY_SVC_SECRETS "pbay.host.resolve/1"
+#define PBAY_SVC_RESOLVE "pbay.host.resolve/1"
 
 /* One question. A generation-checked number; 0 is never one. */
 typedef uint64_t pbay_resolve;

@@ -17,6 +17,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -29,6 +30,15 @@ typedef struct pbay_str {
     const char *p;
     size_t n;
 } pbay_str;
+
+/* [any] A C string as it is; borrowed from it. NULL is the empty string. */
+static inline pbay_str pbay_str_c(const char *text)
+{
+    pbay_str s;
+    s.p = text;
+    s.n = text ? strlen(text) : 0;
+    return s;
+}
 
 /* ------------------------------------------------------------------------------------------------ results */
 
@@ -94,6 +104,19 @@ typedef struct pbay_result {
             NULL, 0                                                                                          \
         }                                                                                                    \
     }
+
+/*
+ * [any] A reason to refuse: fills *why and answers the code. text lives until the next call into the plugin,
+ * as a literal does:
+ *
+ *     if (!x->http) return pbay_fail(why, PBAY_UNIMPLEMENTED, "this host has no pbay.host.http/1");
+ */
+static inline int32_t pbay_fail(pbay_result *why, int32_t code, const char *text)
+{
+    why->code = code;
+    why->message = pbay_str_c(text);
+    return code;
+}
 
 /* What a function that starts something returns. Any other value is one of the codes above. */
 #define PBAY_LATER (-1) /* not now: the callee will say when (see the function's comment) */

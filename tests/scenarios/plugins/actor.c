@@ -505,7 +505,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
                         .job = host->service(host, PBAY_SVC_JOB),
                         .limit = host->service(host, PBAY_SVC_LIMIT),
                         .timer = host->service(host, PBAY_SVC_TIMER),
-                        .request = host->service(host, PBAY_SVC_ROUTE_REQUEST)};
+                        .request = host->service(host, PBAY_SVC_REQUEST)};
     a->job->on_resume(host, &runner, a);
     *self = a;
     return PBAY_OK;

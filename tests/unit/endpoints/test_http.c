@@ -54,7 +54,7 @@ static int32_t create(const pbay_host *host, const pbay_config *cfg, void **self
     P.host = host;
     P.batch = host->service(host, PBAY_SVC_BATCH);
     P.call = host->service(host, PBAY_SVC_CALL);
-    P.request = host->service(host, PBAY_SVC_ROUTE_REQUEST);
+    P.request = host->service(host, PBAY_SVC_REQUEST);
     *self = &P;
     return P.batch && P.call && P.request ? PBAY_OK : PBAY_INTERNAL;
 }

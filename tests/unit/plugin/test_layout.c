@@ -404,7 +404,7 @@ AT(pbay_identity, app, 24);
 AT(pbay_identity, principal, 40);
 AT(pbay_identity, source, 56);
 
-SIZE(pbay_call_1, 96);
+SIZE(pbay_call_1, 112);
 AT(pbay_call_1, struct_size, 0);
 AT(pbay_call_1, reserved, 4);
 AT(pbay_call_1, deadline, 8);
@@ -418,6 +418,8 @@ AT(pbay_call_1, ready, 64);
 AT(pbay_call_1, emit, 72);
 AT(pbay_call_1, describe, 80);
 AT(pbay_call_1, no_store, 88);
+AT(pbay_call_1, set_user, 96);
+AT(pbay_call_1, user, 104);
 
 SIZE(pbay_crypto_1, 104);
 AT(pbay_crypto_1, struct_size, 0);

@@ -374,7 +374,7 @@ static const pbay_functions_1 functions = {
 static void handle(void *self, uint32_t route, pbay_request request, const pbay_request_info *info)
 {
     struct good *g = self;
-    const pbay_request_1 *rq = g->host->service(g->host, PBAY_SVC_ROUTE_REQUEST);
+    const pbay_request_1 *rq = g->host->service(g->host, PBAY_SVC_REQUEST);
     (void)route;
     pbay_timer early = g->timer->start(g->host, 1000, 0, finish_later, NULL);
     g->timer->cancel(early);
@@ -515,7 +515,7 @@ static void answer_later(void *user)
 {
     static int n;
     struct asked *a = user;
-    const pbay_resolve_1 *svc = a->good->host->service(a->good->host, PBAY_SVC_SECRETS);
+    const pbay_resolve_1 *svc = a->good->host->service(a->good->host, PBAY_SVC_RESOLVE);
     const pbay_result ok = PBAY_RESULT_OK;
     char text[96];
     int len = snprintf(text, sizeof text, "%s%d", a->text, ++n);
@@ -526,7 +526,7 @@ static void answer_later(void *user)
 static void resolve(void *self, uint32_t scheme, pbay_resolve question, pbay_str rest)
 {
     struct good *g = self;
-    const pbay_resolve_1 *svc = g->host->service(g->host, PBAY_SVC_SECRETS);
+    const pbay_resolve_1 *svc = g->host->service(g->host, PBAY_SVC_RESOLVE);
     pbay_result r = PBAY_RESULT_OK;
     if (scheme == 1) {
         struct asked *a = calloc(1, sizeof *a);

@@ -181,7 +181,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     m->action = host->service(host, PBAY_SVC_ACTION);
     m->command = host->service(host, PBAY_SVC_COMMAND);
     m->event = host->service(host, PBAY_SVC_EVENT);
-    m->resolve = host->service(host, PBAY_SVC_SECRETS);
+    m->resolve = host->service(host, PBAY_SVC_RESOLVE);
     m->chain = host->service(host, PBAY_SVC_CHAIN);
     *self = m;
     return PBAY_OK;

@@ -180,7 +180,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     q->event = host->service(host, PBAY_SVC_EVENT);
     q->action = host->service(host, PBAY_SVC_ACTION);
     q->limit = host->service(host, PBAY_SVC_LIMIT);
-    q->request = host->service(host, PBAY_SVC_ROUTE_REQUEST);
+    q->request = host->service(host, PBAY_SVC_REQUEST);
     *self = q;
     return PBAY_OK;
 }

@@ -215,7 +215,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     s->invoke = host->service(host, PBAY_SVC_INVOKE);
     s->job = host->service(host, PBAY_SVC_JOB);
     s->timer = host->service(host, PBAY_SVC_TIMER);
-    s->request = host->service(host, PBAY_SVC_ROUTE_REQUEST);
+    s->request = host->service(host, PBAY_SVC_REQUEST);
     s->job->on_resume(host, &runner, s);
     *self = s;
     return PBAY_OK;
