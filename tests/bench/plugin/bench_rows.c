@@ -7,6 +7,8 @@
 
 #include <patchbay/host_call.h>
 
+#include "sum.h"
+
 static const pbay_operation operations[] = {
     {"echo", "Answers the first column, a text, row by row.", PBAY_SHAPE_MAP, 0, {NULL, 0, 0}},
     {"sum", "Answers the sum of all columns, which are numbers.", PBAY_SHAPE_MAP, 0, {NULL, 0, 0}},
@@ -85,16 +87,6 @@ static void echo(const struct rows *r, const pbay_column *in, uint32_t n, pbay_b
     r->batch->texts_done(out, 0, n);
 }
 
-static void sum(const struct rows *r, const pbay_batch *in, pbay_builder *out)
-{
-    double *to = r->batch->nums(out, 0, in->n_rows);
-    memset(to, 0, in->n_rows * sizeof *to);
-    for (uint32_t c = 0; c < in->n_cols; c++) {
-        const double *from = pbay_batch_col(in, c)->num;
-        for (uint32_t i = 0; i < in->n_rows; i++) to[i] += from[i];
-    }
-}
-
 static int32_t rows_submit(void *self, void *bound, pbay_call call, const pbay_batch *in, pbay_result *why)
 {
     const struct rows *r = self;
@@ -107,7 +99,7 @@ static int32_t rows_submit(void *self, void *bound, pbay_call call, const pbay_b
     pbay_builder *out = r->batch->create(r->host);
     r->batch->add_column(out, (pbay_str){NULL, 0}, kind);
     if (add)
-        sum(r, in, out);
+        sum_rows(r->batch->nums(out, 0, in->n_rows), in);
     else
         echo(r, pbay_batch_col(in, 0), in->n_rows, out);
     pbay_result good = PBAY_RESULT_OK;
