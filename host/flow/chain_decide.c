@@ -104,7 +104,8 @@ int pb__chain_fire(struct pb_world *w, struct pb_firing *f, const char *why)
         if (pb__chain_begin(w, f->bundle, chain, f->source, f->event, pb_str("", 0), &run) != 0) return -1;
         f->run = run->id;
     }
-    if (remember(w, f, pb_str("", 0), PB_ITEM_FIRED, pb_str("", 0)) != 0) return -1;
+    if (f->link->cooldown_ms > 0 && remember(w, f, pb_str("", 0), PB_ITEM_FIRED, pb_str("", 0)) != 0)
+        return -1;
     for (uint32_t i = 0; rc == 0 && i < f->link->n_steps; i++) {
         const struct pb_chain_step *step = &f->link->steps[i];
         rc = pb__chain_step(w, f, step, f->args && f->args[i].p ? f->args[i] : step->args, run, &said);

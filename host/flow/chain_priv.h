@@ -10,13 +10,18 @@
 enum { CHAIN_RUNS_MAX = 16 };
 
 /* What one transaction touches. Zero and set the first members; end with pb__chain_end. */
+struct pb_known_run {
+    struct pb_run *run;
+    bool begun; /* in this transaction: of its memory, and not in the store yet */
+};
+
 struct pb_world {
     struct pb_store *s;
     const struct pb_chain_host *h;
     const struct pb_bundle *now;
     struct pb_err *err;
     struct pb_arena mem;
-    struct pb_run **runs; /* read, to be written at the end */
+    struct pb_known_run *runs; /* to be written at the end */
     size_t n_runs, cap_runs;
     struct pb_pauses pauses;
     bool paused_read;

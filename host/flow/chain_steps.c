@@ -8,19 +8,20 @@ enum { ALERT_EVERY_MS = 15 * 60 * 1000, WAITING_LOOK = 256, KEY_SIZE = 64 };
 
 /* ------------------------------------------------------------------------ runs */
 
-static struct pb_run *keep_run(struct pb_world *w, struct pb_run *r)
+static struct pb_run *keep_run(struct pb_world *w, struct pb_run *r, bool begun)
 {
     PB_GROW(w->runs, w->cap_runs, w->n_runs + 1);
-    return w->runs[w->n_runs++] = r;
+    w->runs[w->n_runs++] = (struct pb_known_run){r, begun};
+    return r;
 }
 
 struct pb_run *pb__chain_run(struct pb_world *w, pbay_str id)
 {
     struct pb_run *r;
     for (size_t i = 0; i < w->n_runs; i++)
-        if (pb_str_eq(w->runs[i]->id, id)) return w->runs[i];
+        if (pb_str_eq(w->runs[i].run->id, id)) return w->runs[i].run;
     if (pb_store_run_get(w->s, id, &r, w->err) != 0) return NULL;
-    return keep_run(w, r);
+    return keep_run(w, r, false);
 }
 
 int pb__chain_begin(struct pb_world *w, const struct pb_bundle *b, const struct pb_chain *chain,
@@ -28,20 +29,28 @@ int pb__chain_begin(struct pb_world *w, const struct pb_bundle *b, const struct 
 {
     char id[PB_ID_SIZE];
     /* One event begins one run of a chain, however many of its links fire. */
-    for (size_t i = 0; i < w->n_runs && cause.n; i++)
-        if (pb_str_eq(w->runs[i]->chain, chain->name) && pb_str_eq(w->runs[i]->cause, cause) &&
-            pb_str_eq(w->runs[i]->root, root)) {
-            *out = w->runs[i];
-            return 0;
-        }
+    for (size_t i = 0; i < w->n_runs && cause.n; i++) {
+        struct pb_run *r = w->runs[i].run;
+        if (!pb_str_eq(r->chain, chain->name) || !pb_str_eq(r->cause, cause) || !pb_str_eq(r->root, root))
+            continue;
+        *out = r;
+        return 0;
+    }
     pbay_str shown =
         root.n > PB_STORE_NAME_MAX ? pb_str(root.p, pb_utf8_floor(root, PB_STORE_NAME_MAX)) : root;
-    struct pb_run in = {
-        .chain = chain->name, .bundle = pb_str_c(b->hash), .root = shown, .cause = cause, .by = by};
-    if (pb_store_bundle_put(w->s, pb_str_c(b->hash), pb_buf_view(&b->text), w->err) != 0 ||
-        pb_store_run_put(w->s, &in, id, w->err) != 0)
-        return -1;
-    return (*out = pb__chain_run(w, pb_str_c(id))) ? 0 : -1;
+    if (pb_store_bundle_put(w->s, pb_str_c(b->hash), pb_buf_view(&b->text), w->err) != 0) return -1;
+    pb_id_make(id);
+    /* It is written once, with what came of it, at the end of the transaction. */
+    struct pb_run *r = pb_arena_alloc(&w->mem, sizeof *r);
+    *r = (struct pb_run){.id = pb_arena_str(&w->mem, pb_str(id, PB_ID_LEN)),
+                         .chain = pb_arena_str(&w->mem, chain->name),
+                         .bundle = pb_arena_str(&w->mem, pb_str_c(b->hash)),
+                         .root = pb_arena_str(&w->mem, shown),
+                         .cause = pb_arena_str(&w->mem, cause),
+                         .by = pb_arena_str(&w->mem, by),
+                         .started_ms = pb_now_ms()};
+    *out = keep_run(w, r, true);
+    return 0;
 }
 
 /* ------------------------------------------------------------------------ jobs */
@@ -123,14 +132,17 @@ static int active(struct pb_world *w, pbay_str chain, pbay_str connector, pbay_s
     return pb_store_step_count(w->s, &f, n, w->err);
 }
 
-/* Is there room for one more of its chain, of its connector, and is its app free? *why: what it waits for. */
-static int room_for(struct pb_world *w, const struct pb_run_step *t, const char **why)
+/*
+ * Is there room for one more of its chain, of its connector, and is its app free? *why: what it waits for.
+ * live: of steps with its name, anywhere; what has none is not looked for again.
+ */
+static int room_for(struct pb_world *w, const struct pb_run_step *t, int64_t live, const char **why)
 {
     const pbay_str none = {"", 0};
     int64_t n;
     *why = NULL;
     if (t->kind == PB_STEP_NOTIFY) return 0;
-    if (t->kind == PB_STEP_RELOAD) {
+    if (t->kind == PB_STEP_RELOAD && live) {
         if (active(w, none, t->connector, t->name, &n) != 0) return -1;
         if (n) *why = "it is being reloaded, and will be once more";
     }
@@ -212,6 +224,7 @@ static int app_cooled(struct pb_world *w, const struct pb_firing *f, const struc
     struct pb_node *was, is = {.connector = app->connector, .subject = id, .fired_ms = pb_now_ms()};
     *skip = false;
     if (!id.n) return 0;
+    if (!app->cooldown_ms) return pb_store_node_fired(w->s, app->connector, id, is.fired_ms, w->err);
     if (pb_store_node_get(w->s, app->connector, id, &was, w->err) != 0) return -1;
     int64_t ago = was ? is.fired_ms - was->fired_ms : INT64_MAX;
     int rc = 0;
@@ -233,13 +246,16 @@ static int app_cooled(struct pb_world *w, const struct pb_firing *f, const struc
     return rc;
 }
 
-/* Does the same wait in this run already? Then once is enough. */
-static int waits(struct pb_world *w, const struct pb_run *run, const struct pb_chain_step *s, bool *yes)
+/* How many steps with its name have not ended, and does one of this run wait already? Then once is enough. */
+static int others(struct pb_world *w, const struct pb_run *run, const struct pb_chain_step *s, int64_t *live,
+                  bool *waits)
 {
+    struct pb_step_filter all = {.name = s->name, .states = PB_RUN_STEP_LIVE};
     struct pb_step_filter f = {.run = run->id, .name = s->name, .states = 1 << PB_RUN_STEP_WAITING};
-    int64_t n;
-    if (pb_store_step_count(w->s, &f, &n, w->err) != 0) return -1;
-    *yes = n > 0;
+    int64_t n = 0;
+    if (pb_store_step_count(w->s, &all, live, w->err) != 0) return -1;
+    if (*live && pb_store_step_count(w->s, &f, &n, w->err) != 0) return -1;
+    *waits = n > 0;
     return 0;
 }
 
@@ -251,6 +267,7 @@ int pb__chain_step(struct pb_world *w, const struct pb_firing *f, const struct p
     struct pb_buf b = {0};
     char id[PB_ID_SIZE];
     bool skip = false;
+    int64_t live = 0;
     const char *why = NULL;
     struct pb_run_step t = {.run = run->id,
                             .chain = run->chain,
@@ -278,14 +295,14 @@ int pb__chain_step(struct pb_world *w, const struct pb_firing *f, const struct p
         t.args = pb_buf_view(&b);
     }
     int rc = app ? app_cooled(w, f, app, t.subject, &skip) : 0;
-    if (rc == 0 && !skip && s->kind == PB_STEP_RELOAD && (rc = waits(w, run, s, &skip)) == 0 && skip)
+    if (rc == 0 && !skip && s->kind == PB_STEP_RELOAD && (rc = others(w, run, s, &live, &skip)) == 0 && skip)
         say(said, &t, "it waits already");
-    if (rc == 0 && !skip) rc = room_for(w, &t, &why);
-    if (rc == 0 && !skip) rc = pb_store_step_put(w->s, &t, id, w->err);
+    if (rc == 0 && !skip) rc = room_for(w, &t, live, &why);
     if (rc == 0 && !skip) {
-        t.id = pb_str_c(id);
+        pb_id_make(id);
+        t.id = pb_str(id, PB_ID_LEN);
         if (!why) rc = pb__chain_launch(w, &t, f->event, 0);
-        if (rc == 0 && !why) rc = pb_store_step_set(w->s, &t, w->err);
+        if (rc == 0) rc = pb_store_step_put(w->s, &t, w->err);
         if ((1u << t.state) & PB_RUN_STEP_LIVE) run->open++;
         if (t.state == PB_RUN_STEP_ERROR) why = t.error.p;
         say(said, &t, why);
@@ -406,7 +423,7 @@ static int tell_end(struct pb_world *w, const struct pb_run *run)
 static int write_runs(struct pb_world *w)
 {
     for (size_t i = 0; i < w->n_runs; i++) {
-        struct pb_run *r = w->runs[i];
+        struct pb_run *r = w->runs[i].run;
         bool failed, over = r->open <= 0 && r->state == PB_RUN_RUNNING;
         if (over) {
             if (failed_steps(w, r, &failed) != 0) return -1;
@@ -414,7 +431,7 @@ static int write_runs(struct pb_world *w)
             r->ended_ms = pb_now_ms();
             r->open = 0;
         }
-        if (pb_store_run_set(w->s, r, w->err) != 0) return -1;
+        if ((w->runs[i].begun ? pb_store_run_put : pb_store_run_set)(w->s, r, w->err) != 0) return -1;
         if (over && tell_end(w, r) != 0) return -1;
     }
     return 0;
@@ -427,7 +444,7 @@ static int start_waiting(struct pb_world *w)
     for (size_t i = 0; rc == 0 && i < list.n; i++) {
         struct pb_run_step *t = list.items[i];
         const char *why;
-        if ((rc = room_for(w, t, &why)) != 0 || why) continue;
+        if ((rc = room_for(w, t, 1, &why)) != 0 || why) continue;
         struct pb_run *run = pb__chain_run(w, t->run);
         rc = run ? pb__chain_launch(w, t, pb_str("", 0), 0) : -1;
         if (rc == 0) rc = pb_store_step_set(w->s, t, w->err);
@@ -441,7 +458,8 @@ int pb__chain_end(struct pb_world *w, int rc)
 {
     if (rc == 0 && w->room) rc = start_waiting(w);
     if (rc == 0) rc = write_runs(w);
-    for (size_t i = 0; i < w->n_runs; i++) pb_free(w->runs[i]);
+    for (size_t i = 0; i < w->n_runs; i++)
+        if (!w->runs[i].begun) pb_free(w->runs[i].run);
     pb_free(w->runs);
     pb_pauses_free(&w->pauses);
     pb_arena_free(&w->mem);

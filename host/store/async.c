@@ -20,7 +20,9 @@ struct pb_store_async {
     struct pb_loop *loop;
     struct pb_absence door; /* the thread's */
     pthread_t thread;
-    uint32_t pending;      /* posted, done not yet called [loop] */
+    uint32_t pending;   /* posted, done not yet called [loop] */
+    struct list posted; /* in this turn: one group, and one signal [loop] */
+    struct pb_defer hand_over;
     bool started, closing; /* [loop] */
     void (*closed)(void *user);
     void *closed_user;
@@ -353,6 +355,16 @@ static void say_health(struct pb_store_async *a)
     if (differs && a->changed) a->changed(a->changed_user);
 }
 
+static void hand_over(void *user)
+{
+    struct pb_store_async *a = user;
+    pthread_mutex_lock(&a->lock);
+    for (struct pb_store_op *op; (op = list_take(&a->posted)) != NULL;)
+        list_put(op->reads ? &a->reads : &a->writes, op);
+    pthread_cond_signal(&a->more);
+    pthread_mutex_unlock(&a->lock);
+}
+
 static void deliver(void *user)
 {
     struct pb_store_async *a = user;
@@ -384,6 +396,8 @@ struct pb_store_async *pb_store_async_new_idle(struct pb_loop *loop, struct pb_s
     a->was_up = s != NULL;
     a->deliver = pb_defer_make(deliver, a);
     a->finish = pb_defer_make(finish, a);
+    a->hand_over = pb_defer_make(hand_over, a);
+    list_init(&a->posted);
     list_init(&a->reads);
     list_init(&a->writes);
     list_init(&a->back);
@@ -434,10 +448,8 @@ void pb_store_post(struct pb_store_async *a, struct pb_store_op *op)
     op->err = NULL;
     op->posted_ns = pb_mono_ns();
     a->pending++;
-    pthread_mutex_lock(&a->lock);
-    list_put(op->reads ? &a->reads : &a->writes, op);
-    pthread_cond_signal(&a->more);
-    pthread_mutex_unlock(&a->lock);
+    list_put(&a->posted, op);
+    pb_loop_at_turn_end(a->loop, &a->hand_over);
 }
 
 void pb_store_async_load(struct pb_store_async *a, struct pb_store_load *out)

@@ -101,13 +101,12 @@ struct pb_store_engine {
                       struct pb_err *err);
     int (*bundle_put)(struct pb_store *s, pbay_str hash, pbay_str text, struct pb_err *err);
     int (*bundle_get)(struct pb_store *s, pbay_str hash, struct pb_buf *out, struct pb_err *err);
-    int (*run_put)(struct pb_store *s, const struct pb_run *in, char id[PB_ID_SIZE], struct pb_err *err);
+    int (*run_put)(struct pb_store *s, const struct pb_run *in, struct pb_err *err);
     int (*run_get)(struct pb_store *s, pbay_str id, struct pb_run **out, struct pb_err *err);
     int (*run_set)(struct pb_store *s, const struct pb_run *run, struct pb_err *err);
     int (*run_list)(struct pb_store *s, const struct pb_run_filter *f, struct pb_runs *out,
                     struct pb_err *err);
-    int (*step_put)(struct pb_store *s, const struct pb_run_step *in, char id[PB_ID_SIZE],
-                    struct pb_err *err);
+    int (*step_put)(struct pb_store *s, const struct pb_run_step *in, struct pb_err *err);
     int (*step_get)(struct pb_store *s, pbay_str id, struct pb_run_step **out, struct pb_err *err);
     int (*step_set)(struct pb_store *s, const struct pb_run_step *step, struct pb_err *err);
     int (*step_list)(struct pb_store *s, const struct pb_step_filter *f, struct pb_steps *out,
@@ -126,6 +125,8 @@ struct pb_store_engine {
     int (*decision_list)(struct pb_store *s, const struct pb_decision_filter *f, struct pb_decisions *out,
                          struct pb_err *err);
     int (*node_put)(struct pb_store *s, const struct pb_node *in, struct pb_err *err);
+    int (*node_fired)(struct pb_store *s, pbay_str connector, pbay_str subject, int64_t fired_ms,
+                      struct pb_err *err);
     int (*node_get)(struct pb_store *s, pbay_str connector, pbay_str subject, struct pb_node **out,
                     struct pb_err *err);
     int (*prune)(struct pb_store *s, const struct pb_retention *keep, bool *more, struct pb_err *err);

@@ -149,7 +149,7 @@ int pb_store_job_done(struct pb_store *s, pbay_str id, int64_t fence, pbay_str r
 {
     struct pb_settle in = {.id = id, .fence = fence, .state = PB_JOB_DONE, .effect = PBAY_EFFECT_DONE};
     if (pb__check_size("result", result, PB_JOB_BLOB_MAX, err) != 0) return -1;
-    in.result = &result;
+    if (result.n) in.result = &result;
     return settle(s, &in, NULL, err);
 }
 

@@ -79,14 +79,15 @@ int pb_store_bundle_get(struct pb_store *s, pbay_str hash, struct pb_buf *out, s
 
 /* ------------------------------------------------------------------------ runs */
 
-int pb_store_run_put(struct pb_store *s, const struct pb_run *in, char id[PB_ID_SIZE], struct pb_err *err)
+int pb_store_run_put(struct pb_store *s, const struct pb_run *in, struct pb_err *err)
 {
     PB_MAGIC_CHECK(s, PB_STORE_MAGIC);
+    PB_REQUIRE(pb_id_valid(in->id));
     if (pb__check_name("chain", in->chain, 1, err) != 0 ||
         pb__check_name("bundle", in->bundle, 0, err) != 0 || pb__check_name("root", in->root, 0, err) != 0 ||
         pb__check_name("cause", in->cause, 0, err) != 0 || pb__check_name("person", in->by, 0, err) != 0)
         return -1;
-    return s->engine->run_put(s, in, id, err);
+    return s->engine->run_put(s, in, err);
 }
 
 int pb_store_run_get(struct pb_store *s, pbay_str id, struct pb_run **out, struct pb_err *err)
@@ -133,11 +134,11 @@ static int check_step(const struct pb_run_step *in, struct pb_err *err)
                : 0;
 }
 
-int pb_store_step_put(struct pb_store *s, const struct pb_run_step *in, char id[PB_ID_SIZE],
-                      struct pb_err *err)
+int pb_store_step_put(struct pb_store *s, const struct pb_run_step *in, struct pb_err *err)
 {
     PB_MAGIC_CHECK(s, PB_STORE_MAGIC);
-    return check_step(in, err) ? -1 : s->engine->step_put(s, in, id, err);
+    PB_REQUIRE(pb_id_valid(in->id));
+    return check_step(in, err) ? -1 : s->engine->step_put(s, in, err);
 }
 
 int pb_store_step_get(struct pb_store *s, pbay_str id, struct pb_run_step **out, struct pb_err *err)
@@ -252,6 +253,16 @@ int pb_store_node_put(struct pb_store *s, const struct pb_node *in, struct pb_er
         pb__check_size("occurrence", in->occurrence, 1024, err) != 0)
         return -1;
     return s->engine->node_put(s, in, err);
+}
+
+int pb_store_node_fired(struct pb_store *s, pbay_str connector, pbay_str subject, int64_t fired_ms,
+                        struct pb_err *err)
+{
+    PB_MAGIC_CHECK(s, PB_STORE_MAGIC);
+    if (pb__check_name("connector", connector, 0, err) != 0 ||
+        pb__check_size("subject", subject, 4096, err) != 0)
+        return -1;
+    return s->engine->node_fired(s, connector, subject, fired_ms, err);
 }
 
 int pb_store_node_get(struct pb_store *s, pbay_str connector, pbay_str subject, struct pb_node **out,

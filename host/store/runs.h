@@ -43,8 +43,8 @@ struct pb_run {
     int64_t open;                 /* steps that have not ended, and timers */
 };
 
-/* id is given by the store; state RUNNING, started now. */
-int pb_store_run_put(struct pb_store *s, const struct pb_run *in, char id[PB_ID_SIZE], struct pb_err *err);
+/* As in `in`, under its id, which is a new one of pb_id_make. */
+int pb_store_run_put(struct pb_store *s, const struct pb_run *in, struct pb_err *err);
 /* One block: pb_free. Errors: NOT_FOUND. */
 int pb_store_run_get(struct pb_store *s, pbay_str id, struct pb_run **out, struct pb_err *err);
 /* state, ended_ms and open as in `run`. Errors: NOT_FOUND. */
@@ -99,8 +99,8 @@ struct pb_run_step {
     int64_t created_ms, started_ms, ended_ms;
 };
 
-int pb_store_step_put(struct pb_store *s, const struct pb_run_step *in, char id[PB_ID_SIZE],
-                      struct pb_err *err);
+/* As in `in`, under its id, which is a new one of pb_id_make; created now. */
+int pb_store_step_put(struct pb_store *s, const struct pb_run_step *in, struct pb_err *err);
 /* One block: pb_free. Errors: NOT_FOUND. */
 int pb_store_step_get(struct pb_store *s, pbay_str id, struct pb_run_step **out, struct pb_err *err);
 /* subject, args, job, occurrence, error, state, attempt, started_ms and ended_ms as in `step`. NOT_FOUND. */
@@ -206,6 +206,9 @@ struct pb_node {
 };
 /* Add or replace. */
 int pb_store_node_put(struct pb_store *s, const struct pb_node *in, struct pb_err *err);
+/* When a chain started it last, and nothing else of it. */
+int pb_store_node_fired(struct pb_store *s, pbay_str connector, pbay_str subject, int64_t fired_ms,
+                        struct pb_err *err);
 /* One block: pb_free; NULL when there is none. */
 int pb_store_node_get(struct pb_store *s, pbay_str connector, pbay_str subject, struct pb_node **out,
                       struct pb_err *err);

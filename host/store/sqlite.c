@@ -455,6 +455,7 @@ const struct pb_store_engine pb_store_sqlite = {
     .decision_settle = pb_sq_decision_settle,
     .decision_list = pb_sq_decision_list,
     .node_put = pb_sq_node_put,
+    .node_fired = pb_sq_node_fired,
     .node_get = pb_sq_node_get,
     .prune = pb_sq_prune,
 };

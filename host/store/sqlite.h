@@ -42,7 +42,6 @@ enum pb_sq_stmt {
     PB_SQ_JOB_PUT,
     PB_SQ_BLOB_PUT,
     PB_SQ_BLOB_DROP,
-    PB_SQ_BLOB_GET,
     PB_SQ_JOB_EXPIRED,
     PB_SQ_JOB_LANES,
     PB_SQ_JOB_CLAIM,
@@ -52,7 +51,7 @@ enum pb_sq_stmt {
     PB_SQ_JOB_STATE,
     PB_SQ_JOB_CANCEL,
     PB_SQ_JOB_RETRY,
-    PB_SQ_JOB_BY_SEQ,
+    PB_SQ_JOB_CLAIMED,
     PB_SQ_JOB_BY_ID,
     PB_SQ_JOB_BY_KEY,
     PB_SQ_JOB_LIST,
@@ -112,6 +111,7 @@ enum pb_sq_stmt {
     PB_SQ_DECISION_LIST_RUN,
     PB_SQ_DECISION_LIST_EVENT,
     PB_SQ_NODE_PUT,
+    PB_SQ_NODE_FIRED,
     PB_SQ_NODE_GET,
     PB_SQ_PRUNE_STEPS,
     PB_SQ_PRUNE_LINKS,
@@ -220,12 +220,12 @@ int pb_sq_audit_list(struct pb_store *s, int64_t before_seq, uint32_t limit, str
                      struct pb_err *err);
 int pb_sq_bundle_put(struct pb_store *s, pbay_str hash, pbay_str text, struct pb_err *err);
 int pb_sq_bundle_get(struct pb_store *s, pbay_str hash, struct pb_buf *out, struct pb_err *err);
-int pb_sq_run_put(struct pb_store *s, const struct pb_run *in, char id[PB_ID_SIZE], struct pb_err *err);
+int pb_sq_run_put(struct pb_store *s, const struct pb_run *in, struct pb_err *err);
 int pb_sq_run_get(struct pb_store *s, pbay_str id, struct pb_run **out, struct pb_err *err);
 int pb_sq_run_set(struct pb_store *s, const struct pb_run *run, struct pb_err *err);
 int pb_sq_run_list(struct pb_store *s, const struct pb_run_filter *f, struct pb_runs *out,
                    struct pb_err *err);
-int pb_sq_step_put(struct pb_store *s, const struct pb_run_step *in, char id[PB_ID_SIZE], struct pb_err *err);
+int pb_sq_step_put(struct pb_store *s, const struct pb_run_step *in, struct pb_err *err);
 int pb_sq_step_get(struct pb_store *s, pbay_str id, struct pb_run_step **out, struct pb_err *err);
 int pb_sq_step_set(struct pb_store *s, const struct pb_run_step *step, struct pb_err *err);
 int pb_sq_step_list(struct pb_store *s, const struct pb_step_filter *f, struct pb_steps *out,
@@ -244,6 +244,8 @@ int pb_sq_decision_settle(struct pb_store *s, int64_t seq, enum pb_outcome outco
 int pb_sq_decision_list(struct pb_store *s, const struct pb_decision_filter *f, struct pb_decisions *out,
                         struct pb_err *err);
 int pb_sq_node_put(struct pb_store *s, const struct pb_node *in, struct pb_err *err);
+int pb_sq_node_fired(struct pb_store *s, pbay_str connector, pbay_str subject, int64_t fired_ms,
+                     struct pb_err *err);
 int pb_sq_node_get(struct pb_store *s, pbay_str connector, pbay_str subject, struct pb_node **out,
                    struct pb_err *err);
 int pb_sq_prune(struct pb_store *s, const struct pb_retention *keep, bool *more, struct pb_err *err);

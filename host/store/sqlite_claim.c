@@ -110,17 +110,13 @@ struct claim {
 /* The whole job, for who got its row number. */
 static int read_job(struct claim *c, int64_t seq)
 {
-    sqlite3_stmt *st, *blob;
-    int rc = pb_sq_find(c->s, PB_SQ_BLOB_GET, &blob, c->err, "i", 2 * seq);
-    if (rc < 0) return -1;
-    pbay_str input = rc == 1 ? pb_sq_col(blob, 0) : PB_STR("");
-    rc = pb_sq_find(c->s, PB_SQ_JOB_BY_SEQ, &st, c->err, "i", seq);
+    sqlite3_stmt *st;
+    int rc = pb_sq_find(c->s, PB_SQ_JOB_CLAIMED, &st, c->err, "i", seq);
     if (rc == 1) {
         c->out->items = pb__store_grow(c->out->items, c->out->n, &c->out->cap);
-        c->out->items[c->out->n++] = pb_sq_job_row(st, input);
+        c->out->items[c->out->n++] = pb_sq_job_row(st, pb_sq_col(st, sqlite3_column_count(st) - 1));
         pb_sq_done(st);
     }
-    pb_sq_done(blob);
     if (rc == 0) return pb_fail(c->err, PBAY_DATA_LOSS, "store %s: a job without a lane", c->s->path);
     return rc < 0 ? -1 : 0;
 }

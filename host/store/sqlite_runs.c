@@ -28,8 +28,8 @@ int pb_sq_bundle_put(struct pb_store *store, pbay_str hash, pbay_str text, struc
 {
     SELF;
     if (pb_sq_begin(s, err) != 0) return -1;
-    /* Mostly it is there, and large: to touch the row is to write all of it. The run that is begun in the same
-     * transaction keeps it. */
+    /* Mostly it is there, and large: to touch the row is to write all of it. The run that is begun in the
+     * same transaction keeps it. */
     sqlite3_stmt *st;
     int rc = pb_sq_find(s, PB_SQ_BUNDLE_THERE, &st, err, "t", hash);
     if (rc > 0) {
@@ -72,14 +72,14 @@ static struct pb_run run_row(sqlite3_stmt *st)
                            .open = sqlite3_column_int64(st, 9)};
 }
 
-int pb_sq_run_put(struct pb_store *store, const struct pb_run *in, char id[PB_ID_SIZE], struct pb_err *err)
+int pb_sq_run_put(struct pb_store *store, const struct pb_run *in, struct pb_err *err)
 {
     SELF;
     if (pb_sq_begin(s, err) != 0) return -1;
-    pb_id_make(id);
     return pb_sq_end(s,
-                     pb_sq_write(s, PB_SQ_RUN_PUT, err, "ttttttii", pb_str(id, PB_ID_LEN), in->chain,
-                                 in->bundle, in->root, in->cause, in->by, pb_now_ms(), in->open),
+                     pb_sq_write(s, PB_SQ_RUN_PUT, err, "ttttttiizi", in->id, in->chain, in->bundle, in->root,
+                                 in->cause, in->by, (int64_t)in->state, in->started_ms, in->ended_ms,
+                                 in->open),
                      err);
 }
 
@@ -179,18 +179,16 @@ static struct pb_run_step step_row(sqlite3_stmt *st)
                                 .ended_ms = sqlite3_column_int64(st, 21)};
 }
 
-int pb_sq_step_put(struct pb_store *store, const struct pb_run_step *in, char id[PB_ID_SIZE],
-                   struct pb_err *err)
+int pb_sq_step_put(struct pb_store *store, const struct pb_run_step *in, struct pb_err *err)
 {
     SELF;
     if (pb_sq_begin(s, err) != 0) return -1;
-    pb_id_make(id);
     return pb_sq_end(s,
-                     pb_sq_write(s, PB_SQ_STEP_PUT, err, "tttttttttttttiiiiiiizz", pb_str(id, PB_ID_LEN),
-                                 in->run, in->chain, in->link, in->name, in->connector, in->action,
-                                 in->subject, in->args, in->job, in->occurrence, in->parent, in->error,
-                                 (int64_t)in->state, in->kind, in->attempt, in->max_attempts, in->depth,
-                                 in->weight, pb_now_ms(), in->started_ms, in->ended_ms),
+                     pb_sq_write(s, PB_SQ_STEP_PUT, err, "tttttttttttttiiiiiiizz", in->id, in->run, in->chain,
+                                 in->link, in->name, in->connector, in->action, in->subject, in->args,
+                                 in->job, in->occurrence, in->parent, in->error, (int64_t)in->state, in->kind,
+                                 in->attempt, in->max_attempts, in->depth, in->weight, pb_now_ms(),
+                                 in->started_ms, in->ended_ms),
                      err);
 }
 
@@ -389,6 +387,14 @@ int pb_sq_node_put(struct pb_store *store, const struct pb_node *in, struct pb_e
                      pb_sq_write(s, PB_SQ_NODE_PUT, err, "ttttiii", in->connector, in->subject, in->status,
                                  in->occurrence, in->at_ms, in->ok_ms, in->fired_ms),
                      err);
+}
+
+int pb_sq_node_fired(struct pb_store *store, pbay_str connector, pbay_str subject, int64_t fired_ms,
+                     struct pb_err *err)
+{
+    SELF;
+    if (pb_sq_begin(s, err) != 0) return -1;
+    return pb_sq_end(s, pb_sq_write(s, PB_SQ_NODE_FIRED, err, "tti", connector, subject, fired_ms), err);
 }
 
 int pb_sq_node_get(struct pb_store *store, pbay_str connector, pbay_str subject, struct pb_node **out,

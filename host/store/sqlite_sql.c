@@ -3,13 +3,15 @@
 #include "store/sqlite.h"
 
 /* What read_job in sqlite_jobs.c reads, in its order. */
-#define JOB_COLS                                                                                             \
+#define JOB_FACTS                                                                                            \
     "j.id, l.queue, l.connector, l.function, j.action, j.args, j.key, j.cause, j.run, "                      \
     "l.limit_key, j.owner, j.handle, j.error, j.vendor_code, j.state, j.phase, j.repeat, "                   \
     "j.effect, j.attempt, j.max_attempts, j.tries, j.fence, j.created_ms, j.run_at_ms, "                     \
     "j.lease_until_ms, j.first_ms, j.ended_ms, j.expires_ms, j.code, j.vendor_status, "                      \
-    "j.version, j.cancel, (SELECT length(data) FROM blob WHERE id = 2 * j.seq), (SELECT "                    \
-    "length(data) FROM blob WHERE id = 2 * j.seq + 1)"
+    "j.version, j.cancel, "
+#define JOB_COLS                                                                                             \
+    JOB_FACTS "(SELECT length(data) FROM blob WHERE id = 2 * j.seq), (SELECT length(data) FROM blob WHERE "  \
+              "id = 2 * j.seq + 1)"
 
 /* What run_row and step_row in sqlite_runs.c read. */
 #define RUN_COLS "id, chain, bundle, root, cause, by, state, started_ms, ended_ms, open"
@@ -80,7 +82,6 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
     [PB_SQ_BLOB_PUT] = ("INSERT INTO blob (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = "
                         "excluded.data"),
     [PB_SQ_BLOB_DROP] = "DELETE FROM blob WHERE id = ?1",
-    [PB_SQ_BLOB_GET] = "SELECT data FROM blob WHERE id = ?1",
     [PB_SQ_JOB_EXPIRED] =
         ("UPDATE job SET state = CASE WHEN phase = 0 AND repeat <> 2 THEN CASE WHEN cancel THEN 4 WHEN"
          " attempt >= max_attempts THEN 3 ELSE 0 END WHEN phase <> 0 AND tries >= max_attempts THEN "
@@ -131,7 +132,9 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
          " 0 THEN effect ELSE 0 END, attempt = CASE WHEN state = 0 THEN attempt ELSE 0 END, first_ms ="
          " CASE WHEN state = 0 THEN first_ms END, tries = 0, cancel = 0, ended_ms = NULL, expires_ms ="
          " NULL, state = 0 WHERE id = ?1 AND state IN (0, 3, 4, 5)"),
-    [PB_SQ_JOB_BY_SEQ] = ("SELECT " JOB_COLS " FROM job j JOIN lane l ON l.id = j.lane WHERE j.seq = ?1"),
+    [PB_SQ_JOB_CLAIMED] =
+        ("SELECT " JOB_FACTS "length(b.data), 0, b.data FROM job j JOIN lane l ON l.id = j.lane LEFT JOIN "
+         "blob b ON b.id = 2 * j.seq WHERE j.seq = ?1"),
     [PB_SQ_JOB_BY_ID] = ("SELECT " JOB_COLS " FROM job j JOIN lane l ON l.id = j.lane WHERE j.id = ?1"),
     [PB_SQ_JOB_BY_KEY] = ("SELECT " JOB_COLS " FROM job j JOIN lane l ON l.id = j.lane WHERE j.key = ?1"),
     [PB_SQ_JOB_LIST] =
@@ -165,7 +168,7 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
     [PB_SQ_WINDOW_ROWS] = "SELECT at_ms, n FROM start WHERE key = ?1 AND at_ms > ?2 ORDER BY at_ms",
     [PB_SQ_WINDOW_ADD] =
         ("INSERT INTO start (key, at_ms, n, until_ms) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key, at_ms)"
-         " DO UPDATE SET n = n + excluded.n"),
+         " DO UPDATE SET n = n + excluded.n RETURNING n"),
     [PB_SQ_WINDOW_DROP] = "DELETE FROM start WHERE key = ?1 AND at_ms <= ?2",
     [PB_SQ_PAUSE_PUT] =
         ("INSERT INTO pause (kind, name, by, why, at_ms) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT "
@@ -203,9 +206,9 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
         "INSERT INTO bundle (hash, data, put_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET "
         "put_ms = excluded.put_ms",
     [PB_SQ_BUNDLE_GET] = "SELECT data FROM bundle WHERE hash = ?1",
-    [PB_SQ_RUN_PUT] =
-        ("INSERT INTO run (id, chain, bundle, root, cause, by, state, started_ms, open) VALUES (?1, "
-         "?2, ?3, ?4, ?5, ?6, 0, ?7, ?8)"),
+    [PB_SQ_RUN_PUT] = ("INSERT INTO run (id, chain, bundle, root, cause, by, state, started_ms, ended_ms, "
+                       "open) VALUES (?1, "
+                       "?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"),
     [PB_SQ_RUN_GET] = "SELECT " RUN_COLS " FROM run WHERE id = ?1",
     [PB_SQ_RUN_SET] = "UPDATE run SET state = ?2, ended_ms = ?3, open = ?4 WHERE id = ?1 RETURNING 1",
     [PB_SQ_RUN_SEQ] = "SELECT seq FROM run WHERE id = ?1",
@@ -274,6 +277,9 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
                         "?6, ?7) ON CONFLICT DO UPDATE SET status = excluded.status, occurrence = "
                         "excluded.occurrence, at_ms = "
                         "excluded.at_ms, ok_ms = excluded.ok_ms, fired_ms = excluded.fired_ms"),
+    [PB_SQ_NODE_FIRED] =
+        ("INSERT INTO node (connector, subject, status, occurrence, at_ms, ok_ms, fired_ms) VALUES (?1, ?2, "
+         "'', '', 0, 0, ?3) ON CONFLICT DO UPDATE SET fired_ms = excluded.fired_ms"),
     [PB_SQ_NODE_GET] =
         "SELECT status, occurrence, at_ms, ok_ms, fired_ms FROM node WHERE connector = ?1 AND subject = ?2",
     [PB_SQ_PRUNE_STEPS] =

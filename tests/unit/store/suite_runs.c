@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/id.h"
 #include "base/mem.h"
 #include "store/control.h"
 #include "store/runs.h"
@@ -39,18 +40,23 @@ static int tear_down(void **state)
 
 static void run(const char *chain, char id[PB_ID_SIZE])
 {
-    struct pb_run r = {.chain = pb_str_c(chain),
+    pb_id_make(id);
+    struct pb_run r = {.id = pb_str_c(id),
+                       .chain = pb_str_c(chain),
                        .bundle = PB_STR("hash"),
                        .root = PB_STR("extract"),
                        .cause = PB_STR("event"),
+                       .started_ms = pb_now_ms(),
                        .open = 1};
-    OK(pb_store_run_put(s, &r, id, &err));
+    OK(pb_store_run_put(s, &r, &err));
 }
 
 static void step(const char *run_id, const char *name, int64_t weight, enum pb_run_step_state st,
                  char id[PB_ID_SIZE])
 {
-    struct pb_run_step in = {.run = pb_str_c(run_id),
+    pb_id_make(id);
+    struct pb_run_step in = {.id = pb_str_c(id),
+                             .run = pb_str_c(run_id),
                              .chain = PB_STR("finance"),
                              .link = PB_STR("on"),
                              .name = pb_str_c(name),
@@ -62,7 +68,7 @@ static void step(const char *run_id, const char *name, int64_t weight, enum pb_r
                              .max_attempts = 2,
                              .depth = 1,
                              .weight = weight};
-    OK(pb_store_step_put(s, &in, id, &err));
+    OK(pb_store_step_put(s, &in, &err));
 }
 
 static void test_runs(void **state)
