@@ -245,6 +245,14 @@ static void test_links_and_nodes(void **state)
     OK(pb_store_node_get(s, PB_STR("prod"), PB_STR("app"), &n, &err));
     assert_true(pb_str_is(n->status, "ok") && n->at_ms == 10 && n->ok_ms == 8 && n->fired_ms == 7);
     pb_free(n);
+    OK(pb_store_node_fired(s, PB_STR("prod"), PB_STR("app"), 11, &err));
+    OK(pb_store_node_get(s, PB_STR("prod"), PB_STR("app"), &n, &err));
+    assert_true(pb_str_is(n->status, "ok") && n->at_ms == 10 && n->ok_ms == 8 && n->fired_ms == 11);
+    pb_free(n);
+    OK(pb_store_node_fired(s, PB_STR("prod"), PB_STR("new"), 12, &err));
+    OK(pb_store_node_get(s, PB_STR("prod"), PB_STR("new"), &n, &err));
+    assert_true(!n->status.n && n->at_ms == 0 && n->ok_ms == 0 && n->fired_ms == 12);
+    pb_free(n);
 }
 
 static void test_bundles_and_prune(void **state)
