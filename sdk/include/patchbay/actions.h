@@ -19,6 +19,32 @@
  * is {"ok": bool, "code": "NOT_FOUND", "message": text, "result": what done gave, "key", "args", "job"}.
  *
  * Threads: [loop], all of it.
+ *
+ * Example: an action that the other side does once for each key.
+ *
+ *     static int32_t run(void *self, uint32_t action, pbay_action_run run_, const pbay_action_info *info,
+ *                        pbay_result *why)
+ *     {
+ *         const struct mine *m = self;
+ *         const pbay_str name = m->host->get_str(info->arguments, "name");
+ *         (void)action;
+ *         if (!name.n) return pbay_fail(why, PBAY_INVALID_ARGUMENT, "name is empty");
+ *         m->action->done(run_, pbay_str_c("{\"made\": true}")); // usually later
+ *         return PBAY_OK;
+ *     }
+ *     static const pbay_option arguments[] = {
+ *         {"name", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL, "What is made."},
+ *     };
+ *     static const pbay_action all[] = {
+ *         {"make", "Makes one.", PBAY_REPEAT_KEYED, 0, {arguments, 1, sizeof(pbay_option)}},
+ *     };
+ *     static const pbay_actions_1 actions = {
+ *         .struct_size = sizeof actions,
+ *         .n_actions = 1,
+ *         .actions = all,
+ *         .action_stride = sizeof(pbay_action),
+ *         .run = run,
+ *     };
  */
 #pragma once
 
@@ -105,7 +131,10 @@ typedef struct pbay_actions_1 {
     void (*cancel)(void *self, uint32_t action, pbay_action_run run);
 } pbay_actions_1;
 
-/* Service pbay.host.action/1: the answers. Each ends the run; everything is copied. */
+/*
+ * Service pbay.host.action/1: the answers. [loop]. Each ends the run; everything is copied. A run that has
+ * ended is ignored and counted as the plugin's fault.
+ */
 typedef struct pbay_action_1 {
     uint32_t struct_size;
     uint32_t reserved;

@@ -10,6 +10,27 @@
  * pbay.host.kv/1 and what else stands on the store answer UNAVAILABLE.
  *
  * `patchbay help PLUGIN` and `patchbay PLUGIN VERB --help` show the table of arguments.
+ *
+ * Example: `patchbay mine ping`.
+ *
+ *     static void run(void *self, uint32_t command, pbay_command_run run_, const pbay_config *arguments)
+ *     {
+ *         const struct mine *m = self;
+ *         const pbay_result ok = PBAY_RESULT_OK;
+ *         (void)command, (void)arguments;
+ *         m->command->print(run_, pbay_str_c("it is there\n"));
+ *         m->command->done(run_, &ok);
+ *     }
+ *     static const pbay_command all[] = {
+ *         {"ping", "Is it there?", PBAY_COMMAND_STARTED, 0, {NULL, 0, 0}},
+ *     };
+ *     static const pbay_commands_1 commands = {
+ *         .struct_size = sizeof commands,
+ *         .n_commands = 1,
+ *         .commands = all,
+ *         .command_stride = sizeof(pbay_command),
+ *         .run = run,
+ *     };
  */
 #pragma once
 
@@ -46,11 +67,9 @@ typedef struct pbay_command {
     uint32_t reserved;
     /*
      * --NAME VALUE, with a dash where the option has an underscore; the value of the first one may stand
-     * alone
-     * (`verify JOB`) when it is REQUIRED. A BOOL stands alone and means yes; its
-     * default is "no" or none. FAMILY is refused, and so are the names of the host's own: config, connector,
-     * state, help. Values may be references (`env:NAME`, `file:PATH`), paths start from the current
-     * directory.
+     * alone (`verify JOB`) when it is REQUIRED. A BOOL stands alone and means yes; its default is "no" or
+     * none. FAMILY is refused, and so are the names of the host's own: config, connector, state, help.
+     * Values may be references (`env:NAME`, `file:PATH`), paths start from the current directory.
      */
     pbay_option_table arguments;
 } pbay_command;

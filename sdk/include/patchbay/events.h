@@ -5,6 +5,26 @@
  * A source is polled by one worker of all at a time, under a lease; events and the new cursor are committed
  * in one transaction: an event is neither lost nor stored twice. A source is off until [connector "NAME"]
  * says `poll.SOURCE = yes`, or an interval. Threads: [loop].
+ *
+ * Example: a source that finds nothing new.
+ *
+ *     static void poll(void *self, uint32_t source, pbay_poll poll_, pbay_str cursor)
+ *     {
+ *         const struct mine *m = self;
+ *         const pbay_result ok = PBAY_RESULT_OK;
+ *         (void)source;
+ *         m->event->polled(poll_, &ok, NULL, 0, cursor, 0); // usually later, with what was found
+ *     }
+ *     static const pbay_source all[] = {
+ *         {"changes", "What has changed, asked every minute.", 60000, 0, 0},
+ *     };
+ *     static const pbay_events_1 events = {
+ *         .struct_size = sizeof events,
+ *         .n_sources = 1,
+ *         .sources = all,
+ *         .source_stride = sizeof(pbay_source),
+ *         .poll = poll,
+ *     };
  */
 #pragma once
 
@@ -23,8 +43,8 @@ extern "C" {
 typedef uint64_t pbay_poll;
 
 typedef struct pbay_source {
-    const char *name; /* [a-z][a-z0-9_]*, at most 64 bytes */
-    const char *doc;
+    const char *name;    /* [a-z][a-z0-9_]*, at most 64 bytes */
+    const char *doc;     /* a sentence */
     int64_t interval_ms; /* between polls, at least 100; the operator may say another */
     uint32_t flags;      /* PBAY_SRCF_* */
     uint32_t reserved;
@@ -34,7 +54,7 @@ typedef struct pbay_events_1 {
     uint32_t struct_size;
     uint32_t n_sources;
     const pbay_source *sources;
-    uint32_t source_stride;
+    uint32_t source_stride; /* sizeof(pbay_source) as the plugin knows it */
     uint32_t reserved;
     /*
      * What happened since `cursor` (empty: the first time; borrowed until return)? One `polled`

@@ -8,10 +8,44 @@
  *     endpoint  = churn-v1        ; <- one of that operation's options
  *
  * Shapes
+ *
  *   map        n rows in, n rows out, in the same order. The host cuts, runs several batches at once, puts
- * the answers back in order, caches and repeats. Calls: submit -> complete. aggregate  all rows of a call in,
- * one row or n rows out.   Calls: open -> push* -> end -> emit* -> complete. table      any shape out:
- * `describe` once before the first `emit`, else as aggregate.
+ *              the answers back in order, caches and repeats.
+ *                  submit -> complete
+ *   aggregate  all rows of a call in, one row or n rows out.
+ *                  open -> push* -> end -> emit* -> complete
+ *   table      any shape out: `describe` once before the first `emit`, else as aggregate.
+ *
+ * Example: an operation that doubles numbers.
+ *
+ *     static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch *in, pbay_result *why)
+ *     {
+ *         const struct mine *m = self;
+ *         const pbay_result ok = PBAY_RESULT_OK;
+ *         const pbay_column *col = pbay_batch_col(in, 0);
+ *         (void)bound;
+ *         if (col->kind != PBAY_NUM) return pbay_fail(why, PBAY_INVALID_ARGUMENT, "a number is expected");
+ *         pbay_builder *out = m->batch->create(m->host);
+ *         m->batch->add_column(out, pbay_str_c("twice"), PBAY_NUM);
+ *         for (uint32_t i = 0; i < in->n_rows; i++) {
+ *             if (pbay_cell_null(col, i))
+ *                 m->batch->null(out, 0);
+ *             else
+ *                 m->batch->num(out, 0, 2 * col->num[i]);
+ *         }
+ *         m->call->complete(call, &ok, out);
+ *         return PBAY_OK;
+ *     }
+ *     static const pbay_operation operations[] = {
+ *         {"twice", "Each number, twice.", PBAY_SHAPE_MAP, 0, {NULL, 0, 0}},
+ *     };
+ *     static const pbay_functions_1 functions = {
+ *         .struct_size = sizeof functions,
+ *         .n_operations = 1,
+ *         .operations = operations,
+ *         .operation_stride = sizeof(pbay_operation),
+ *         .submit = submit,
+ *     };
  */
 #pragma once
 
@@ -29,8 +63,8 @@ extern "C" {
 
 /* Flags of an operation. */
 #define PBAY_OPF_PER_USER 1u /* answers depend on who calls: never shared between identities */
-#define PBAY_OPF_EFFECTS                                                                                     \
-    2u /* it changes the world: never cached, never coalesced, repeated only when it says so */
+/* It changes the world: never cached, never coalesced, repeated only when it says so. */
+#define PBAY_OPF_EFFECTS 2u
 
 /* One call of an operation. A generation-checked number: a stale one is noticed and ignored. 0 is never a
  * call. */
@@ -60,8 +94,8 @@ typedef struct pbay_function_info {
     uint32_t struct_size;
     uint32_t operation; /* index into the table of operations */
     pbay_str name;      /* "predict_churn" */
-    const pbay_field
-        *sends; /* the columns a batch will have; n_sends 0: only known when it comes (Lua decides) */
+    /* The columns a batch will have; n_sends 0: only known when it comes (Lua decides). */
+    const pbay_field *sends;
     const pbay_field *answers; /* the columns the answer must have */
     uint32_t n_sends;
     uint32_t n_answers;
@@ -70,11 +104,12 @@ typedef struct pbay_function_info {
     const pbay_config *config; /* the operation's options */
 } pbay_function_info;
 
+/* What the plugin offers. Functions of shapes that no operation has may be NULL. */
 typedef struct pbay_functions_1 {
     uint32_t struct_size;
     uint32_t n_operations;
     const pbay_operation *operations;
-    uint32_t operation_stride;
+    uint32_t operation_stride; /* sizeof(pbay_operation) as the plugin knows it */
     uint32_t reserved;
 
     /*

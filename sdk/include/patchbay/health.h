@@ -1,5 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Extension pbay.health/1: how a connector is, in its own words. */
+/*
+ * Extension pbay.health/1: how a connector is, in its own words.
+ *
+ * Example: what /readyz and the page of the gateway show.
+ *
+ *     static uint32_t state(void *self, pbay_str *sentence)
+ *     {
+ *         const struct mine *m = self;
+ *         if (!m->failures) return PBAY_UP;
+ *         *sentence = pbay_str_c("the other side has not answered for a while");
+ *         return PBAY_DEGRADED;
+ *     }
+ *     static const pbay_health_1 health = {sizeof health, 0, state};
+ */
 #pragma once
 
 #include <patchbay/plugin.h>

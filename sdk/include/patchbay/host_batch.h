@@ -6,6 +6,26 @@
  * They take pieces of any size, keep JSON cells verbatim (38-digit numbers survive), and say where an error
  * is. All functions: [loop]; but a builder, reader or writer that was made on the loop may be used in [work]
  * meanwhile, by one thread at a time (not `create`, `free`, `json_text`).
+ *
+ * Example: a reply in CSV becomes the answer of a call.
+ *
+ *     static void answer(struct mine *m, pbay_call call, pbay_str csv)
+ *     {
+ *         static const uint32_t kinds[] = {PBAY_NUM};
+ *         const pbay_codec codec = {
+ *             .struct_size = sizeof codec, .format = PBAY_FORMAT_CSV, .kinds = kinds, .n_columns = 1};
+ *         pbay_result result = PBAY_RESULT_OK;
+ *         pbay_builder *out = m->batch->create(m->host);
+ *         pbay_reader *r = m->batch->reader(m->host, &codec, out);
+ *         int32_t rc = m->batch->feed(r, csv, &result);
+ *         if (rc == PBAY_OK) rc = m->batch->finish(r, &result);
+ *         m->batch->reader_free(r);
+ *         if (rc != PBAY_OK) {
+ *             m->batch->free(out);
+ *             out = NULL;
+ *         }
+ *         m->call->complete(call, &result, out); // takes out
+ *     }
  */
 #pragma once
 
@@ -27,14 +47,18 @@ typedef struct pbay_batch_1 {
 
     /* --- builders. The caller owns a builder until it frees it or hands it on (complete, emit). */
 
-    /* A builder without columns. Never NULL. */
+    /* A builder without columns. Owned; never NULL. */
     pbay_builder *(*create)(const pbay_host *host);
-    void (*free)(pbay_builder *b);
-    /* Add a column before the first cell is appended; returns its index. name is copied. */
+    void (*free)(pbay_builder *b); /* NULL is fine */
+    /*
+     * Add a column before the first cell is appended; returns its index, or UINT32_MAX (a fault) after rows,
+     * for an unknown kind and beyond 16384 columns. name is copied.
+     */
     uint32_t (*add_column)(pbay_builder *b, pbay_str name, uint32_t kind);
     /*
      * Append a cell to column c. Columns are filled in any order; `seal` wants them equally long.
-     * num: NUM. text: STR (UTF-8, not checked again) and JSON (one value, not checked). dual: DUAL.
+     * num: NUM. text: STR (UTF-8, not checked again) and JSON (one value, not checked). dual: DUAL. null:
+     * all. A cell for a column that is not there, or of another kind, is a fault and changes nothing.
      */
     void (*num)(pbay_builder *b, uint32_t c, double v);
     void (*text)(pbay_builder *b, uint32_t c, pbay_str v);
@@ -74,10 +98,11 @@ typedef struct pbay_batch_1 {
 
     /* --- readers */
 
-    /* Rows go to `into`, whose columns the reader adds. Copies the codec. */
+    /* Rows go to `into`, whose columns the reader adds; it must live as long as the reader. Copies the codec.
+     * Owned; never NULL. */
     pbay_reader *(*reader)(const pbay_host *host, const pbay_codec *codec, pbay_builder *into);
-    /* A piece of text, of any length. PBAY_OK, or PBAY_INVALID_ARGUMENT with row, column and offset in *why.
-     */
+    /* A piece of text, of any length. PBAY_OK, or PBAY_INVALID_ARGUMENT with row, column and offset in *why:
+     * then only reader_free is left to do. */
     int32_t (*feed)(pbay_reader *r, pbay_str piece, pbay_result *why);
     /* There is no more text. */
     int32_t (*finish)(pbay_reader *r, pbay_result *why);
@@ -86,17 +111,18 @@ typedef struct pbay_batch_1 {
      * builder holds now. Borrowed until the next feed.
      */
     const pbay_column *(*numbers)(pbay_reader *r);
-    void (*reader_free)(pbay_reader *r);
+    void (*reader_free)(pbay_reader *r); /* NULL is fine */
 
     /* --- writers */
 
+    /* Copies the codec. Owned; never NULL. */
     pbay_writer *(*writer)(const pbay_host *host, const pbay_codec *codec);
     /* Append the rows of a batch; numbers: the column from `numbers`, or NULL. */
     void (*write)(pbay_writer *w, const pbay_batch *batch, const pbay_column *numbers);
     /* All that was written, closed; borrowed until the writer is reset or freed. */
     pbay_str (*text_of)(pbay_writer *w);
-    void (*writer_reset)(pbay_writer *w);
-    void (*writer_free)(pbay_writer *w);
+    void (*writer_reset)(pbay_writer *w); /* nothing was written; the memory is kept */
+    void (*writer_free)(pbay_writer *w);  /* NULL is fine */
 } pbay_batch_1;
 
 #ifdef __cplusplus

@@ -4,6 +4,33 @@
  *
  * Every function takes a `pbay_call`; a call that has been completed is stale, and a stale call is answered
  * with zero, NULL or PBAY_CANCELLED and counted as the plugin's fault in the metrics. All functions: [loop].
+ *
+ * Example: a table of one row, with what belongs to the call kept by the host.
+ *
+ *     static int32_t open_call(void *self, void *bound, pbay_call call, pbay_result *why)
+ *     {
+ *         const struct mine *m = self;
+ *         double *sum = calloc(1, sizeof *sum);
+ *         (void)bound;
+ *         if (!sum) return pbay_fail(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
+ *         m->call->set_user(call, sum);
+ *         return PBAY_OK;
+ *     }
+ *     static void end(void *self, void *bound, pbay_call call)
+ *     {
+ *         static const pbay_field columns[] = {{{"sum", 3}, PBAY_NUM, 0}};
+ *         const struct mine *m = self;
+ *         const pbay_result ok = PBAY_RESULT_OK;
+ *         double *sum = m->call->user(call); // `push` has added to it
+ *         (void)bound;
+ *         pbay_builder *out = m->batch->create(m->host);
+ *         m->batch->add_column(out, columns[0].name, PBAY_NUM);
+ *         m->batch->num(out, 0, *sum);
+ *         m->call->describe(call, pbay_str_c("sums"), columns, 1);
+ *         m->call->emit(call, out);
+ *         m->call->complete(call, &ok, NULL);
+ *         free(sum);
+ *     }
  */
 #pragma once
 

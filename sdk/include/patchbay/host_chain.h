@@ -2,6 +2,18 @@
 /*
  * Service pbay.host.chain/1: the graph of chains with its live state, for pages and for replies that other
  * programs read.
+ *
+ * Example: the graph as rows for another program.
+ *
+ *     static void got(void *user, const pbay_result *result, pbay_str text)
+ *     {
+ *         struct mine *m = user;
+ *         m->rows_known = result->code == PBAY_OK ? text.n : 0; // copy what is to be kept
+ *     }
+ *     static void ask(struct mine *m)
+ *     {
+ *         m->chain->graph(m->host, PBAY_CHAIN_ROWS, pbay_str_c(NULL), got, m);
+ *     }
  */
 #pragma once
 

@@ -4,6 +4,24 @@
  *
  * What an event causes (chains) is stored in the same transaction and goes on by itself. Threads: [loop];
  * callbacks never come from inside a function.
+ *
+ * Example: an event, stored before the caller is told so.
+ *
+ *     static void stored(void *user, const pbay_result *result, uint32_t n_new)
+ *     {
+ *         struct mine *m = user;
+ *         (void)n_new; // 0: it was known
+ *         m->request->respond(m->asked, result->code == PBAY_OK ? 202 : 503, NULL, 0, pbay_str_c(NULL));
+ *     }
+ *     static void tell(struct mine *m, pbay_str id, pbay_str json)
+ *     {
+ *         const pbay_event e = {.struct_size = sizeof e,
+ *                               .type = pbay_str_c("changed"),
+ *                               .id = id, // is a key as well: known once, never stored again
+ *                               .subject = id,
+ *                               .data = json};
+ *         m->event->put(m->host, &e, 1, stored, m);
+ *     }
  */
 #pragma once
 
@@ -33,9 +51,9 @@ typedef struct pbay_event_1 {
     uint32_t struct_size;
     uint32_t reserved;
     /*
-     * All or none; stored(user, OK, how many were new) when they are on disk: the time to answer 2xx. Else
-     * why they are not: INVALID_ARGUMENT for one that breaks the rules above, UNAVAILABLE or
-     * RESOURCE_EXHAUSTED when the store cannot take them now.
+     * All or none; n events one behind the other, each struct_size bytes long. stored(user, OK, how many were
+     * new) when they are on disk: the time to answer 2xx. Else why they are not: INVALID_ARGUMENT for one
+     * that breaks the rules above, UNAVAILABLE or RESOURCE_EXHAUSTED when the store cannot take them now.
      */
     void (*put)(const pbay_host *host, const pbay_event *events, uint32_t n,
                 void (*stored)(void *user, const pbay_result *result, uint32_t n_new), void *user);

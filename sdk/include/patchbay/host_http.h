@@ -5,6 +5,38 @@
  * The outgoing rules of the host hold: https only and no redirects, unless the configuration itself names an
  * http:// URL; no metadata or link-local addresses after resolution; proxies and CA files as configured.
  * All functions and callbacks: [loop]. Callbacks never run inside `send`.
+ *
+ * Example: a GET whose reply answers a call.
+ *
+ *     struct asked {
+ *         struct mine *m;
+ *         pbay_call call;
+ *     };
+ *     static void on_done(void *user, pbay_http exchange, const pbay_http_reply *reply)
+ *     {
+ *         struct asked *a = user;
+ *         pbay_result result = reply->result; // says also what of the request may have happened
+ *         pbay_builder *out = NULL;
+ *         (void)exchange;
+ *         if (result.code == PBAY_OK && reply->status == 200) {
+ *             out = a->m->batch->create(a->m->host);
+ *             a->m->batch->add_column(out, pbay_str_c("reply"), PBAY_STR);
+ *             a->m->batch->text(out, 0, reply->body);
+ *         } else if (result.code == PBAY_OK) {
+ *             pbay_fail(&result, PBAY_UNAVAILABLE, "the other side answers another status than 200");
+ *             result.vendor_status = reply->status;
+ *             result.advice = PBAY_ADVICE_RETRY;
+ *         }
+ *         a->m->call->complete(a->call, &result, out);
+ *         free(a);
+ *     }
+ *     static int32_t ask(struct asked *a, pbay_str url, pbay_result *why)
+ *     {
+ *         static const pbay_http_events events = {.struct_size = sizeof events, .on_done = on_done};
+ *         const pbay_http_request request = {
+ *             .struct_size = sizeof request, .method = pbay_str_c("GET"), .url = url, .timeout_ms = 5000};
+ *         return a->m->http->send(a->m->host, &request, &events, a, why) ? PBAY_OK : why->code;
+ *     }
  */
 #pragma once
 
@@ -21,12 +53,13 @@ typedef uint64_t pbay_http;
 
 /* Flags of a request. */
 #define PBAY_HTTP_STREAM_BODY 1u /* the body comes with `write` and `finish` */
-#define PBAY_HTTP_STREAM_REPLY                                                                               \
-    2u                          /* the reply goes to on_data with credit; else it is collected for on_done */
-#define PBAY_HTTP_CONFIGURED 4u /* the URL's host was written by the operator: http:// is allowed */
-#define PBAY_HTTP_METADATA                                                                                   \
-    8u /* credential chain only: link-local addresses are allowed, proxies are not used */
+/* The reply goes to on_data with credit; else it is collected for on_done. */
+#define PBAY_HTTP_STREAM_REPLY 2u
+#define PBAY_HTTP_CONFIGURED   4u /* the URL's host was written by the operator: http:// is allowed */
+/* Credential chain only: link-local addresses are allowed, proxies are not used. */
+#define PBAY_HTTP_METADATA 8u
 
+/* Zero-initialise, set struct_size, method and url. Borrowed until `send` returns, but for body. */
 typedef struct pbay_http_request {
     uint32_t struct_size;
     uint32_t flags;
@@ -82,10 +115,12 @@ typedef struct pbay_http_1 {
                       void *user, pbay_result *why);
     /* STREAM_BODY: copies. PBAY_OK, PBAY_LATER (taken, but wait for on_writable), PBAY_CANCELLED (stale). */
     int32_t (*write)(pbay_http exchange, pbay_str piece);
-    void (*finish)(pbay_http exchange);
+    void (*finish)(pbay_http exchange); /* STREAM_BODY: that was all of it */
     /* STREAM_REPLY: n bytes were used up. At most 256 KiB wait unconfirmed. */
     void (*credit)(pbay_http exchange, size_t n);
-    /* on_done comes with PBAY_CANCELLED, on a later turn. */
+    /* on_done comes with PBAY_CANCELLED, on a later turn. A stale handle is ignored, as by the functions
+     * above.
+     */
     void (*cancel)(pbay_http exchange);
 } pbay_http_1;
 

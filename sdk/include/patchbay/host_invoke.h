@@ -16,6 +16,34 @@
  * inside an invocation is one level deeper, and the fourth level is the last.
  *
  * All functions and callbacks: [loop]. A callback never comes from inside one of the functions.
+ *
+ * Example: a function of patchbay.ini, asked for a request that is being answered.
+ *
+ *     static void on_rows(void *user, pbay_invoke call, const pbay_batch *rows)
+ *     {
+ *         struct mine *m = user;
+ *         m->rows_known += rows->n_rows; // copy what is to be kept
+ *         m->invoke->credit(call, rows->n_rows);
+ *     }
+ *     static void on_done(void *user, pbay_invoke call, const pbay_result *result, pbay_str json)
+ *     {
+ *         struct mine *m = user;
+ *         (void)call, (void)json;
+ *         m->request->respond(m->asked, result->code == PBAY_OK ? 200 : 502, NULL, 0, pbay_str_c(NULL));
+ *     }
+ *     static int32_t score(struct mine *m, const pbay_batch *rows, pbay_result *why)
+ *     {
+ *         static const pbay_invoke_events events = {sizeof events, 0, NULL, NULL, on_rows, on_done};
+ *         const pbay_invoke_info info = {.struct_size = sizeof info,
+ *                                        .kind = PBAY_INVOKE_FUNCTION,
+ *                                        .target = pbay_str_c("predict_churn"),
+ *                                        .parent_request = m->asked};
+ *         const pbay_invoke call = m->invoke->open(m->host, &info, pbay_str_c(NULL), &events, m, why);
+ *         if (!call) return why->code;
+ *         m->invoke->push(call, rows); // PBAY_LATER: keep them, and push again at on_ready
+ *         m->invoke->end(call);
+ *         return PBAY_OK;
+ *     }
  */
 #pragma once
 

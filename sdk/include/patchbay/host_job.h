@@ -11,6 +11,27 @@
  * Keys are the connector's own; 1 to 400 bytes. Input and results: up to 64 MiB, never parsed. All functions
  * and callbacks: [loop]; callbacks never come from inside a function. Callbacks may be NULL where nobody
  * waits.
+ *
+ * Example: what takes long is parked, and asked for by its key.
+ *
+ *     static void parked(void *user, const pbay_result *result, const pbay_job_state *job)
+ *     {
+ *         struct mine *m = user;
+ *         if (result->code != PBAY_OK) return; // it goes on as it was, and nobody can ask for it later
+ *         m->owed = job->known ? 0 : 1;        // 1: `finish` with job->id (copied) when it has ended
+ *     }
+ *     static void park(struct mine *m, pbay_str key, pbay_str input)
+ *     {
+ *         m->job->park(m->host, key, input, 0, parked, m);
+ *     }
+ *     static void resume(void *user, pbay_str id, pbay_str key, pbay_str input)
+ *     {
+ *         struct mine *m = user;
+ *         const pbay_result ok = PBAY_RESULT_OK;
+ *         (void)key;
+ *         m->job->finish(m->host, id, &ok, pbay_str_c("text/plain"), input); // usually later
+ *     }
+ *     static const pbay_job_runner runner = {sizeof runner, 0, resume, NULL}; // on_resume, in `create`
  */
 #pragma once
 

@@ -4,6 +4,27 @@
  * connector's.
  *
  * Keys up to 512 bytes, values up to 1 MiB. Callbacks: [loop], never inside the call. All functions: [loop].
+ *
+ * Example: a counter that two workers may count at once.
+ *
+ *     static void look(struct mine *m);
+ *     static void stored(void *user, const pbay_result *result)
+ *     {
+ *         if (result->code == PBAY_ABORTED) look(user); // somebody was faster: once more
+ *     }
+ *     static void found(void *user, const pbay_result *result, pbay_str value)
+ *     {
+ *         struct mine *m = user;
+ *         char text[32], old[32];
+ *         if (result->code != PBAY_OK && result->code != PBAY_NOT_FOUND) return;
+ *         snprintf(old, sizeof old, "%.*s", (int)(value.n < 20 ? value.n : 20), value.n ? value.p : "");
+ *         snprintf(text, sizeof text, "%lld", strtoll(old, NULL, 10) + 1);
+ *         m->kv->put(m->host, pbay_str_c("count"), pbay_str_c(text), &value, 0, stored, m);
+ *     }
+ *     static void look(struct mine *m)
+ *     {
+ *         m->kv->get(m->host, pbay_str_c("count"), found, m);
+ *     }
  */
 #pragma once
 

@@ -2,6 +2,19 @@
 /*
  * Service pbay.host.limit/1: so many per window, counted for the whole machine and across restarts.
  * Threads: [loop]; the callback never comes from inside the function.
+ *
+ * Example: ten starts a minute, whoever starts them.
+ *
+ *     static void taken(void *user, const pbay_result *result, int64_t after_ms)
+ *     {
+ *         struct mine *m = user;
+ *         if (result->code == PBAY_OK && after_ms == 0) m->owed++;           // go
+ *         else m->retry_ms = result->code == PBAY_OK ? after_ms : 1000;      // ask again then
+ *     }
+ *     static void take(struct mine *m)
+ *     {
+ *         m->limit->take(m->host, pbay_str_c("starts"), 1, 10, 60000, taken, m);
+ *     }
  */
 #pragma once
 

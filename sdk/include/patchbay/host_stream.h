@@ -5,6 +5,33 @@
  * CA files and client certificates as configured.
  *
  * All functions and callbacks: [loop]; callbacks never come from inside a function.
+ *
+ * Example: a line there, and what comes back.
+ *
+ *     static void on_open(void *user, pbay_stream s)
+ *     {
+ *         struct mine *m = user;
+ *         m->stream->write(s, pbay_str_c("hello\r\n"));
+ *     }
+ *     static void on_data(void *user, pbay_stream s, pbay_str piece)
+ *     {
+ *         struct mine *m = user;
+ *         m->stream->credit(s, piece.n); // used up; without it no more comes
+ *     }
+ *     static void on_close(void *user, pbay_stream s, const pbay_result *result)
+ *     {
+ *         struct mine *m = user;
+ *         (void)s;
+ *         m->failures += result->code != PBAY_OK;
+ *     }
+ *     static pbay_stream connect_it(struct mine *m, pbay_str host, uint32_t port, pbay_result *why)
+ *     {
+ *         const pbay_stream_open_info info = {
+ *             .struct_size = sizeof info, .flags = PBAY_STREAM_TLS, .host = host, .port = port};
+ *         const pbay_stream_events events = {
+ *             .struct_size = sizeof events, .on_open = on_open, .on_data = on_data, .on_close = on_close};
+ *         return m->stream->open(m->host, &info, &events, m, why);
+ *     }
  */
 #pragma once
 
@@ -26,8 +53,7 @@ typedef uint64_t pbay_stream;
 typedef struct pbay_stream_open_info {
     uint32_t struct_size;
     uint32_t flags; /* PBAY_STREAM_* */
-    pbay_str
-        host; /* a name, or a literal address without brackets; with TLS the certificate must be for it */
+    pbay_str host;  /* a name, or a literal address without brackets; TLS: the certificate must be for it */
     uint32_t port;
     uint32_t reserved;
     int64_t connect_timeout_ms; /* until on_open; 0: 10 s */

@@ -7,6 +7,36 @@
  *
  * Reconnecting is the plugin's: only it knows what a lost connection means for what it had sent.
  * All functions and callbacks: [loop]; callbacks never come from inside a function.
+ *
+ * Example: a question by message, and its answer.
+ *
+ *     static void on_open(void *user, pbay_ws ws, pbay_str protocol)
+ *     {
+ *         struct mine *m = user;
+ *         (void)protocol;
+ *         m->ws->send(ws, PBAY_WS_TEXT, pbay_str_c("{\"ask\": 1}"));
+ *     }
+ *     static void on_message(void *user, pbay_ws ws, uint32_t type, pbay_str message)
+ *     {
+ *         struct mine *m = user;
+ *         (void)type, (void)message;
+ *         m->ws->credit(ws, 1);
+ *         m->ws->close(ws, 0, pbay_str_c(NULL));
+ *     }
+ *     static void on_close(void *user, pbay_ws ws, uint32_t close_code, pbay_str reason,
+ *                          const pbay_result *result)
+ *     {
+ *         struct mine *m = user;
+ *         (void)ws, (void)close_code, (void)reason;
+ *         m->failures += result->code != PBAY_OK;
+ *     }
+ *     static pbay_ws ask(struct mine *m, pbay_str url, pbay_result *why)
+ *     {
+ *         const pbay_ws_open_info info = {.struct_size = sizeof info, .url = url};
+ *         const pbay_ws_events events = {
+ *             sizeof events, 0, on_open, on_message, NULL, on_close};
+ *         return m->ws->open(m->host, &info, &events, m, why);
+ *     }
  */
 #pragma once
 
@@ -32,13 +62,12 @@ typedef struct pbay_ws_open_info {
     pbay_str url;   /* wss://host[:port]/path?query, already percent-encoded */
     const pbay_header *headers; /* of the handshake; those of the protocol itself are added */
     uint32_t n_headers;
-    uint32_t
-        max_frame; /* bytes of a frame sent, its head included; longer messages are fragmented (32 KiB) */
-    uint64_t max_message;       /* bytes of a message received; more ends the connection (16 MiB) */
-    uint64_t max_send;          /* bytes of a message sent; more is refused (16 MiB) */
+    uint32_t max_frame;   /* bytes of a frame sent, with its head; longer messages are fragmented (32 KiB) */
+    uint64_t max_message; /* bytes of a message received; more ends the connection (16 MiB) */
+    uint64_t max_send;    /* bytes of a message sent; more is refused (16 MiB) */
     int64_t connect_timeout_ms; /* until the handshake is complete (10 s) */
-    int64_t ping_ms; /* a connection silent for so long is asked, and given up after as long again (30 s); -1:
-                        never */
+    /* A connection silent for so long is asked, and given up after as long again (30 s); -1: never. */
+    int64_t ping_ms;
     pbay_str protocols; /* Sec-WebSocket-Protocol: offered, comma-separated; empty: none */
 } pbay_ws_open_info;
 

@@ -16,7 +16,47 @@
  * `patchbay check` creates and destroys without start. Between `stop` and `destroy` the calls in flight
  * complete.
  *
- * ABI 1.0 release candidate: it may still change until 1.0 is declared in CHANGELOG.md.
+ * ABI 1.0 is frozen: what stands in these headers keeps its place and its meaning in every host of major 1
+ * (sdk/README.md says what may be added, and how).
+ *
+ * Example: all that a plugin needs but what it does; `functions` stands in patchbay/functions.h.
+ *
+ *     struct mine {
+ *         const pbay_host *host;
+ *         const pbay_batch_1 *batch;
+ *         const pbay_call_1 *call;
+ *     };
+ *     static int32_t create(const pbay_host *host, const pbay_config *config, void **self, pbay_result *why)
+ *     {
+ *         struct mine *m = calloc(1, sizeof *m);
+ *         (void)config;
+ *         if (!m) return pbay_fail(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
+ *         m->host = host;
+ *         m->batch = host->service(host, PBAY_SVC_BATCH);
+ *         m->call = host->service(host, PBAY_SVC_CALL);
+ *         *self = m;
+ *         if (m->batch && m->call) return PBAY_OK;
+ *         free(m);
+ *         return pbay_fail(why, PBAY_UNIMPLEMENTED, "this host has no pbay.host.batch/1 or call/1");
+ *     }
+ *     static const void *extension(const char *id)
+ *     {
+ *         return strcmp(id, PBAY_EXT_FUNCTIONS) == 0 ? &functions : NULL;
+ *     }
+ *     PBAY_EXPORT const pbay_entry *pbay_plugin_entry(void)
+ *     {
+ *         static const pbay_descriptor descriptor = {
+ *             .struct_size = sizeof descriptor,
+ *             .name = "mine",
+ *             .version = "1.0.0",
+ *             .vendor = "Example",
+ *             .license = "MIT",
+ *             .summary = "Does what mine does",
+ *         };
+ *         static const pbay_entry entry = {PBAY_MAGIC, sizeof entry, PBAY_ABI_MAJOR, PBAY_ABI_MINOR, 0,
+ *                                          &descriptor, create, NULL, NULL, free, extension};
+ *         return &entry;
+ *     }
  */
 #pragma once
 
@@ -30,8 +70,8 @@ extern "C" {
 #define PBAY_ABI_MAJOR 1u          /* differs: the host refuses the plugin */
 #define PBAY_ABI_MINOR 0u          /* grows: tables got longer */
 
-/* The configuration of a connector or of an operation bound to a function: checked against the option table.
- */
+/* The configuration of a connector, of an operation bound to a function, or of arguments: checked against the
+ * option table. Opaque; read by the functions of pbay_host. */
 typedef struct pbay_config pbay_config;
 
 /* The host as one connector sees it: one per instance, valid from before `create` until after `destroy`. */
@@ -53,11 +93,14 @@ struct pbay_host {
 
     /*
      * [any] Readers of a configuration. `name` is an option of the table the configuration was checked
-     * against. is_set: the operator wrote it, or it has a default. The readers return 0 or "" for what is not
-     * set, and texts borrowed as long as the configuration. int: INT, BOOL (0 or 1), DURATION (ms), SIZE
-     * (bytes), ENUM (index into its choices). num: NUM. str: all but LIST and FAMILY, as written (SECRET
-     * values resolved). count and item: LIST (value in item, key empty) and FAMILY (key without the prefix,
-     * and value).
+     * against, or of the host's own keys of the section (`timeout`, `work_threads`). is_set: the operator
+     * wrote it, or it has a default. The readers return 0 or "" for what is not set, and texts borrowed as
+     * long as the configuration. Another type, and a name that is not in the table, are faults.
+     *   get_int      INT, BOOL (0 or 1), DURATION (ms), SIZE (bytes), ENUM (index into its choices)
+     *   get_num      NUM
+     *   get_str      all but LIST and FAMILY, as written (SECRET values resolved)
+     *   count, item  LIST (the value; *key is empty) and FAMILY (*key without the prefix, and the value).
+     *                i < count, else ""; key may be NULL
      */
     int (*is_set)(const pbay_config *cfg, const char *name);
     int64_t (*get_int)(const pbay_config *cfg, const char *name);
@@ -95,7 +138,8 @@ typedef struct pbay_entry {
      * [loop] Make an instance. Keep `host`; `config` is borrowed for the instance's life. Reads options, asks
      * for services, touches neither network nor files that may block. Returns PBAY_OK and sets *self, or
      * another code with *why filled: then nothing was made, and `destroy` is not called. why->message may
-     * point to storage that lives until the next call into the plugin.
+     * point to storage that lives until the next call into the plugin. (Everywhere: the code that a function
+     * returns counts; why->code need not be set.)
      */
     int32_t (*create)(const pbay_host *host, const pbay_config *config, void **self, pbay_result *why);
     /* [loop] Begin: timers, first connections. May fail like create; then `destroy` follows. NULL: nothing to
@@ -119,13 +163,6 @@ typedef struct pbay_entry {
 
 /*
  * [loop] The only exported symbol. Cheap, no side effects; the same pointer every time, valid while loaded.
- *
- *     PBAY_EXPORT const pbay_entry *pbay_plugin_entry(void)
- *     {
- *         static const pbay_entry entry = {PBAY_MAGIC, sizeof entry, PBAY_ABI_MAJOR, PBAY_ABI_MINOR, 0,
- *                                          &descriptor, create, NULL, NULL, destroy, extension};
- *         return &entry;
- *     }
  */
 PBAY_EXPORT const pbay_entry *pbay_plugin_entry(void);
 

@@ -4,6 +4,26 @@
  *
  * A route stands at `/CONNECTOR` + suffix; [route "/path"] adds others. The host checks sizes, hosts,
  * origins, content coding and (auth = HOST) the identity before the plugin sees anything.
+ *
+ * Example: POST /CONNECTOR/hook, whose callers prove themselves by a key of the host's.
+ *
+ *     static void handle(void *self, uint32_t route, pbay_request request, const pbay_request_info *info)
+ *     {
+ *         const struct mine *m = self;
+ *         const pbay_header type = {{"content-type", 12}, {"text/plain", 10}};
+ *         (void)route;
+ *         m->request->respond(request, info->body.n ? 200 : 400, &type, 1, pbay_str_c("thank you\n"));
+ *     }
+ *     static const pbay_route all[] = {
+ *         {"POST", "/hook", "What the other side has to tell.", PBAY_AUTH_HOST, PBAY_BODY_DECODED, 1 << 20},
+ *     };
+ *     static const pbay_routes_1 routes = {
+ *         .struct_size = sizeof routes,
+ *         .n_routes = 1,
+ *         .routes = all,
+ *         .route_stride = sizeof(pbay_route),
+ *         .handle = handle,
+ *     };
  */
 #pragma once
 
@@ -17,9 +37,8 @@ extern "C" {
 #define PBAY_SVC_REQUEST "pbay.host.request/1"
 
 #define PBAY_AUTH_HOST 1u /* a key, token or certificate that the configuration knows */
-#define PBAY_AUTH_OWN                                                                                        \
-    2u                    /* the plugin verifies; until `accept` only crypto, secret and log services answer \
-                           */
+/* The plugin verifies; until `accept` only crypto, secret, log and request services answer. */
+#define PBAY_AUTH_OWN  2u
 #define PBAY_AUTH_NONE 3u /* changes nothing and reveals nothing: a ping */
 /* As OWN; but a key or bearer token that the request shows is the host's to judge, and must be good: then its
  * owner is the principal, as with a certificate, and `accept` of that principal keeps who it is. */
@@ -64,7 +83,7 @@ typedef struct pbay_routes_1 {
     uint32_t struct_size;
     uint32_t n_routes;
     const pbay_route *routes;
-    uint32_t route_stride;
+    uint32_t route_stride; /* sizeof(pbay_route) as the plugin knows it */
     uint32_t reserved;
     /* [loop] A whole request; info is borrowed until `respond`. One `respond` is owed, now or later. route:
      * index into routes. */
@@ -77,8 +96,9 @@ typedef struct pbay_routes_1 {
 typedef struct pbay_request_1 {
     uint32_t struct_size;
     uint32_t reserved;
-    /* AUTH_OWN: the caller is genuine; principal is logged and checked against the route's allow list.
-     * PBAY_OK or not. */
+    /* AUTH_OWN, EITHER: the caller is genuine; principal is logged and checked against the route's allow
+     * list. PBAY_OK; NOT_FOUND: the request has ended; PERMISSION_DENIED: he may not do this here. (Respond
+     * in every case.) */
     int32_t (*accept)(pbay_request request, pbay_str principal);
     /* The reply, whole; copies. Compressed when the client accepts it. The handle is stale afterwards. */
     void (*respond)(pbay_request request, int32_t status, const pbay_header *headers, uint32_t n,

@@ -13,6 +13,19 @@
  * several that could, the first in the file does. A circle is an error. Values are asked for again after
  * their time to live and when the other side refused them; pbay.host.secret/1 gives the newest. `patchbay
  * check` and `explain` ask nobody and put the text "not-resolved" in their place. Threads: [loop], all of it.
+ *
+ * Example: a scheme, `vault:NAME`.
+ *
+ *     static void resolve(void *self, uint32_t scheme, pbay_resolve question, pbay_str rest)
+ *     {
+ *         const struct mine *m = self;
+ *         pbay_result result = PBAY_RESULT_OK;
+ *         (void)scheme, (void)rest;
+ *         pbay_fail(&result, PBAY_NOT_FOUND, "the vault has no such name"); // or the value, now or later
+ *         m->resolve->resolved(question, &result, pbay_str_c(NULL), 0);
+ *     }
+ *     static const char *const schemes[] = {"vault"};
+ *     static const pbay_secrets_1 secrets = {sizeof secrets, 1, schemes, resolve};
  */
 #pragma once
 

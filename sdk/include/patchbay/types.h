@@ -5,13 +5,33 @@
  * Everything here is flat: integers of fixed width, pointers to arrays, no callbacks. That is what lets a
  * connector run in the gateway's own process or in a child of its own without noticing.
  *
- * Glossary
- *   borrowed until X   the callee may read it until X happens and must copy what it wants to keep
- *   [loop]             the one thread of the worker that created the instance; every callback of a plugin
- * runs there, so a plugin needs no locks [any]              any thread [work]             a thread of the
- * connector's own work pool (patchbay/host_work.h)
+ * Words of these headers
  *
- * Compiles alone as C11 (pedantic) and as C++17.
+ *   borrowed until X   the callee may read it until X happens, and copies what it wants to keep
+ *   owned, taken       whoever got it frees it; who gave it away does not touch it again
+ *   [loop]             the one thread of the worker that created the instance. Every callback of a plugin
+ *                      runs there, so a plugin needs no locks; it must not block there (5 ms are logged)
+ *   [work]             a thread of the connector's own pool (patchbay/host_work.h)
+ *   [any]              any thread
+ *   _ms, _ns           milliseconds and nanoseconds; times of day are UTC ms since 1970, deadlines
+ *                      CLOCK_MONOTONIC ns
+ *   stale              a handle whose thing has ended: functions ignore it, or answer as they say
+ *
+ * In the examples `m` is the connector's instance, a struct of the plugin's own that has `host` and the
+ * services under their short names (m->log, m->http): see patchbay/plugin.h.
+ *
+ * Compiles alone as C11 (pedantic) and as C++17; so do all others.
+ *
+ * Example: the sum of a column of numbers, nulls left out.
+ *
+ *     static double sum_of(const pbay_batch *rows, uint32_t c)
+ *     {
+ *         const pbay_column *col = pbay_batch_col(rows, c);
+ *         double sum = 0;
+ *         for (uint32_t i = 0; i < rows->n_rows; i++)
+ *             if (!pbay_cell_null(col, i)) sum += col->num[i];
+ *         return sum;
+ *     }
  */
 #pragma once
 
@@ -97,6 +117,7 @@ typedef struct pbay_result {
     pbay_str message;     /* one sentence for a person: what, where, which value, what to do */
 } pbay_result;
 
+/* Success, and what a result begins as: pbay_result r = PBAY_RESULT_OK; */
 #define PBAY_RESULT_OK                                                                                       \
     {                                                                                                        \
         sizeof(pbay_result), 0, 0, 0, 0, 0, 0, {NULL, 0},                                                    \
@@ -183,14 +204,12 @@ static inline pbay_str pbay_cell_text(const pbay_column *col, uint32_t row)
     return s;
 }
 
-/* ------------------------------------------------------------------------------------------------ rows as
- * text */
+/* ------------------------------------------------------------------------------------------ rows as text */
 
 #define PBAY_FORMAT_CSV       1u /* RFC 4180; LF or CRLF; empty unquoted field = null */
 #define PBAY_FORMAT_JSON_ROWS 2u /* {"KEY": [[a, b], [c, d]]} or a bare array; rows as arrays or objects */
-#define PBAY_FORMAT_JSON_LINES                                                                               \
-    3u /* one JSON value per line: a scalar (one column), an array or an object                              \
-        */
+/* One JSON value per line: a scalar (one column), an array or an object. */
+#define PBAY_FORMAT_JSON_LINES 3u
 
 /* How rows stand in the text. Zero-initialise, set struct_size and format. */
 typedef struct pbay_codec {

@@ -59,6 +59,10 @@ foreach(header IN LISTS headers)
     ${here}/check_header.sh ${CMAKE_C_COMPILER} ${PB_CXX} ${PROJECT_SOURCE_DIR}/sdk "\"${header}\"")
 endforeach()
 
+# What the headers show compiles, and the reference is what they say.
+pb_check(sdk/header_examples ${PB_PYTHON} ${here}/../sdk/check_examples.py ${CMAKE_C_COMPILER} ${PROJECT_SOURCE_DIR})
+pb_check(sdk/reference ${here}/../sdk/check_reference.sh ${PB_PYTHON} ${PROJECT_SOURCE_DIR})
+
 # An example plugin, copied out of the tree and built against an installed SDK, both ways. What a sanitized build
 # installs would need the sanitizers' runtime, so that one installs the optimised build.
 if(PATCHBAY_RELEASE_BUILD)
