@@ -17,42 +17,11 @@
 
 #include "actions.h"
 #include "http_error.h"
-#include "policy.h"
 #include "s3.h"
 #include "text.h"
+#include "train.h"
 
-enum {
-    JOB_NAME = 32,
-    PREFIX_MAX = 20,
-    PIECE = 64 << 10,
-    WHO = 96,
-    COLUMNS = 9,
-    REPLY_MAX = 4 << 20,
-    KEY_MAX = 512
-};
-
-const pbay_option train_options[] = {
-    {"s3_uri", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL,
-     "s3://BUCKET/PREFIX: training data and results are put below it"},
-    {"execution_role", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL,
-     "ARN of the role that SageMaker trains with"},
-    {"target", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL, "the parameter that the model is to predict"},
-    {"key_column", PBAY_OPT_STR, 0, NULL, NULL,
-     "a parameter whose first value names the job and that is not trained on; else the rows name it"},
-    {"job_prefix", PBAY_OPT_STR, 0, NULL, NULL,
-     "how jobs' names begin, up to 15 letters, digits and hyphens; else the function's name"},
-    {"problem_type", PBAY_OPT_ENUM, 0, "auto", "auto|regression|binary|multiclass", "what is predicted"},
-    {"objective", PBAY_OPT_STR, 0, NULL, NULL,
-     "metric to optimise, such as F1 or MSE; goes with problem_type"},
-    {"mode", PBAY_OPT_ENUM, 0, "auto", "auto|ensembling|tuning", "how AutoML searches"},
-    {"max_candidates", PBAY_OPT_INT, 0, NULL, "1..750", "models to try at most"},
-    {"max_runtime", PBAY_OPT_DURATION, 0, NULL, "1m..28d", "of the whole job"},
-    {"deploy_endpoint", PBAY_OPT_STR, 0, NULL, NULL,
-     "name of an endpoint that the best model is deployed to"},
-    {"kms_key", PBAY_OPT_STR, 0, NULL, NULL, "key that results are encrypted with"},
-    {"tag", PBAY_OPT_FAMILY, 0, NULL, NULL, "tag.NAME = value: tags of the job"},
-};
-const uint32_t train_n_options = sizeof train_options / sizeof *train_options;
+enum { PIECE = 64 << 10, COLUMNS = 9, REPLY_MAX = 4 << 20, KEY_MAX = 512 };
 
 static const struct {
     const char *name;
@@ -61,22 +30,6 @@ static const struct {
     {"job", PBAY_STR},    {"arn", PBAY_STR},   {"status", PBAY_STR}, {"secondary_status", PBAY_STR},
     {"metric", PBAY_STR}, {"value", PBAY_NUM}, {"best", PBAY_STR},   {"reason", PBAY_STR},
     {"rows", PBAY_NUM},
-};
-
-struct training;
-
-struct trainer {
-    const struct operation *op;
-    struct sagemaker *sm;
-    const pbay_config *config;
-    char who[WHO];
-    char prefix[PREFIX_MAX];
-    pbay_str bucket, folder; /* the configuration's */
-    char **names;            /* of the columns that are trained on */
-    uint32_t n_sends, n_trained;
-    int32_t key; /* column, or -1 */
-    struct training *calls;
-    struct use use;
 };
 
 enum step { READING, NAMING, FOUND, UPLOADING, CREATING };
@@ -89,7 +42,7 @@ struct training {
     enum step step;
     int ended, blocked, full, over;
     uint64_t rows;
-    char name[JOB_NAME + 1];
+    char name[TRAIN_JOB_NAME + 1];
     char folder[64]; /* below the prefix; where the data go */
     uint8_t digest[32];
     struct text piece; /* of what is hashed */
@@ -293,75 +246,6 @@ static void created(void *user, const pbay_result *result, const pbay_http_reply
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ the job */
-
-static void set_text(json_t *o, const char *name, pbay_str v)
-{
-    if (v.n) json_object_set_new(o, name, json_stringn(v.p, v.n));
-}
-
-static json_t *criteria(const struct trainer *t)
-{
-    const pbay_host *host = t->sm->host;
-    json_t *v = json_object();
-    if (host->is_set(t->config, "max_candidates"))
-        json_object_set_new(v, "MaxCandidates", json_integer(host->get_int(t->config, "max_candidates")));
-    if (host->is_set(t->config, "max_runtime"))
-        json_object_set_new(v, "MaxAutoMLJobRuntimeInSeconds",
-                            json_integer(host->get_int(t->config, "max_runtime") / 1000));
-    return v;
-}
-
-static json_t *job(const struct training *c)
-{
-    static const char *const TYPES[] = {NULL, "Regression", "BinaryClassification",
-                                        "MulticlassClassification"};
-    static const char *const MODES[] = {"AUTO", "ENSEMBLING", "HYPERPARAMETER_TUNING"};
-    const struct trainer *t = c->t;
-    const pbay_host *host = t->sm->host;
-    const char *type = TYPES[host->get_int(t->config, "problem_type")];
-    pbay_str target = host->get_str(t->config, "target"), uri = host->get_str(t->config, "s3_uri");
-    pbay_str endpoint = host->get_str(t->config, "deploy_endpoint"),
-             objective = host->get_str(t->config, "objective");
-    while (uri.n && uri.p[uri.n - 1] == '/') uri.n--;
-    json_t *tabular = json_object(), *limits = criteria(t), *tags = json_array();
-    set_text(tabular, "TargetAttributeName", target);
-    if (type) json_object_set_new(tabular, "ProblemType", json_string(type));
-    if (host->get_int(t->config, "mode"))
-        json_object_set_new(tabular, "Mode", json_string(MODES[host->get_int(t->config, "mode")]));
-    if (json_object_size(limits)) json_object_set(tabular, "CompletionCriteria", limits);
-    json_decref(limits);
-    for (uint32_t i = 0; i < host->count(t->config, "tag"); i++) {
-        pbay_str key, value = host->item(t->config, "tag", i, &key);
-        json_t *tag = json_object();
-        set_text(tag, "Key", key);
-        json_object_set_new(tag, "Value", json_stringn(value.n ? value.p : "", value.n));
-        json_array_append_new(tags, tag);
-    }
-    json_t *output =
-        json_pack("{s:o}", "S3OutputPath", json_sprintf("%.*s/%s/output", (int)uri.n, uri.p, c->folder));
-    set_text(output, "KmsKeyId", host->get_str(t->config, "kms_key"));
-    json_t *v =
-        json_pack("{s:s, s:[{s:s, s:s, s:{s:{s:s, s:o}}}], s:o, s:{s:o}, s:o}", "AutoMLJobName", c->name,
-                  "AutoMLJobInputDataConfig", "ChannelType", "training", "ContentType",
-                  "text/csv;header=present", "DataSource", "S3DataSource", "S3DataType", "S3Prefix", "S3Uri",
-                  json_sprintf("%.*s/%s/train.csv", (int)uri.n, uri.p, c->folder), "OutputDataConfig", output,
-                  "AutoMLProblemTypeConfig", "TabularJobConfig", tabular, "Tags", tags);
-    if (!v) abort();
-    set_text(v, "RoleArn", host->get_str(t->config, "execution_role"));
-    if (objective.n) {
-        json_t *o = json_object();
-        set_text(o, "MetricName", objective);
-        json_object_set_new(v, "AutoMLJobObjective", o);
-    }
-    if (endpoint.n) {
-        json_t *o = json_object();
-        set_text(o, "EndpointName", endpoint);
-        json_object_set_new(v, "ModelDeployConfig", o);
-    }
-    return v;
-}
-
 static void uploaded(void *user, const pbay_result *result, pbay_str etag)
 {
     struct training *c = user;
@@ -372,7 +256,7 @@ static void uploaded(void *user, const pbay_result *result, pbay_str etag)
         return;
     }
     c->step = CREATING;
-    ask(c, "CreateAutoMLJobV2", job(c), AWS_CALL_ONCE, created);
+    ask(c, "CreateAutoMLJobV2", train_job(c->t, c->name, c->folder), AWS_CALL_ONCE, created);
 }
 
 /* ------------------------------------------------------------------------------------------------ names */
@@ -406,7 +290,7 @@ static void name_by_hash(struct training *c)
 
 static void name_by_key(struct training *c, pbay_str key)
 {
-    int fits = key.n > 0 && strlen(c->t->prefix) + 1 + key.n <= JOB_NAME && key.p[key.n - 1] != '-';
+    int fits = key.n > 0 && strlen(c->t->prefix) + 1 + key.n <= TRAIN_JOB_NAME && key.p[key.n - 1] != '-';
     for (size_t i = 0; i < key.n; i++) {
         char ch = key.p[i];
         fits &= (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
@@ -612,121 +496,14 @@ static int32_t open(struct sagemaker *sm, void *bound, pbay_call call, pbay_resu
     return PBAY_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ bind */
-
-static void unbind(struct sagemaker *sm, void *bound)
-{
-    struct trainer *t = bound;
-    use_remove(sm, &t->use);
-    for (uint32_t i = 0; t->names && i < t->n_trained; i++) free(t->names[i]);
-    free(t->names);
-    free(t);
-}
-
-static int32_t wrong(struct trainer *t, const char *option, pbay_result *why, const char *text)
-{
-    pbay_str where = t->sm->host->where(t->config, option);
-    return sagemaker_refuse(t->sm, why, PBAY_INVALID_ARGUMENT, "%.*s: %s %s", (int)where.n,
-                            where.n ? where.p : "", option, text);
-}
-
-static int plain(pbay_str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char ch = s.p[i];
-        if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
-              (ch == '-' && i)))
-            return 0;
-    }
-    return s.n && s.n <= JOB_NAME - 17;
-}
-
-static int32_t columns(struct trainer *t, const pbay_function_info *info, pbay_result *why)
-{
-    pbay_str target = t->sm->host->get_str(t->config, "target"),
-             key = t->sm->host->get_str(t->config, "key_column");
-    int found = 0;
-    t->key = -1;
-    t->n_sends = info->n_sends;
-    t->names = calloc(info->n_sends + 1, sizeof *t->names);
-    if (!t->names) abort();
-    for (uint32_t i = 0; i < info->n_sends; i++) {
-        pbay_str name = info->sends[i].name;
-        if (key.n && key.n == name.n && memcmp(key.p, name.p, key.n) == 0) {
-            t->key = (int32_t)i;
-            continue;
-        }
-        found |= target.n == name.n && memcmp(target.p, name.p, name.n) == 0;
-        t->names[t->n_trained++] = strndup(name.n ? name.p : "", name.n);
-    }
-    if (!found) return wrong(t, "target", why, "is not one of the function's parameters (or is the key)");
-    if (key.n && t->key < 0) return wrong(t, "key_column", why, "is not one of the function's parameters");
-    if (t->n_trained < 2)
-        return wrong(t, "target", why, "is the only parameter: there is nothing to predict it from");
-    return PBAY_OK;
-}
-
-static int32_t configure(struct trainer *t, const pbay_function_info *info, pbay_result *why)
-{
-    const pbay_host *host = t->sm->host;
-    pbay_str prefix = host->get_str(t->config, "job_prefix"),
-             role = host->get_str(t->config, "execution_role");
-    snprintf(t->who, sizeof t->who, "training of %.*s", (int)(info->name.n < 60 ? info->name.n : 60),
-             info->name.p);
-    if (s3_uri(host->get_str(t->config, "s3_uri"), &t->bucket, &t->folder))
-        return wrong(t, "s3_uri", why, "is not an address as s3://bucket/prefix");
-    while (t->folder.n && t->folder.p[t->folder.n - 1] == '/') t->folder.n--;
-    if (t->folder.n > S3_KEY - 128) return wrong(t, "s3_uri", why, "is too long");
-    if (role.n < 4 || memcmp(role.p, "arn:", 4) != 0)
-        return wrong(t, "execution_role", why, "is not an ARN (arn:aws:iam::ACCOUNT:role/NAME)");
-    if (prefix.n && !plain(prefix))
-        return wrong(t, "job_prefix", why, "has 1 to 15 letters, digits and inner hyphens");
-    if (host->get_str(t->config, "objective").n && !host->get_int(t->config, "problem_type"))
-        return wrong(t, "objective", why, "goes with a problem_type");
-    if (!prefix.n) prefix = info->name;
-    size_t n = 0;
-    for (size_t i = 0; i < prefix.n && n < JOB_NAME - 17; i++) {
-        char ch = prefix.p[i] == '_' ? '-' : prefix.p[i];
-        if (ch != '-' || n) t->prefix[n++] = ch;
-    }
-    while (n && t->prefix[n - 1] == '-') n--;
-    if (!n) t->prefix[n++] = 'p';
-    t->prefix[n] = 0;
-    return columns(t, info, why);
-}
-
-static int32_t bind(struct sagemaker *sm, const pbay_function_info *info, void **bound, pbay_result *why)
-{
-    struct trainer *t = calloc(1, sizeof *t);
-    if (!t) return sagemaker_refuse(sm, why, PBAY_RESOURCE_EXHAUSTED, "out of memory");
-    t->op = &train_operation;
-    t->sm = sm;
-    t->config = info->config;
-    int32_t rc = configure(t, info, why);
-    if (rc != PBAY_OK) {
-        unbind(sm, t);
-        return rc;
-    }
-    t->use = (struct use){.action = "sagemaker:CreateAutoMLJobV2",
-                          .kind = "automl-job",
-                          .name = "*",
-                          .bucket = t->bucket,
-                          .folder = t->folder,
-                          .pass_role = sm->host->get_str(info->config, "execution_role"),
-                          .tags = sm->host->count(info->config, "tag") > 0};
-    use_add(sm, &t->use);
-    *bound = t;
-    return PBAY_OK;
-}
-
 static pbay_str lane(void *bound)
 {
     (void)bound;
     return STR("control");
 }
 
-const struct operation train_operation = {.bind = bind,
-                                          .unbind = unbind,
+const struct operation train_operation = {.bind = train_bind,
+                                          .unbind = train_unbind,
                                           .lane = lane,
                                           .cancel = cancel,
                                           .open = open,
