@@ -87,8 +87,9 @@ static void dismiss(struct pb_crew *crew, bool at_once, const char *why)
     for (unsigned i = 0; i < crew->n; i++) {
         struct pb_seat *seat = &crew->seats[i];
         pb_timer_cancel(&seat->restart);
-        if (seat->process)
-            pb_process_leave(seat->process, at_once, why, at_once ? END_MS : crew->drain_ms + END_MS);
+        if (!seat->process) continue;
+        bool now = at_once || seat->process->state == PB_WORKER_STARTING; /* it has no calls */
+        pb_process_leave(seat->process, now, why, now ? END_MS : crew->drain_ms + END_MS);
     }
     free_crew(crew);
 }

@@ -47,6 +47,7 @@ struct pb_process {
     struct pb_sent_conn *sent, **sent_end;
     int64_t started_ns, ready_ns;
     bool hung; /* killed because its loop did not turn */
+    bool late; /* killed because it did not end in time */
     bool told; /* it said itself why it failed */
     char why[PB_ERR_TEXT];
     struct pb_timer kill;

@@ -119,8 +119,9 @@ static void hear(struct pb_process *p, const struct pb_msg *m)
     switch (m->type) {
     case PB_MSG_LISTEN: answer_listen(p, m); return;
     case PB_MSG_READY:
-        p->state = PB_WORKER_SERVING;
         p->ready_ns = pb_mono_ns();
+        if (p->state != PB_WORKER_STARTING) return; /* told to leave meanwhile */
+        p->state = PB_WORKER_SERVING;
         snprintf(p->crew->functions, sizeof p->crew->functions, "%.31s", m->text);
         pb_supervisor_ready(p);
         return;
@@ -197,6 +198,7 @@ static void kill_now(void *user)
     struct pb_process *p = user;
     pb_log(PB_LOG_WARN, "app", "a worker did not end in time and is killed", PB_I("worker", p->slot),
            PB_I("pid", p->pid));
+    p->late = true;
     kill(p->pid, SIGKILL);
 }
 
@@ -218,6 +220,17 @@ static bool is_crash(int status)
     for (size_t i = 0; WIFSIGNALED(status) && i < PB_COUNTOF(signals); i++)
         if (WTERMSIG(status) == signals[i]) return true;
     return false;
+}
+
+/*
+ * Has a stop failed by this one? It had calls, and ended otherwise than it should. Who had not begun had
+ * none; and a SIGKILL that is not ours (of somebody, of a kernel without memory) is no failure of the stop,
+ * as it is none when nothing stops: it may even have come before.
+ */
+static bool failed_to_stop(const struct pb_process *p, int status)
+{
+    if (!status || !p->ready_ns) return false;
+    return p->late || p->hung || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL;
 }
 
 static void describe(int status, bool hung, char *out, size_t cap)
@@ -280,7 +293,7 @@ static void bury(struct pb_process **at, int status)
     struct pb_seat *seat = p->seat;
     if (seat) seat->process = NULL;
     give_again(p);
-    if (status && p->state == PB_WORKER_LEAVING && s->stopping) s->failed = true;
+    if (s->stopping && p->state == PB_WORKER_LEAVING && failed_to_stop(p, status)) s->failed = true;
     *at = p->next;
     pb_timer_cancel(&p->kill);
     close(p->channel);

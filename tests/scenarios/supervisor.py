@@ -92,17 +92,19 @@ def until(what, fn):
 
 
 class Gateway:
-    def __init__(self, folder, workers=2, http="127.0.0.1:0", env=None, **more):
+    def __init__(self, folder, workers=2, http="127.0.0.1:0", env=None, more="", await_ready=True, **options):
         self.folder, self.http_address = folder, http
         self.ini = os.path.join(folder, "patchbay.ini")
         os.makedirs(os.path.join(folder, "scripts", "functions"), exist_ok=True)
         with open(os.path.join(folder, "scripts", "functions", "greet.lua"), "w") as f:
             f.write(GREET)
-        self.write()
+        self.write(more)
         self.log_path = os.path.join(folder, "log")
         self.process = subprocess.Popen(
             [PATCHBAY, "run", "--config", self.ini, "--state", folder, "--workers", str(workers)],
-            stdout=subprocess.PIPE, stderr=open(self.log_path, "a"), text=True, env=dict(os.environ, **(env or {})), **more)
+            stdout=subprocess.PIPE, stderr=open(self.log_path, "a"), text=True, env=dict(os.environ, **(env or {})), **options)
+        if not await_ready:
+            return
         ready = self.process.stdout.readline().split()
         if not ready:
             raise AssertionError("it did not start: " + self.log())
@@ -385,6 +387,54 @@ def drain(g):
     check(os.path.exists(os.path.join(g.folder, "run", "control")), False, "the control socket")
 
 
+def stopped_at_a_bad_moment(folder):
+    """A stop while a worker is replaced, right after one was killed, and before anybody serves: no call was lost by it, and
+    whoever asked (`systemctl stop`) sees no failure."""
+    hold = os.path.join(folder, "hold")
+    slow = "[connector \"slow\"]\nplugin = crasher\nheld_by = %s\n" % hold
+
+    def kill_one(g):
+        victim = g.workers()[0]["pid"]
+        os.kill(int(victim), signal.SIGKILL)
+        return victim
+
+    for pause in 0, 0.001, 0.01:
+        g = Gateway(folder, more=slow)
+        kill_one(g)
+        time.sleep(pause)
+        check(g.end(), 0, "exit code right after a worker was killed: " + g.log())
+    g = Gateway(folder, more=slow)
+    with open(hold, "w"):
+        pass
+    kill_one(g)
+    until("another is started", lambda: g.workers("starting"))
+    g.process.send_signal(signal.SIGTERM)
+    until("it drains", lambda: g.log().count("msg=draining why=SIGTERM") == 4)
+    os.remove(hold)
+    check(g.process.wait(PATIENCE), 0, "exit code while a worker is replaced: " + g.log())
+    with open(hold, "w"):
+        pass
+    g = Gateway(folder, more=slow, await_ready=False)
+    until("one is started", lambda: os.path.exists(os.path.join(folder, "run", "control")) and g.workers("starting"))
+    g.process.send_signal(signal.SIGTERM)
+    until("it drains", lambda: g.log().count("msg=draining why=SIGTERM") == 5)
+    os.remove(hold)
+    check((g.process.wait(PATIENCE), g.process.stdout.read()), (0, ""), "exit code before anybody serves: " + g.log())
+
+
+def a_call_is_lost(folder):
+    """Who does not wait hears of it."""
+    g = Gateway(folder)
+    t = threading.Thread(target=attempt, args=(g, "steady", "hold"))
+    t.start()
+    until("the call is on its way", lambda: sum(g.connections()) == 1)
+    time.sleep(0.2)
+    g.process.send_signal(signal.SIGTERM)
+    until("it drains", lambda: "msg=draining why=SIGTERM" in g.log())
+    check(g.end(), 1, "exit code after a call was lost")
+    t.join()
+
+
 def wrong(folder):
     """A configuration that cannot be read, and one that a worker finds wanting: said once, exit code 1."""
     ini = os.path.join(folder, "wrong.ini")
@@ -445,6 +495,10 @@ def main():
         os.chmod(d, 0o700)
         wrong(d)
         systemd(d)
+    for story in stopped_at_a_bad_moment, a_call_is_lost:
+        with tempfile.TemporaryDirectory() as d:
+            os.chmod(d, 0o700)
+            story(d)
 
 
 main()

@@ -2,10 +2,12 @@
 /*
  * A plugin that takes its process down when asked to: a row that says "crash" writes through a null pointer,
  * "exit" ends the process, "hold" is answered after half a second. Other rows come back as they are. With
- * `late = yes` a connector crashes when it is started.
+ * `late = yes` a connector crashes when it is started; it does not start while the file `held_by` is there.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <patchbay/functions.h>
 #include <patchbay/host_batch.h>
@@ -124,6 +126,10 @@ static int32_t start(void *self, pbay_result *why)
 {
     struct crasher *c = self;
     (void)why;
+    char path[4096];
+    pbay_str held_by = c->host->get_str(c->config, "held_by");
+    snprintf(path, sizeof path, "%.*s", (int)held_by.n, held_by.p ? held_by.p : "");
+    while (*path && access(path, F_OK) == 0) usleep(10000);
     if (c->host->get_int(c->config, "late")) *(volatile char *)0 = 1;
     return PBAY_OK;
 }
@@ -133,7 +139,9 @@ static const void *extension(const char *id)
     return strcmp(id, PBAY_EXT_FUNCTIONS) ? NULL : &functions;
 }
 
-static const pbay_option options[] = {{"late", PBAY_OPT_BOOL, 0, "no", NULL, "Crash when started."}};
+static const pbay_option options[] = {
+    {"late", PBAY_OPT_BOOL, 0, "no", NULL, "Crash when started."},
+    {"held_by", PBAY_OPT_STR, 0, "", NULL, "Do not start while this file is there."}};
 
 PBAY_EXPORT const pbay_entry *pbay_plugin_entry(void)
 {
