@@ -228,7 +228,16 @@ static int listen_at(struct door *d, const struct place *p, const char *protocol
         d->listener = pb_listener_for_fds(s->o.loop, &o);
     }
     pb_free(address);
-    return d->listener ? 0 : pb_fail_in(err, "%.*s", PB_FMT(pb_config_where(p->cfg, "address")));
+    if (!d->listener) return pb_fail_in(err, "%.*s", PB_FMT(pb_config_where(p->cfg, "address")));
+    /* Whether callers have to prove who they are was decided by the address that is written; who hands a
+     * socket over may have bound another. */
+    pbay_str real = pb_listener_address(d->listener);
+    if (!is_local(p) || pb_address_is_local(real)) return 0;
+    return pb_config_fail(p->cfg, "address", err,
+                          "the socket of this listener is open at %.*s, where other machines can reach it: "
+                          "write that here, or bind what is handed over (ListenStream= of the .socket unit) "
+                          "to the address that stands here",
+                          PB_FMT(real));
 }
 
 static void take_grpc(void *user, struct pb_conn *conn)

@@ -38,6 +38,7 @@ struct pb_sockets {
     int n_given; /* inherited descriptors, from FIRST_FD; those in use are -1 */
     int *given;
     char **given_names;
+    bool said_unused;
 };
 
 /* ------------------------------------------------------------------------------------------------ handed
@@ -173,6 +174,20 @@ static void drop(struct sock **at)
     pb_free(k);
 }
 
+/* Who connects there would wait for ever. */
+static void say_unused(struct pb_sockets *s)
+{
+    char where[PB_BOUND_NAME];
+    for (int i = 0; i < s->n_given && !s->said_unused; i++) {
+        if (s->given[i] < 0) continue;
+        pb_bound_name(s->given[i], where);
+        pb_log(PB_LOG_WARN, "app",
+               "a socket that was handed over is not used: no listener has its name or its address",
+               PB_S("name", s->given_names[i]), PB_S("address", where));
+    }
+    s->said_unused = true;
+}
+
 void pb_sockets_switch(struct pb_sockets *s, uint32_t generation)
 {
     for (struct sock **at = &s->list; *at;) {
@@ -192,6 +207,7 @@ void pb_sockets_switch(struct pb_sockets *s, uint32_t generation)
         }
         at = &k->next;
     }
+    say_unused(s);
 }
 
 void pb_sockets_forget(struct pb_sockets *s, uint32_t generation)

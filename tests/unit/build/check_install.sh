@@ -10,7 +10,8 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
 "$cmake" --install "$build" --prefix "$tmp/prefix" > "$tmp/install.log" || { cat "$tmp/install.log"; exit 1; }
-for wanted in bin/patchbay include/patchbay/plugin.h share/patchbay/scripts; do
+for wanted in bin/patchbay include/patchbay/plugin.h share/patchbay/scripts lib/systemd/system/patchbay.service \
+    lib/systemd/system/patchbay-sse.socket lib/systemd/system/patchbay-http.socket; do
     [ -e "$tmp/prefix/$wanted" ] || { echo "not installed: $wanted"; exit 1; }
 done
 cp -r "$example" "$tmp/$name"
