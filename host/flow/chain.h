@@ -151,15 +151,15 @@ int pb_chain_notified(struct pb_store *s, const struct pb_job *job, const struct
 /* Begin a run at an app of a chain: it is reloaded, and what follows follows. */
 int pb_chain_start(const struct pb_bundle *now, struct pb_store *s, const struct pb_chain_host *h,
                    pbay_str chain, pbay_str app, pbay_str who, char run[PB_ID_SIZE], struct pb_err *err);
-/* Start the failed and cancelled steps of a run again. *n: how many. */
-int pb_chain_resume(struct pb_store *s, const struct pb_chain_host *h, pbay_str run, pbay_str who,
-                    uint32_t *n, struct pb_err *err);
+/* Start the failed and cancelled steps of a run again, as limits let them. *n: how many. */
+int pb_chain_resume(const struct pb_bundle *now, struct pb_store *s, const struct pb_chain_host *h,
+                    pbay_str run, pbay_str who, uint32_t *n, struct pb_err *err);
 /* A step that has not ended well counts as ended well: what follows it fires. By an event, which is put. */
-int pb_chain_skip(struct pb_store *s, const struct pb_chain_host *h, pbay_str run, pbay_str name,
-                  pbay_str who, struct pb_err *err);
-/* No more steps of it start; those that run are cancelled. */
-int pb_chain_cancel(struct pb_store *s, const struct pb_chain_host *h, pbay_str run, pbay_str who,
-                    struct pb_err *err);
+int pb_chain_skip(const struct pb_bundle *now, struct pb_store *s, const struct pb_chain_host *h,
+                  pbay_str run, pbay_str name, pbay_str who, struct pb_err *err);
+/* No more steps of it start; those that run are cancelled, reloads in their tenant too. */
+int pb_chain_cancel(const struct pb_bundle *now, struct pb_store *s, const struct pb_chain_host *h,
+                    pbay_str run, pbay_str who, struct pb_err *err);
 /* The event happens once more, as a new occurrence. */
 int pb_chain_replay(struct pb_store *s, const struct pb_chain_host *h, pbay_str event, pbay_str who,
                     struct pb_err *err);

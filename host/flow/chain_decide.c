@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "flow/chain_priv.h"
 
+enum { CLOCKS_DIFFER_MS = 60 * 60 * 1000 };
+
 const char *pb__chain_ago(struct pb_world *w, int64_t ms)
 {
     if (ms < 0) ms = 0;
@@ -130,7 +132,11 @@ static int hold(struct pb_world *w, struct pb_firing *f, bool *held)
     const char *item = pb_arena_printf(&w->mem, "@held:%.*s", PB_FMT(f->occurrence));
     int rc = remember(w, f, pb_str("", 0), pb_str_c(item), pb_buf_view(&b));
     pb_buf_free(&b);
+    /* Its run goes on when it is released. */
+    struct pb_run *run = rc == 0 && f->run.n ? pb__chain_run(w, f->run) : NULL;
+    if (rc == 0 && f->run.n && !run) rc = -1;
     if (rc != 0) return -1;
+    if (run) run->open++;
     return pb__chain_settle(w, f, PB_HELD, true, "%.*s \"%.*s\" is paused by %.*s%s%.*s", PB_FMT(p->kind),
                             PB_FMT(p->name), PB_FMT(p->by), p->why.n ? ": " : "", PB_FMT(p->why));
 }
@@ -161,7 +167,8 @@ static int cooled(struct pb_world *w, const struct pb_firing *f, bool *yes)
     if (f->link->cooldown_ms <= 0) return 0;
     if (recall(w, f, pb_str("", 0), PB_ITEM_FIRED, &fired, NULL) != 0) return -1;
     int64_t ago = pb_now_ms() - fired;
-    if (!fired || ago >= f->link->cooldown_ms) return 0;
+    /* A time that is far ahead was a clock's mistake. */
+    if (!fired || ago >= f->link->cooldown_ms || -ago > f->link->cooldown_ms) return 0;
     *yes = false;
     return pb__chain_settle(w, f, PB_SKIPPED, true, "cooldown: it fired %s ago, and fires every %s at most",
                             pb__chain_ago(w, ago), pb__chain_ago(w, f->link->cooldown_ms));
@@ -204,6 +211,28 @@ static pbay_str group_of(const struct pb_firing *f)
     return f->link->per_run ? f->run : pb_str("", 0);
 }
 
+/*
+ * It does not fire for an occurrence that ended so. Another word of the same occurrence may follow: the
+ * engine of a tenant fails, is started anew by the tenant, and the reload ends well.
+ */
+static pbay_str as_it_ended(struct pb_world *w, const struct pb_firing *f)
+{
+    return pb_str_c(pb_arena_printf(&w->mem, "%.*s=%.*s", PB_FMT(f->occurrence), PB_FMT(f->status)));
+}
+
+static int settle_so(struct pb_world *w, const struct pb_firing *f, const char *fmt, ...) PB_PRINTF(3, 4);
+static int settle_so(struct pb_world *w, const struct pb_firing *f, const char *fmt, ...)
+{
+    struct pb_firing so = *f;
+    char why[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(why, sizeof why, fmt, ap);
+    va_end(ap);
+    so.occurrence = as_it_ended(w, f);
+    return pb__chain_settle(w, &so, PB_SKIPPED, true, "%s", why);
+}
+
 /* A source ended otherwise than the link wants: what it had given counts no more. */
 static int refuse(struct pb_world *w, struct pb_firing *f)
 {
@@ -216,8 +245,8 @@ static int refuse(struct pb_world *w, struct pb_firing *f)
             return -1;
     }
     const char *wants = pb_ended_name(f->link->statuses);
-    return pb__chain_settle(w, f, PB_SKIPPED, true, "it ended %.*s, and this is for %s%s", PB_FMT(f->status),
-                            wants, had ? "; its earlier end counts no more" : "");
+    return settle_so(w, f, "it ended %.*s, and this is for %s%s", PB_FMT(f->status), wants,
+                     had ? "; its earlier end counts no more" : "");
 }
 
 /* *full: enough of them. Counted otherwise. */
@@ -284,9 +313,13 @@ static int decide(struct pb_world *w, const struct pb_chain_plan *p, const struc
         const struct pb_chain_app *app = pb_chains_app_of(a->bundle->chains, p->o.connector, p->o.subject);
         if (app) f.source = app->name;
     }
-    if (pb_store_decision_known(w->s, chain_of(&f)->name, l->name, f.occurrence, &known, w->err) != 0)
+    pbay_str chain = chain_of(&f)->name, over;
+    if (pb_store_decision_known(w->s, chain, l->name, f.occurrence, &known, w->err) != 0) return -1;
+    if (!known && pb_store_decision_known(w->s, chain, l->name, as_it_ended(w, &f), &known, w->err) != 0)
         return -1;
     if (known) return 0;
+    if (pb__chain_is_over(w, chain, f.occurrence, &over) != 0) return -1;
+    if (over.n) return pb__chain_settle(w, &f, PB_SKIPPED, true, "%.*s", PB_FMT(over));
     if (!(l->statuses & p->o.status)) return refuse(w, &f);
     if (a->raised) {
         if (pb__chain_settle(w, &f, PB_RAISED, true, "%s", a->why) != 0) return -1;
@@ -301,8 +334,7 @@ static int decide(struct pb_world *w, const struct pb_chain_plan *p, const struc
         return pb__chain_arm(w, &f, "defer", pb_now_ms() + a->verdict.defer_ms, pb_str("", 0));
     }
     if (!a->verdict.yes)
-        return pb__chain_settle(w, &f, PB_SKIPPED, true, "%s",
-                                a->verdict.why[0] ? a->verdict.why : "the condition says no");
+        return settle_so(w, &f, "%s", a->verdict.why[0] ? a->verdict.why : "the condition says no");
     if (l->kind == PB_LINK_ALL || l->kind == PB_LINK_ANY || l->kind == PB_LINK_AT_LEAST)
         if (count(w, &f, &full) != 0) return -1;
     if (!full) return 0;
@@ -326,8 +358,9 @@ static int note_node(struct pb_world *w, const struct pb_occurred *o)
                                    : was                    ? was->ok_ms
                                                             : 0,
                           .fired_ms = was ? was->fired_ms : 0};
-    /* What comes late does not undo what is newer. */
-    int rc = was && was->at_ms > o->time_ms ? 0 : pb_store_node_put(w->s, &is, w->err);
+    /* What comes late does not undo what is newer, unless that is of a time that has not come. */
+    bool newer = was && was->at_ms > o->time_ms && was->at_ms < pb_now_ms() + CLOCKS_DIFFER_MS;
+    int rc = newer ? 0 : pb_store_node_put(w->s, &is, w->err);
     pb_free(was);
     return rc;
 }

@@ -69,6 +69,7 @@ static void read_own_end(struct pb_occurred *o, const struct pb_json_object *dat
     o->subject = text_of(o, &args, "appId");
     if (!o->subject.n) o->subject = text_of(o, &result, "appId");
     o->occurrence = text_of(o, &result, "id");
+    if (!o->occurrence.n) o->occurrence = text_of(o, data, "handle");
     if (!o->occurrence.n) o->occurrence = key;
     replayed(o, data);
 }

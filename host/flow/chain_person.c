@@ -55,17 +55,12 @@ int pb_chain_start(const struct pb_bundle *now, struct pb_store *s, const struct
     return pb__chain_end(&w, rc);
 }
 
-static struct pb_run *need_run(struct pb_world *w, pbay_str id)
+int pb_chain_resume(const struct pb_bundle *now, struct pb_store *s, const struct pb_chain_host *h,
+                    pbay_str run_id, pbay_str who, uint32_t *n, struct pb_err *err)
 {
-    return pb__chain_run(w, id);
-}
-
-int pb_chain_resume(struct pb_store *s, const struct pb_chain_host *h, pbay_str run_id, pbay_str who,
-                    uint32_t *n, struct pb_err *err)
-{
-    struct pb_world w = {.s = s, .h = h, .err = err};
+    struct pb_world w = {.s = s, .h = h, .now = now, .err = err};
     struct pb_steps steps = {0};
-    struct pb_run *run = need_run(&w, run_id);
+    struct pb_run *run = pb__chain_run(&w, run_id);
     int rc = run ? 0 : -1;
     *n = 0;
     struct pb_step_filter f = {.run = run_id, .states = 1 << PB_RUN_STEP_ERROR | 1 << PB_RUN_STEP_CANCELED};
@@ -73,10 +68,12 @@ int pb_chain_resume(struct pb_store *s, const struct pb_chain_host *h, pbay_str 
     for (size_t i = 0; rc == 0 && i < steps.n; i++) {
         struct pb_run_step *t = steps.items[i];
         if (t->kind == PB_STEP_NOTIFY) continue;
+        /* It stands in line: at once, when there is room. */
         t->ended_ms = 0;
-        rc = pb__chain_launch(&w, t, pb_str("", 0), 0);
-        if (rc == 0) rc = pb_store_step_set(s, t, err);
-        if (rc == 0 && t->state == PB_RUN_STEP_ACTIVE) run->open++;
+        t->state = PB_RUN_STEP_WAITING;
+        rc = pb_store_step_set(s, t, err);
+        run->open++;
+        w.room = true;
         ++*n;
     }
     pb_steps_free(&steps);
@@ -104,11 +101,11 @@ static int find_step(struct pb_world *w, pbay_str run, pbay_str name, struct pb_
     return rc;
 }
 
-int pb_chain_skip(struct pb_store *s, const struct pb_chain_host *h, pbay_str run_id, pbay_str name,
-                  pbay_str who, struct pb_err *err)
+int pb_chain_skip(const struct pb_bundle *now, struct pb_store *s, const struct pb_chain_host *h,
+                  pbay_str run_id, pbay_str name, pbay_str who, struct pb_err *err)
 {
-    struct pb_world w = {.s = s, .h = h, .err = err};
-    struct pb_run *run = need_run(&w, run_id);
+    struct pb_world w = {.s = s, .h = h, .now = now, .err = err};
+    struct pb_run *run = pb__chain_run(&w, run_id);
     struct pb_run_step *t = NULL;
     struct pb_buf data = {0};
     int rc = run ? find_step(&w, run_id, name, &t) : -1;
@@ -118,8 +115,7 @@ int pb_chain_skip(struct pb_store *s, const struct pb_chain_host *h, pbay_str ru
         rc = pb_fail(err, PBAY_FAILED_PRECONDITION, "run %.*s was canceled", PB_FMT(run_id));
     if (rc == 0) {
         bool live = ((1u << t->state) & PB_RUN_STEP_LIVE) != 0;
-        struct pb_err ignored;
-        if (t->state == PB_RUN_STEP_ACTIVE) pb_store_job_cancel(s, t->job, &ignored);
+        if (t->state == PB_RUN_STEP_ACTIVE) rc = pb__chain_job_over(&w, t, "a person has skipped it", false);
         if (!live) run->open++;
         run->state = PB_RUN_RUNNING;
         run->ended_ms = 0;
@@ -129,7 +125,7 @@ int pb_chain_skip(struct pb_store *s, const struct pb_chain_host *h, pbay_str ru
         t->occurrence =
             pb_str_c(pb_arena_printf(&w.mem, "skip-%.*s-%lld", PB_FMT(t->id), (long long)t->attempt));
         t->error = pb_str_c(pb_arena_printf(&w.mem, "skipped by %.*s", PB_FMT(who)));
-        rc = pb_store_step_set(s, t, err);
+        if (rc == 0) rc = pb_store_step_set(s, t, err);
         pb_buf_printf(
             &data, "{\"ok\":true,\"code\":\"OK\",\"key\":\"%.*s-skip\",\"args\":{\"appId\":", PB_FMT(t->id));
         pb_buf_json(&data, t->subject);
@@ -148,12 +144,12 @@ int pb_chain_skip(struct pb_store *s, const struct pb_chain_host *h, pbay_str ru
     return pb__chain_end(&w, rc);
 }
 
-int pb_chain_cancel(struct pb_store *s, const struct pb_chain_host *h, pbay_str run_id, pbay_str who,
-                    struct pb_err *err)
+int pb_chain_cancel(const struct pb_bundle *now, struct pb_store *s, const struct pb_chain_host *h,
+                    pbay_str run_id, pbay_str who, struct pb_err *err)
 {
-    struct pb_world w = {.s = s, .h = h, .err = err};
+    struct pb_world w = {.s = s, .h = h, .now = now, .err = err};
     struct pb_steps steps = {0};
-    struct pb_run *run = need_run(&w, run_id);
+    struct pb_run *run = pb__chain_run(&w, run_id);
     int rc = run ? 0 : -1;
     if (rc == 0 && run->state != PB_RUN_RUNNING)
         rc = pb_fail(err, PBAY_FAILED_PRECONDITION, "run %.*s has ended: it is %s", PB_FMT(run_id),
@@ -163,7 +159,7 @@ int pb_chain_cancel(struct pb_store *s, const struct pb_chain_host *h, pbay_str 
                                 &steps, err);
     for (size_t i = 0; rc == 0 && i < steps.n; i++) {
         struct pb_run_step *t = steps.items[i];
-        if (t->job.n && pb_store_job_cancel(s, t->job, err) != 0 && err->code != PBAY_NOT_FOUND) rc = -1;
+        rc = pb__chain_job_over(&w, t, "its run was canceled", true);
         t->state = PB_RUN_STEP_CANCELED;
         t->ended_ms = pb_now_ms();
         t->error = pb_str_c(pb_arena_printf(&w.mem, "run canceled by %.*s", PB_FMT(who)));
@@ -171,11 +167,8 @@ int pb_chain_cancel(struct pb_store *s, const struct pb_chain_host *h, pbay_str 
     }
     pb_steps_free(&steps);
     if (rc == 0) {
-        run->state = PB_RUN_CANCELED;
-        run->ended_ms = pb_now_ms();
-        run->open = 0;
-        w.room = true;
-        rc = audit(&w, who, "cancel", PB_STR("run"), run_id);
+        rc = pb__chain_canceled(&w, run);
+        if (rc == 0) rc = audit(&w, who, "cancel", PB_STR("run"), run_id);
     }
     return pb__chain_end(&w, rc);
 }
@@ -240,6 +233,16 @@ static int recall(struct release *r, const struct pb_decision *d, struct pb_firi
     return rc;
 }
 
+/* Does another pause hold it? The chain's when an app was released, an app's when the chain was. */
+static bool is_held_still(struct release *r, const struct pb_decision *d, const struct pb_firing *f)
+{
+    const struct pb_pause *p = pb__chain_paused(r->w, "chain", d->chain);
+    for (uint32_t i = 0; !p && i < f->link->n_steps; i++)
+        if (f->link->steps[i].kind == PB_STEP_RELOAD)
+            p = pb__chain_paused(r->w, "app", f->link->steps[i].name);
+    return p && !(pb_str_eq(p->kind, r->kind) && pb_str_eq(p->name, r->name));
+}
+
 static int release_one(struct release *r, const struct pb_decision *d, bool fire)
 {
     struct pb_firing f;
@@ -247,16 +250,20 @@ static int release_one(struct release *r, const struct pb_decision *d, bool fire
     if (rc == 2) return 0;
     if (rc < 0) return -1;
     fire = fire && rc == 0;
+    if (fire && is_held_still(r, d, &f)) return 0;
     if (pb_store_decision_settle(r->w->s, d->seq, fire ? PB_RELEASED : PB_DROPPED, r->w->err) != 0) return -1;
     const char *item = pb_arena_printf(&r->w->mem, "@held:%.*s", PB_FMT(d->occurrence));
     if (pb_store_link_drop(r->w->s, d->chain, d->link, pb_str("", 0), pb_str_c(item), r->w->err) != 0)
         return -1;
+    /* It kept its run open. */
+    struct pb_run *run = rc == 0 && f.run.n ? pb__chain_run(r->w, f.run) : NULL;
+    bool going = run && run->state == PB_RUN_RUNNING;
+    if (going) run->open--;
     if (!fire) return 0;
     r->n++;
     f.occurrence = pb_str_c(pb_arena_printf(&r->w->mem, "%.*s~released", PB_FMT(f.occurrence)));
-    /* Its run may have ended while it waited. */
-    struct pb_run *run = f.run.n ? pb__chain_run(r->w, f.run) : NULL;
-    if (f.run.n && (!run || run->state != PB_RUN_RUNNING)) f.run = pb_str("", 0);
+    /* Its run may have been canceled while it waited. */
+    if (f.run.n && !going) f.run = f.step = pb_str("", 0);
     return pb__chain_fire(r->w, &f, "released");
 }
 

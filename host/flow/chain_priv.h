@@ -64,6 +64,16 @@ int pb__chain_step_end(struct pb_world *w, struct pb_run_step *t, uint32_t statu
                        pbay_str message, pbay_str event, bool *again);
 /* Write runs, end those that are over, start what waits. rc: what the transaction came to so far. */
 int pb__chain_end(struct pb_world *w, int rc);
+/*
+ * What the other side calls an attempt that a chain is through with (tried again, skipped, canceled), with
+ * why: whatever else tells of its end is no news to that chain. Recalled: *why, empty when it is not.
+ */
+int pb__chain_over(struct pb_world *w, pbay_str chain, pbay_str occurrence, const char *why);
+int pb__chain_is_over(struct pb_world *w, pbay_str chain, pbay_str occurrence, pbay_str *why);
+/* The same of the job that a step has, whether or not the other side has said yet. */
+int pb__chain_job_over(struct pb_world *w, const struct pb_run_step *t, const char *why, bool stop);
+/* A run that is canceled ends now. */
+int pb__chain_canceled(struct pb_world *w, struct pb_run *run);
 /* A message as a step-less job: alerts. */
 int pb__chain_message(struct pb_world *w, pbay_str target, pbay_str text, pbay_str key, pbay_str run,
                       pbay_str cause, char id[PB_ID_SIZE]);

@@ -419,9 +419,11 @@ static int deed(struct pb_store *s, void *user, struct pb_err *err)
     }
     if (pb_str_is(d->verb, "start"))
         return pb_chain_start(&r->bundle, s, &r->host, word(d->w, 0), word(d->w, 1), who, run, err);
-    if (pb_str_is(d->verb, "resume")) return pb_chain_resume(s, &r->host, d->run, who, &d->n, err);
-    if (pb_str_is(d->verb, "skip")) return pb_chain_skip(s, &r->host, d->run, word(d->w, 0), who, err);
-    if (pb_str_is(d->verb, "cancel")) return pb_chain_cancel(s, &r->host, d->run, who, err);
+    if (pb_str_is(d->verb, "resume"))
+        return pb_chain_resume(&r->bundle, s, &r->host, d->run, who, &d->n, err);
+    if (pb_str_is(d->verb, "skip"))
+        return pb_chain_skip(&r->bundle, s, &r->host, d->run, word(d->w, 0), who, err);
+    if (pb_str_is(d->verb, "cancel")) return pb_chain_cancel(&r->bundle, s, &r->host, d->run, who, err);
     return pb_chain_replay(s, &r->host, pb_str_c(r->last_event), who, err);
 }
 

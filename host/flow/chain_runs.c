@@ -16,11 +16,11 @@ int pb_chain_do(const struct pb_bundle *now, struct pb_store *s, const struct pb
             pb_buf_printf(out, "{\"run\":\"%s\"}", run);
         return rc;
     case PB_DEED_RESUME:
-        if ((rc = pb_chain_resume(s, h, w->object, w->who, &n, err)) == 0)
+        if ((rc = pb_chain_resume(now, s, h, w->object, w->who, &n, err)) == 0)
             pb_buf_printf(out, "{\"steps\":%u}", n);
         return rc;
-    case PB_DEED_SKIP: rc = pb_chain_skip(s, h, w->object, w->name, w->who, err); break;
-    case PB_DEED_CANCEL: rc = pb_chain_cancel(s, h, w->object, w->who, err); break;
+    case PB_DEED_SKIP: rc = pb_chain_skip(now, s, h, w->object, w->name, w->who, err); break;
+    case PB_DEED_CANCEL: rc = pb_chain_cancel(now, s, h, w->object, w->who, err); break;
     case PB_DEED_REPLAY: rc = pb_chain_replay(s, h, w->object, w->who, err); break;
     case PB_DEED_RELEASE:
         if ((rc = pb_chain_release(now, s, h, w->object, w->name, w->held, find, user, &n, err)) == 0)

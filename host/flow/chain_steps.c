@@ -4,7 +4,8 @@
 #include "flow/chain_priv.h"
 #include "guard/digest.h"
 
-enum { ALERT_EVERY_MS = 15 * 60 * 1000, WAITING_LOOK = 256, KEY_SIZE = 64 };
+enum { ALERT_EVERY_MS = 15 * 60 * 1000, KEY_SIZE = 64 };
+#define LINK_OVER PB_STR("@over")
 
 /* ------------------------------------------------------------------------ runs */
 
@@ -125,6 +126,60 @@ int pb__chain_launch(struct pb_world *w, struct pb_run_step *t, pbay_str cause, 
     return 0;
 }
 
+/* ------------------------------------------------------------------------ attempts that are no news */
+
+int pb__chain_over(struct pb_world *w, pbay_str chain, pbay_str occurrence, const char *why)
+{
+    struct pb_link_state in = {chain, LINK_OVER, pb_str("", 0), occurrence, pb_str_c(why), pb_now_ms()};
+    return occurrence.n ? pb_store_link_put(w->s, &in, w->err) : 0;
+}
+
+int pb__chain_is_over(struct pb_world *w, pbay_str chain, pbay_str occurrence, pbay_str *why)
+{
+    struct pb_link_states list;
+    *why = pb_str("", 0);
+    if (!occurrence.n) return 0;
+    int rc = pb_store_link_list(w->s, chain, LINK_OVER, pb_str("", 0), occurrence, &list, w->err);
+    if (rc == 0 && list.n) *why = pb_arena_str(&w->mem, list.items[0]->value);
+    pb_link_states_free(&list);
+    return rc;
+}
+
+int pb__chain_job_over(struct pb_world *w, const struct pb_run_step *t, const char *why, bool stop)
+{
+    struct pb_job *job = NULL;
+    char key[KEY_SIZE], id[PB_ID_SIZE];
+    if (!t->job.n) return 0;
+    if (pb_store_job_cancel(w->s, t->job, w->err) != 0) return w->err->code == PBAY_NOT_FOUND ? 0 : -1;
+    if (pb_store_job_get(w->s, t->job, pb_str("", 0), &job, w->err) != 0)
+        return w->err->code == PBAY_NOT_FOUND ? 0 : -1;
+    snprintf(key, sizeof key, "%.*s-%lld", PB_FMT(t->id), (long long)t->attempt);
+    int rc = pb__chain_over(w, t->chain, pb_str_c(key), why);
+    if (rc == 0) rc = pb__chain_over(w, t->chain, job->handle, why);
+    if (rc == 0 && stop && t->kind == PB_STEP_RELOAD && job->handle.n) {
+        /* It runs over there. A connector that has no such action lets it. */
+        const char *target = pb_arena_printf(&w->mem, "%.*s.cancel_reload", PB_FMT(t->connector));
+        struct pb_buf args = {0};
+        pb_buf_c(&args, "{\"id\":");
+        pb_buf_json(&args, job->handle);
+        pb_buf_ch(&args, '}');
+        snprintf(key, sizeof key, "%.*s-%lld-stop", PB_FMT(t->id), (long long)t->attempt);
+        struct pb_job_put put = {.queue = t->connector,
+                                 .connector = t->connector,
+                                 .action = pb_str_c(target),
+                                 .args = pb_buf_view(&args),
+                                 .key = pb_str_c(key),
+                                 .run = t->run};
+        rc = w->h->put_action(w->h->user, w->s, &put, id, w->err);
+        if (rc != 0 && (w->err->code == PBAY_NOT_FOUND || w->err->code == PBAY_INVALID_ARGUMENT)) rc = 0;
+        pb_buf_free(&args);
+    }
+    pb_free(job);
+    return rc;
+}
+
+/* ------------------------------------------------------------------------ room */
+
 static int active(struct pb_world *w, pbay_str chain, pbay_str connector, pbay_str name, int64_t *n)
 {
     struct pb_step_filter f = {
@@ -133,14 +188,17 @@ static int active(struct pb_world *w, pbay_str chain, pbay_str connector, pbay_s
 }
 
 /*
- * Is there room for one more of its chain, of its connector, and is its app free? *why: what it waits for.
- * live: of steps with its name, anywhere; what has none is not looked for again.
+ * Is there room for one more of its chain, of its connector, and is its app free? *why: what it waits for;
+ * *full: whose limit that is, a connector's name or a chain's after a blank; empty: it is the app. live: of
+ * steps with its name, anywhere; what has none is not looked for again.
  */
-static int room_for(struct pb_world *w, const struct pb_run_step *t, int64_t live, const char **why)
+static int room_for(struct pb_world *w, const struct pb_run_step *t, int64_t live, const char **why,
+                    pbay_str *full)
 {
     const pbay_str none = {"", 0};
     int64_t n;
     *why = NULL;
+    *full = none;
     if (t->kind == PB_STEP_NOTIFY) return 0;
     if (t->kind == PB_STEP_RELOAD && live) {
         if (active(w, none, t->connector, t->name, &n) != 0) return -1;
@@ -149,17 +207,33 @@ static int room_for(struct pb_world *w, const struct pb_run_step *t, int64_t liv
     const struct pb_chain *chain = w->now ? pb_chains_chain(w->now->chains, t->chain) : NULL;
     if (!*why && chain && chain->in_flight) {
         if (active(w, t->chain, none, none, &n) != 0) return -1;
-        if (n >= chain->in_flight)
+        if (n >= chain->in_flight) {
             *why = pb_arena_printf(&w->mem, "its chain runs %u at once", chain->in_flight);
+            *full = pb_str_c(pb_arena_printf(&w->mem, " %.*s", PB_FMT(t->chain)));
+        }
     }
     const struct pb_chain_graph *g = w->now ? pb_chains_graph(w->now->chains) : NULL;
     for (uint32_t i = 0; !*why && g && i < g->n_limits; i++) {
         if (!pb_str_eq(g->limits[i].connector, t->connector)) continue;
         if (active(w, none, t->connector, none, &n) != 0) return -1;
-        if (n >= g->limits[i].in_flight)
+        if (n >= g->limits[i].in_flight) {
             *why = pb_arena_printf(&w->mem, "its connector runs %u at once", g->limits[i].in_flight);
+            *full = t->connector;
+        }
     }
     return 0;
+}
+
+/* Is there a limit that it counts for? */
+static bool is_limited(const struct pb_world *w, const struct pb_run_step *t)
+{
+    const struct pb_chain_graph *g =
+        w->now && t->kind != PB_STEP_NOTIFY ? pb_chains_graph(w->now->chains) : NULL;
+    const struct pb_chain *chain = g ? pb_chains_chain(w->now->chains, t->chain) : NULL;
+    bool limited = chain && chain->in_flight;
+    for (uint32_t i = 0; g && i < g->n_limits; i++)
+        limited |= pb_str_eq(g->limits[i].connector, t->connector);
+    return limited;
 }
 
 /* ------------------------------------------------------------------------ a step begins */
@@ -228,7 +302,7 @@ static int app_cooled(struct pb_world *w, const struct pb_firing *f, const struc
     if (pb_store_node_get(w->s, app->connector, id, &was, w->err) != 0) return -1;
     int64_t ago = was ? is.fired_ms - was->fired_ms : INT64_MAX;
     int rc = 0;
-    if (app->cooldown_ms && was && was->fired_ms && ago < app->cooldown_ms) {
+    if (was && was->fired_ms && ago < app->cooldown_ms && -ago <= app->cooldown_ms) {
         *skip = true;
         rc = pb__chain_settle(w, f, PB_SKIPPED, false,
                               "%.*s: cooldown: a chain reloaded it %s ago, and may every %s",
@@ -269,6 +343,7 @@ int pb__chain_step(struct pb_world *w, const struct pb_firing *f, const struct p
     bool skip = false;
     int64_t live = 0;
     const char *why = NULL;
+    pbay_str full;
     struct pb_run_step t = {.run = run->id,
                             .chain = run->chain,
                             .link = f->link->name,
@@ -297,11 +372,13 @@ int pb__chain_step(struct pb_world *w, const struct pb_firing *f, const struct p
     int rc = app ? app_cooled(w, f, app, t.subject, &skip) : 0;
     if (rc == 0 && !skip && s->kind == PB_STEP_RELOAD && (rc = others(w, run, s, &live, &skip)) == 0 && skip)
         say(said, &t, "it waits already");
-    if (rc == 0 && !skip) rc = room_for(w, &t, live, &why);
+    if (rc == 0 && !skip) rc = room_for(w, &t, live, &why, &full);
+    /* Room that a step has just left is of those that have waited for it: it stands in line with them. */
+    bool queued = w->room && is_limited(w, &t);
     if (rc == 0 && !skip) {
         pb_id_make(id);
         t.id = pb_str(id, PB_ID_LEN);
-        if (!why) rc = pb__chain_launch(w, &t, f->event, 0);
+        if (!why && !queued) rc = pb__chain_launch(w, &t, f->event, 0);
         if (rc == 0) rc = pb_store_step_put(w->s, &t, w->err);
         if ((1u << t.state) & PB_RUN_STEP_LIVE) run->open++;
         if (t.state == PB_RUN_STEP_ERROR) why = t.error.p;
@@ -348,8 +425,10 @@ static int retry_step(struct pb_world *w, struct pb_run_step *t, pbay_str occurr
                             .why = pb_str_c(why),
                             .outcome = PB_RETRIED,
                             .at_ms = pb_now_ms()};
-    (void)occurrence;
-    if (pb_store_decision_put(w->s, &d, &known, w->err) != 0) return -1;
+    if (pb__chain_over(w, t->chain, occurrence, "it is of an attempt that failed, and another follows") !=
+            0 ||
+        pb_store_decision_put(w->s, &d, &known, w->err) != 0)
+        return -1;
     if (w->h->decided) w->h->decided(w->h->user, &d);
     t->error = message;
     if (pb__chain_launch(w, t, event, delay > 0 ? delay : 1) != 0) return -1;
@@ -420,6 +499,15 @@ static int tell_end(struct pb_world *w, const struct pb_run *run)
     return rc;
 }
 
+int pb__chain_canceled(struct pb_world *w, struct pb_run *run)
+{
+    run->state = PB_RUN_CANCELED;
+    run->ended_ms = pb_now_ms();
+    run->open = 0;
+    w->room = true;
+    return tell_end(w, run);
+}
+
 static int write_runs(struct pb_world *w)
 {
     for (size_t i = 0; i < w->n_runs; i++) {
@@ -440,16 +528,22 @@ static int write_runs(struct pb_world *w)
 static int start_waiting(struct pb_world *w)
 {
     struct pb_steps list;
-    int rc = pb_store_step_waiting(w->s, WAITING_LOOK, &list, w->err);
+    struct pb_map full = {0}; /* whose limits are reached: they are not asked again */
+    int rc = pb_store_step_waiting(w->s, PB_LIST_MAX, &list, w->err);
     for (size_t i = 0; rc == 0 && i < list.n; i++) {
         struct pb_run_step *t = list.items[i];
         const char *why;
-        if ((rc = room_for(w, t, 1, &why)) != 0 || why) continue;
+        pbay_str chain = pb_str_c(pb_arena_printf(&w->mem, " %.*s", PB_FMT(t->chain))), whose;
+        if (pb_map_get(&full, t->connector) || pb_map_get(&full, chain)) continue;
+        if ((rc = room_for(w, t, 1, &why, &whose)) != 0) break;
+        if (why && whose.n) pb_map_set(&full, whose, w);
+        if (why) continue;
         struct pb_run *run = pb__chain_run(w, t->run);
         rc = run ? pb__chain_launch(w, t, pb_str("", 0), 0) : -1;
         if (rc == 0) rc = pb_store_step_set(w->s, t, w->err);
         if (rc == 0 && t->state == PB_RUN_STEP_ERROR) run->open--;
     }
+    pb_map_free(&full);
     pb_steps_free(&list);
     return rc;
 }

@@ -290,10 +290,12 @@ static int one_link(struct pb_world *w, struct pb_firing *f, pbay_str kind, pbay
     if (pb_str_is(kind, "cron") || pb_str_is(kind, "deadline")) return clock_timer(w, f, kind, note);
     if (pb_str_is(kind, "within")) return within_timer(w, f);
     if (pb_str_is(kind, "debounce") && debounce_timer(w, f, note, &last) != 0) return -1;
-    bool had_run = f->run.n > 0;
+    bool had_run = f->run.n > 0, deferred = pb_str_is(kind, "defer");
     later(w, f, kind);
-    int rc = last ? pb__chain_pass(w, f)
-                  : pb__chain_settle(w, f, PB_SKIPPED, true, "debounce: another came after it");
+    /* Of a condition this is asked only when there is nothing left to ask it about. */
+    int rc = deferred ? pb__chain_settle(w, f, PB_SKIPPED, true, "its event is not kept any more")
+             : last   ? pb__chain_pass(w, f)
+                      : pb__chain_settle(w, f, PB_SKIPPED, true, "debounce: another came after it");
     /* The timer itself is over. */
     struct pb_run *run = rc == 0 && had_run ? pb__chain_run(w, f->run) : NULL;
     if (run) run->open--;

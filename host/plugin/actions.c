@@ -175,6 +175,10 @@ void pb_action_end_data(struct pb_buf *out, const struct pb_job *job, enum pb_jo
         pb_buf_json(out, job->run);
     }
     pb_buf_printf(out, ",\"attempt\":%u", job->attempt);
+    if (job->handle.n) {
+        pb_buf_c(out, ",\"handle\":");
+        pb_buf_json(out, job->handle);
+    }
     /* An event has room for what decides something; the rest is the job's, as long as it is kept. */
     bool has_args = job->args.n && out->n + job->args.n + 64 <= PB_EVENT_DATA_MAX;
     pb_buf_c(out, ",\"args\":");

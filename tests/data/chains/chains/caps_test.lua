@@ -23,3 +23,26 @@ test("an app is not reloaded twice at once: once more when it has ended", functi
   finish("b") expect_reload("heavy") expect_nothing()
   finish("c") expect_reload("b")
 end)
+test("room that a step leaves is of those that have waited, not of what follows it", function()
+  given { app = "e", status = "ok" }
+  expect_reload("b") expect_reload("c") expect_reload("d") expect_reload("g")
+  given { app = "long1", status = "ok" } given { app = "other1", status = "ok" } expect_nothing()
+  finish("b") expect_reload("long2") expect_nothing() -- runs that have none go first
+  finish("long2") expect_decision("fired", "starts long3")
+  expect_reload("other2") expect_nothing()
+  finish("other2") expect_reload("long3") expect_nothing()
+end)
+test("canceling a run, or resuming one, keeps the limits", function()
+  given { app = "e", status = "ok" }
+  expect_reload("b") expect_reload("c") expect_reload("d") expect_reload("g")
+  given { app = "long1", status = "ok" } expect_nothing()
+  cancel() expect_nothing() -- the second run, which waits
+  finish("b") expect_reload("heavy") finish("heavy") expect_reload("light")
+  finish("light") finish("c") finish("d") finish("g")
+  given { app = "e", status = "ok" }
+  for _, a in ipairs { "b", "c", "d", "g" } do expect_reload(a) finish(a, "error") end
+  expect_reload("heavy") expect_reload("light") finish("heavy", "error") finish("light", "error")
+  expect_run("failed")
+  resume() expect_reload("g") expect_reload("heavy") expect_reload("b") expect_reload("c") expect_nothing()
+  finish("b") expect_reload("d") expect_nothing()
+end)

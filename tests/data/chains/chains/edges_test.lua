@@ -39,3 +39,8 @@ test("unlisted apps and types do nothing", function()
   given { connector = "other", type = "reload", subject = "id-a", app_id = "id-a", status = "ok" }
   expect_nothing()
 end)
+test("an engine's attempt that fails, and the reload that ends well", function()
+  given { app = "a", status = "error", reload_id = "r1" } expect_reload("c") expect_reload("e") expect_nothing()
+  given { app = "a", status = "ok", reload_id = "r1" } expect_reload("b") expect_reload("f") expect_nothing()
+  given { app = "a", status = "ok", reload_id = "r1", id = "again" } expect_nothing()
+end)
