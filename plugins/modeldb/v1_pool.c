@@ -477,17 +477,18 @@ v1_call *v1_pool_call(v1_pool *p, pbay_str frame, enum v1_method method, int32_t
     return c;
 }
 
-void v1_pool_drop(v1_pool *p, v1_call *call)
+bool v1_pool_drop(v1_pool *p, v1_call *call)
 {
     for (v1_call **at = &p->first; *at; at = &(*at)->next) {
         if (*at != call) continue;
         *at = call->next;
         if (p->last == &call->next) p->last = at;
         free_call(call);
-        return;
+        return false;
     }
     for (struct line *l = p->lines; l; l = l->next)
         if (l->call == call) call->done = NULL;
+    return true;
 }
 
 void v1_pool_stop(v1_pool *p)

@@ -45,8 +45,8 @@ int32_t v1_pool_seqid(v1_pool *pool);
 /* frame: one of v1_ask_..., copied. done comes once, never from inside; not after v1_pool_drop. */
 v1_call *v1_pool_call(v1_pool *pool, pbay_str frame, enum v1_method method, int32_t seqid, v1_done done,
                       void *user);
-/* Nobody waits for it any more: one that has not been sent is not sent. */
-void v1_pool_drop(v1_pool *pool, v1_call *call);
+/* Nobody waits for it any more: one that has not been sent is not sent. True: it has been. */
+bool v1_pool_drop(v1_pool *pool, v1_call *call);
 /* No new connections; those that are idle close; calls that have not been sent end with PBAY_CANCELLED. */
 void v1_pool_stop(v1_pool *pool);
 /* Nothing may be in flight. */

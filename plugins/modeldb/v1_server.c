@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY = 400, NAME = 300, WHY = 1200, LOCK_AGAIN_MS = 150 };
+enum { KEY = 400, LOCK_KEY = 48, NAME = 300, WHY = 1200, LOCK_AGAIN_MS = 150 };
 #define MARK_MS (INT64_C(90) * 24 * 3600 * 1000)
 
 struct v1_server {
@@ -26,12 +26,15 @@ struct v1_job {
     v1_job_done done;
     void *user;
     pbay_text frame;
+    int32_t seqid; /* of the call */
     enum pending pending;
     v1_call *call;
     pbay_timer timer;
     int64_t lock_until_ns; /* 0: not waiting for it */
-    bool dead;             /* cancelled while the store had it */
-    char name[NAME], token[40];
+    bool dead;             /* cancelled while the store had it: w is not looked at any more */
+    bool storing;          /* the lock says that storeProjectEvent is called under it */
+    bool open_end;         /* and the server may still be at it */
+    char name[NAME], token[40], storing_token[48], lock[LOCK_KEY];
     char why[WHY];
 };
 
@@ -56,11 +59,9 @@ static pbay_str mark_key(const v1_job *j, char key[KEY])
     return (pbay_str){key, strlen(key)};
 }
 
-static pbay_str lock_key(const v1_job *j, char key[KEY])
+static pbay_str c_str(const char *s)
 {
-    snprintf(key, KEY, "v1-lock/%016" PRIx64 "/%016" PRIx64, j->server->which,
-             fnv(fnv(FNV, j->w.project), j->w.author));
-    return (pbay_str){key, strlen(key)};
+    return (pbay_str){s, strlen(s)};
 }
 
 /* ---------------------------------------------------------------------------------------------------- ends
@@ -81,14 +82,20 @@ static void forget(void *user, const pbay_result *result)
 
 static void unlock(const v1_job *j, void (*done)(void *user, const pbay_result *result), void *user)
 {
-    char key[KEY];
-    const pbay_str held = {j->token, strlen(j->token)};
-    j->server->kv->put(j->server->o.host, lock_key(j, key), (pbay_str){NULL, 0}, &held, 0, done, user);
+    const pbay_str held = c_str(j->storing ? j->storing_token : j->token);
+    j->server->kv->put(j->server->o.host, c_str(j->lock), (pbay_str){NULL, 0}, &held, 0, done, user);
+}
+
+/* The end of a job that may hold the lock. One under which the server may still be making the project stays
+ * until it runs out: whoever had it before would find no project and make a second one. */
+static void let_go(const v1_job *j)
+{
+    if (j->sync && v1_sync_locked(j->sync) && j->server->kv && !j->open_end) unlock(j, forget, NULL);
 }
 
 static void finish(v1_job *j, const pbay_result *r)
 {
-    if (j->sync && v1_sync_locked(j->sync) && j->server->kv) unlock(j, forget, NULL);
+    let_go(j);
     j->done(j->user, r, j->sync ? v1_sync_outcome(j->sync) : NULL);
     free_job(j);
 }
@@ -216,18 +223,20 @@ static void wait_for_lock(v1_job *j)
 
 static void locked(void *user, const pbay_result *r);
 
-static void lock(v1_job *j, const pbay_str *expected)
+/* Longer than what is done under it can take. */
+static int64_t lock_ms(const v1_job *j)
 {
-    const v1_pool_settings *o = &j->server->o;
-    char key[KEY];
-    /* Longer than what is done under it can take. */
-    const int64_t ttl = 2 * o->connect_ms + 4 * o->answer_ms;
-    j->pending = KV;
-    j->server->kv->put(o->host, lock_key(j, key), (pbay_str){j->token, strlen(j->token)}, expected, ttl,
-                       locked, j);
+    return 2 * j->server->o.connect_ms + 4 * j->server->o.answer_ms;
 }
 
-/* Whose is it? Ours, when an earlier attempt died with it. */
+static void lock(v1_job *j, const pbay_str *expected)
+{
+    j->pending = KV;
+    j->server->kv->put(j->server->o.host, c_str(j->lock), c_str(j->token), expected, lock_ms(j), locked, j);
+}
+
+/* Whose is it? Ours, when an earlier attempt died with it; but not when it died with storeProjectEvent under
+ * way: then it is nobody's until it runs out. */
 static void lock_seen(void *user, const pbay_result *r, pbay_str value)
 {
     v1_job *j = user;
@@ -243,7 +252,6 @@ static void lock_seen(void *user, const pbay_result *r, pbay_str value)
 static void locked(void *user, const pbay_result *r)
 {
     v1_job *j = user;
-    char key[KEY];
     if (j->dead && !r->code) unlock(j, forget, NULL);
     if (back(j)) return;
     if (!r->code) {
@@ -252,7 +260,7 @@ static void locked(void *user, const pbay_result *r)
         step(j);
     } else if (r->code == PBAY_ABORTED) {
         j->pending = KV;
-        j->server->kv->get(j->server->o.host, lock_key(j, key), lock_seen, j);
+        j->server->kv->get(j->server->o.host, c_str(j->lock), lock_seen, j);
     } else {
         store_failed(j, r);
     }
@@ -291,6 +299,7 @@ static void answered(void *user, const pbay_result *r, const v1_answer *a)
     v1_job *j = user;
     j->pending = NOTHING;
     j->call = NULL;
+    if (j->storing) j->open_end = r && !a && r->effect != PBAY_EFFECT_NONE;
     if (r) {
         failed(j, r, "%.*s", (int)r->message.n, r->message.p);
         return;
@@ -299,16 +308,43 @@ static void answered(void *user, const pbay_result *r, const v1_answer *a)
     step(j);
 }
 
+static void make_call(v1_job *j)
+{
+    j->pending = CALL;
+    j->call = v1_pool_call(j->server->pool, pbay_text_view(&j->frame), v1_sync_method(j->sync), j->seqid,
+                           answered, j);
+}
+
+/* Ours still, and everybody can see what for. */
+static void marked_storing(void *user, const pbay_result *r)
+{
+    v1_job *j = user;
+    j->storing = !r->code;
+    if (j->dead && j->storing) unlock(j, forget, NULL);
+    if (back(j)) return;
+    if (j->storing) {
+        make_call(j);
+        return;
+    }
+    pbay_result lost = *r;
+    if (r->code == PBAY_ABORTED) lost.message = c_str("the lock on the project ran out before it was made");
+    store_failed(j, &lost);
+}
+
 static void step(v1_job *j)
 {
-    v1_pool *pool = j->server->pool;
-    const int32_t seqid = j->w.seed ? 0 : v1_pool_seqid(pool);
-    const enum v1_need need = v1_sync_next(j->sync, &j->frame, seqid);
+    j->seqid = j->w.seed ? 0 : v1_pool_seqid(j->server->pool);
+    const enum v1_need need = v1_sync_next(j->sync, &j->frame, j->seqid);
     if (need == V1_NEED_NOTHING) {
         over(j);
+    } else if (need == V1_NEED_CALL && v1_sync_method(j->sync) == V1_STORE_PROJECT && j->server->kv &&
+               v1_sync_locked(j->sync)) {
+        const pbay_str held = c_str(j->token);
+        j->pending = KV;
+        j->server->kv->put(j->server->o.host, c_str(j->lock), c_str(j->storing_token), &held, lock_ms(j),
+                           marked_storing, j);
     } else if (need == V1_NEED_CALL) {
-        j->pending = CALL;
-        j->call = v1_pool_call(pool, pbay_text_view(&j->frame), v1_sync_method(j->sync), seqid, answered, j);
+        make_call(j);
     } else {
         use_store(j, need);
     }
@@ -350,6 +386,9 @@ v1_job *v1_server_sync(v1_server *s, const v1_wanted *w, pbay_str name, v1_job_d
     j->w = *w;
     /* The same in every attempt for this job: a lock that one of them died with is ours. */
     snprintf(j->token, sizeof j->token, "%016" PRIx64, fnv(fnv(FNV, w->arn), w->run));
+    snprintf(j->storing_token, sizeof j->storing_token, "%s storing", j->token);
+    snprintf(j->lock, sizeof j->lock, "v1-lock/%016" PRIx64 "/%016" PRIx64, s->which,
+             fnv(fnv(FNV, w->project), w->author));
     j->sync = v1_sync_new(w);
     return started(j);
 }
@@ -396,9 +435,9 @@ void v1_job_cancel(v1_job *j)
         j->dead = true;
         return;
     }
-    if (j->pending == CALL) v1_pool_drop(j->server->pool, j->call);
+    if (j->pending == CALL && v1_pool_drop(j->server->pool, j->call)) j->open_end = j->storing;
     if (j->pending == TIMER) j->server->o.timer->cancel(j->timer);
-    if (j->sync && v1_sync_locked(j->sync) && j->server->kv) unlock(j, forget, NULL);
+    let_go(j);
     free_job(j);
 }
 

@@ -515,7 +515,9 @@ static void kv_run(void)
             } else if (kv_ops[n_ops].deletes) {
                 if (row < 8) kv_rows[row].key[0] = 0;
             } else {
-                for (row = 0; row < 7 && kv_rows[row].key[0]; row++) continue;
+                for (row = row < 8 ? row : 0;
+                     row < 7 && kv_rows[row].key[0] && strcmp(kv_rows[row].key, key);)
+                    row++;
                 snprintf(kv_rows[row].key, 400, "%s", key);
                 snprintf(kv_rows[row].value, 64, "%s", kv_ops[n_ops].value);
             }
@@ -655,6 +657,129 @@ static void test_own_lock(void **state)
     server_closed(s);
 }
 
+/* As far as storeProjectEvent, which has been sent. */
+static v1_job *storing(v1_server *s)
+{
+    v1_job *j = v1_server_sync(s, &wanted, S("job churn-1"), job_done, &seen[0]);
+    turn(0);
+    came(1, "open");
+    obey(1, "getModelIds");
+    obey(1, "getProjectIds");
+    obey(1, "getProjectIds");
+    kv_run();
+    obey(1, "getProjectIds");
+    obey(1, "getProjectIds");
+    kv_run();
+    return j;
+}
+
+/* Two projects of one name make the server refuse it for ever. So while one may still be on its way nobody
+ * makes another, not even the same job again, whether it was told so, died, or was cancelled. */
+static void test_project_on_its_way(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        v1_server *s = server_fresh();
+        v1_job *j = storing(s);
+        if (how == 0) { /* no answer in time */
+            turn(5000);
+            says(0, PBAY_DEADLINE_EXCEEDED, PBAY_EFFECT_MAYBE, "storeProjectEvent");
+        } else if (how == 1) {
+            came(1, "reset");
+            says(0, PBAY_UNAVAILABLE, PBAY_EFFECT_MAYBE, "storeProjectEvent");
+        } else if (how == 2) {
+            v1_job_cancel(j);
+        } /* 3: as if its process had died; here it lives on, unheard */
+        kv_run();
+        assert_non_null(strstr(kv_rows[0].value, "storing"));
+        for (int k = 1; k < 3; k++) {
+            v1_server_sync(s, k == 1 ? &wanted : &another, S("job churn-x"), job_done, &seen[k]);
+            turn(0);
+            const size_t at = 2;
+            if (n_streams < at || streams[at - 1].gone) fail_msg("%d: no connection", how);
+            if (!streams[at - 1].open) came(at, "open");
+            obey(at, "getModelIds");
+            obey(at, "getProjectIds");
+            obey(at, "getProjectIds");
+            kv_run(); /* it is taken */
+            for (int i = 0; i < 10; i++) {
+                turn(100);
+                kv_run();
+                assert_int_equal(streams[at - 1].written.n, 0);
+            }
+            assert_int_equal(seen[k].calls, 0);
+        }
+        kv_rows[0].key[0] = 0; /* it ran out */
+        turn(150);
+        kv_run();
+        obey(2, "getProjectIds"); /* one of them goes on, and looks first */
+        turn(7000);
+        kv_run();
+        turn(7000);
+        kv_run();
+        turn(0);
+        server_closed(s);
+    }
+    /* The server said no: it is over, and the next one may. */
+    v1_server *s = server_fresh();
+    storing(s);
+    pbay_text out = {NULL, 0, 0};
+    thrift_in in;
+    thrift_message m;
+    thrift_in_init(&in, (pbay_str){streams[0].written.p + 4, streams[0].written.n - 4});
+    assert_true(thrift_in_message(&in, &m));
+    const thrift_mark begun = thrift_begin(&out, THRIFT_REPLY, "storeProjectEvent", m.seqid);
+    thrift_field(&out, THRIFT_STRUCT, 1);
+    thrift_field_str(&out, 1, S("DataAccessException: locked"));
+    thrift_stop(&out);
+    thrift_stop(&out);
+    thrift_end(&out, begun);
+    answer(1, &out, 100);
+    pbay_text_free(&out);
+    says(0, PBAY_UNAVAILABLE, PBAY_EFFECT_MAYBE, "locked");
+    kv_run();
+    assert_false(kv_rows[0].key[0]);
+    server_closed(s);
+    /* Not sent yet: nothing is on its way. */
+    s = server_fresh();
+    v1_job *j = v1_server_sync(s, &wanted, S("job churn-1"), job_done, &seen[0]);
+    turn(0);
+    came(1, "open");
+    obey(1, "getModelIds");
+    obey(1, "getProjectIds");
+    obey(1, "getProjectIds");
+    kv_run();
+    obey(1, "getProjectIds");
+    obey(1, "getProjectIds");
+    v1_job_cancel(j); /* while the store notes what the lock is for */
+    kv_run();
+    assert_false(kv_rows[0].key[0]);
+    server_closed(s);
+}
+
+/* The lock ran out, and somebody else has it: no project is made. */
+static void test_lost_lock(void **state)
+{
+    (void)state;
+    v1_server *s = server_fresh();
+    v1_server_sync(s, &wanted, S("job churn-1"), job_done, &seen[0]);
+    turn(0);
+    came(1, "open");
+    obey(1, "getModelIds");
+    obey(1, "getProjectIds");
+    obey(1, "getProjectIds");
+    kv_run();
+    obey(1, "getProjectIds");
+    snprintf(kv_rows[0].value, sizeof kv_rows[0].value, "somebody else");
+    obey(1, "getProjectIds");
+    kv_run();
+    assert_int_equal(streams[0].written.n, 0);
+    assert_int_equal(seen[0].code, PBAY_ABORTED);
+    assert_non_null(strstr(seen[0].message, "job churn-1: the store: the lock on the project ran out"));
+    assert_string_equal(kv_rows[0].value, "somebody else");
+    server_closed(s);
+}
+
 static void test_job_to_the_end(void **state)
 {
     (void)state;
@@ -668,6 +793,9 @@ static void test_job_to_the_end(void **state)
     kv_run();
     obey(1, "getProjectIds");
     obey(1, "getProjectIds");
+    assert_null(strstr(kv_rows[0].value, "storing"));
+    kv_run(); /* what the lock is held for now */
+    assert_non_null(strstr(kv_rows[0].value, "storing"));
     obey(1, "storeProjectEvent");
     kv_run();
     assert_false(kv_rows[0].key[0]);
@@ -680,24 +808,38 @@ static void test_job_to_the_end(void **state)
     assert_int_equal(outcome.model, 7);
     server_closed(s);
 
-    /* Cancelled wherever it stands: no answer, no leak, the lock given back. */
-    for (int at = 0; at < 7; at++) {
+    /* Cancelled wherever it stands: no answer, no leak, what was wanted is not looked at again, the lock
+     * given back; but not while the server may be making the project. */
+    for (int at = 0; at < 9; at++) {
         s = server_fresh();
-        v1_job *j = v1_server_sync(s, &wanted, S("job churn-1"), job_done, &seen[0]);
+        char *arn = strdup("arn"), *project = strdup("p");
+        v1_wanted mine = wanted;
+        mine.arn.p = arn;
+        mine.project.p = project;
+        v1_job *j = v1_server_sync(s, &mine, S("job churn-1"), job_done, &seen[0]);
         if (at > 0) turn(0);
         if (at > 1) came(1, "open");
         if (at > 2) obey(1, "getModelIds");
         if (at > 3) obey(1, "getProjectIds"), obey(1, "getProjectIds");
         if (at > 4) kv_run();
         if (at > 5) obey(1, "getProjectIds"), obey(1, "getProjectIds");
+        if (at > 6) kv_run();
+        if (at > 7) obey(1, "storeProjectEvent");
         v1_job_cancel(j);
+        memset(arn, 'x', 3);
+        memset(project, 'x', 1);
+        free(arn);
+        free(project);
         kv_run();
         turn(0);
         if (at > 1 && streams[0].written.n)
             obey(1, at == 2 ? "getModelIds" : at == 3 || at == 5 ? "getProjectIds" : "storeProjectEvent");
         if (n_streams && !streams[0].open) came(1, "gone");
         assert_int_equal(seen[0].calls, 0);
-        assert_false(kv_rows[0].key[0]);
+        if (at == 7)
+            assert_non_null(strstr(kv_rows[0].value, "storing"));
+        else
+            assert_false(kv_rows[0].key[0]);
         server_closed(s);
     }
 }
@@ -705,10 +847,16 @@ static void test_job_to_the_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_at_a_time),  cmocka_unit_test(test_no_way),
-        cmocka_unit_test(test_silence),        cmocka_unit_test(test_old_connection),
-        cmocka_unit_test(test_bad_bytes),      cmocka_unit_test(test_stop_and_drop),
-        cmocka_unit_test(test_job_and_lock),   cmocka_unit_test(test_own_lock),
+        cmocka_unit_test(test_one_at_a_time),
+        cmocka_unit_test(test_no_way),
+        cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_old_connection),
+        cmocka_unit_test(test_bad_bytes),
+        cmocka_unit_test(test_stop_and_drop),
+        cmocka_unit_test(test_job_and_lock),
+        cmocka_unit_test(test_own_lock),
+        cmocka_unit_test(test_project_on_its_way),
+        cmocka_unit_test(test_lost_lock),
         cmocka_unit_test(test_job_to_the_end),
     };
     const int rc = cmocka_run_group_tests(tests, NULL, NULL);
