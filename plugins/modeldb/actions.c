@@ -73,13 +73,16 @@ static void on_described(void *user, const pbay_result *result, json_t *job)
     struct modeldb *m = c->m;
     c->asked = NULL;
     if (result->code != PBAY_OK) {
+        modeldb_count(m, MDB_COLLECT_FAILED);
         m->action->failed(c->run, result);
     } else if (wants_patience(c, job)) {
         /* The last metrics may come a moment after the end. */
         m->action->started(c->run, STR("metrics"), m->host->get_int(m->config, "metrics_wait"));
     } else {
+        mark_digests(job);
         char *text = json_dumps(job, JSON_COMPACT);
         if (!text) abort();
+        modeldb_count(m, MDB_COLLECTED);
         m->action->done(c->run, (pbay_str){text, strlen(text)});
         free(text);
     }
@@ -110,6 +113,7 @@ struct sync {
     struct sync *next, **link;
     pbay_action_run run;
     mdb_record record;
+    mdb_record there; /* the same where it was written before, in another project; no name: there is none */
     int64_t deadline;
     char owner[80];                      /* the action's key: the same in every attempt */
     char lock[MARK_KEY], mark[MARK_KEY]; /* keys in the store */
@@ -118,7 +122,7 @@ struct sync {
     pbay_text outcome; /* what the sink said */
     pbay_result end;
     char why[1024];
-    bool locked, cancelled;
+    bool locked, cancelled, gone, kept;
 };
 
 static void sync_free(struct sync *s)
@@ -127,6 +131,7 @@ static void sync_free(struct sync *s)
     *s->link = s->next;
     if (s->next) s->next->link = s->link;
     mdb_record_free(&s->record);
+    mdb_record_free(&s->there);
     pbay_text_free(&s->outcome);
     free(s);
 }
@@ -135,6 +140,7 @@ static void tell(void *user, const pbay_result *ignored)
 {
     struct sync *s = user;
     (void)ignored;
+    if (s->end.code != PBAY_OK) modeldb_count(s->m, MDB_FAILED);
     if (s->end.code == PBAY_OK)
         s->m->action->done(s->run, pbay_text_view(&s->outcome));
     else
@@ -175,7 +181,8 @@ static void end_with(struct sync *s, int32_t code, const char *text)
     end(s, &r);
 }
 
-/* {"written": true, "name", "arn", "project", "status", "store": ..., ...what the sink says} */
+/* {"written": true, "name", "arn", "project", "job_status", "store", "result": what the sink says}; "reason"
+ * instead when it was not written, "asked_project" when it stays in another. */
 static void set_outcome(struct sync *s, bool written, pbay_str said)
 {
     const mdb_record *r = &s->record;
@@ -189,6 +196,10 @@ static void set_outcome(struct sync *s, bool written, pbay_str said)
     pbay_text_c(&s->outcome, ",\"job_status\":");
     pbay_text_json(&s->outcome, r->status);
     pbay_text_printf(&s->outcome, ",\"store\":\"%s\"", s->m->sink->name);
+    if (s->kept) { /* `there` is now what was asked for */
+        pbay_text_c(&s->outcome, ",\"asked_project\":");
+        pbay_text_json(&s->outcome, s->there.project);
+    }
     if (said.n) {
         pbay_text_c(&s->outcome, written ? ",\"result\":" : ",\"reason\":");
         pbay_text_add(&s->outcome, said);
@@ -248,10 +259,60 @@ static void on_written(void *user, const pbay_result *result, pbay_str json)
         return;
     }
     set_outcome(s, true, json);
+    modeldb_count(s->m, MDB_WRITTEN);
     char *mark = mark_of(&s->record);
     s->m->kv->put(s->m->host, (pbay_str){s->mark, strlen(s->mark)}, (pbay_str){mark, strlen(mark)}, NULL, 0,
                   on_marked, s);
     free(mark);
+}
+
+static void write_it(struct sync *s)
+{
+    s->task = s->m->sink->write(s->m->store, &s->record, s->deadline, on_written, s);
+}
+
+static void on_there(void *user, const char *what, pbay_str name, pbay_str wanted, pbay_str stored)
+{
+    struct sync *s = user;
+    (void)name;
+    (void)wanted;
+    if (!strcmp(what, "job") && (!stored.n || (stored.n == 7 && !memcmp(stored.p, "deleted", 7))))
+        s->gone = true;
+}
+
+static void on_looked(void *user, const pbay_result *result, pbay_str json)
+{
+    struct sync *s = user;
+    (void)json;
+    s->task = NULL;
+    if (result->code != PBAY_OK) {
+        end(s, result);
+    } else if (s->cancelled) {
+        end_with(s, PBAY_CANCELLED, "cancelled");
+    } else {
+        if (!s->gone) {
+            mdb_record asked = s->record;
+            s->record = s->there;
+            s->there = asked;
+            s->kept = true;
+        }
+        write_it(s);
+    }
+}
+
+/* The rule says another project than when it was written. Stores cannot move a run, so where it still is it
+ * stays; else there would be two of it. */
+static bool look_there(struct sync *s, pbay_str mark)
+{
+    char why[MDB_WHY];
+    json_t *json = s->m->seed ? NULL : mark_elsewhere(mark, &s->record);
+    if (!json) return false;
+    const int bad = mdb_record_read(json, &s->there, why);
+    json_decref(json);
+    if (bad) return false;
+    s->there.trace = s->record.trace;
+    s->task = s->m->sink->verify(s->m->store, &s->there, s->deadline, on_there, on_looked, s);
+    return true;
 }
 
 static void on_mark(void *user, const pbay_result *result, pbay_str value)
@@ -261,12 +322,13 @@ static void on_mark(void *user, const pbay_result *result, pbay_str value)
     if (result->code != PBAY_OK && result->code != PBAY_NOT_FOUND) {
         end(s, result);
     } else if (result->code == PBAY_OK && mark_is_later(value, &s->record)) {
+        modeldb_count(s->m, MDB_LATE);
         set_outcome(s, false, STR("\"a later state of the job has been written already\""));
         end(s, &ok);
     } else if (s->cancelled) {
         end_with(s, PBAY_CANCELLED, "cancelled");
-    } else {
-        s->task = s->m->sink->write(s->m->store, &s->record, s->deadline, on_written, s);
+    } else if (result->code != PBAY_OK || !look_there(s, value)) {
+        write_it(s);
     }
 }
 
@@ -331,7 +393,8 @@ static int32_t sync(struct modeldb *m, pbay_action_run run, const pbay_action_in
     if (!json)
         return modeldb_refuse(m, why, PBAY_INVALID_ARGUMENT, "job is not JSON; it is what collect gave");
     json_decref(json);
-    if (!bad && !record.project.n) {
+    /* The step function took an empty name, and so does its server. */
+    if (!bad && !record.project.n && !(m->seed && record.project.p)) {
         snprintf(
             text, sizeof text,
             "training job %.*s: project is missing: the chain script says which (scripts/chains/modeldb.lua)",

@@ -39,6 +39,7 @@ static void nonsense(struct description *d, const char *what)
     pbay_result r = PBAY_RESULT_OK;
     r.code = PBAY_DATA_LOSS;
     r.effect = PBAY_EFFECT_NONE;
+    r.advice = PBAY_ADVICE_RETRY;
     fail(d, &r, what, (pbay_str){NULL, 0});
 }
 
@@ -75,7 +76,13 @@ static void on_tags(void *user, pbay_invoke call, const pbay_result *result, pba
         return;
     }
     json_t *answer = json_loadb(json.n ? json.p : "", json.n, 0, NULL);
-    json_t *job = mdb_record_of_job(d->job, json_object_get(answer, "Tags"), &how, why);
+    const json_t *tags = json_object_get(answer, "Tags");
+    if (!json_is_array(tags)) { /* which is not the same as none: the rule decides by them */
+        json_decref(answer);
+        nonsense(d, "ListTags answered no object with Tags");
+        return;
+    }
+    json_t *job = mdb_record_of_job(d->job, tags, &how, why);
     if (job) {
         pbay_result ok = PBAY_RESULT_OK;
         end(d, &ok, job);

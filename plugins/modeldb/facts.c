@@ -24,11 +24,35 @@ char *mdb_name(const char *prefix, pbay_str name, const char *suffix, const char
     return out;
 }
 
+/* Where the name is in the index, or would be. */
+static size_t place(const mdb_facts *f, pbay_str name)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < name.n; i++) h = (h ^ (unsigned char)name.p[i]) * UINT64_C(0x100000001b3);
+    for (size_t at = (size_t)(h ^ h >> 32);; at++) {
+        at &= f->room - 1;
+        if (!f->index[at]) return at;
+        const pbay_str there = f->p[f->index[at] - 1].name;
+        if (there.n == name.n && !memcmp(there.p, name.p, name.n)) return at;
+    }
+}
+
 const mdb_fact *mdb_fact_named(const mdb_facts *f, pbay_str name)
 {
-    for (size_t i = 0; i < f->n; i++)
-        if (f->p[i].name.n == name.n && !memcmp(f->p[i].name.p, name.p, name.n)) return &f->p[i];
-    return NULL;
+    const uint32_t i = f->room ? f->index[place(f, name)] : 0;
+    return i ? &f->p[i - 1] : NULL;
+}
+
+/* Room for one more, at most half full. */
+static void grow(mdb_facts *f)
+{
+    if (2 * f->n < f->room) return;
+    f->room = f->room ? 2 * f->room : 64;
+    free(f->index);
+    f->index = calloc(f->room, sizeof *f->index);
+    f->p = realloc(f->p, f->room / 2 * sizeof *f->p);
+    if (!f->index || !f->p) abort();
+    for (size_t i = 0; i < f->n; i++) f->index[place(f, f->p[i].name)] = (uint32_t)i + 1;
 }
 
 /* Takes name. The first of a name counts; the others, different only in what became an underscore, are left
@@ -36,19 +60,18 @@ const mdb_fact *mdb_fact_named(const mdb_facts *f, pbay_str name)
 static void add_owned(mdb_facts *f, char *name, pbay_str value, bool number, bool own)
 {
     const pbay_str n = {name, strlen(name)};
-    if ((!value.n && !own) || !n.n || mdb_fact_named(f, n)) {
+    grow(f);
+    const size_t at = place(f, n);
+    if ((!value.n && !own) || !n.n || f->index[at]) {
         free(name);
         return;
-    }
-    if (!(f->n & (f->n - 1))) { /* a power of two is full */
-        f->p = realloc(f->p, (f->n ? 2 * f->n : 1) * sizeof *f->p);
-        if (!f->p) abort();
     }
     char *copy = malloc(value.n + 1);
     if (!copy) abort();
     if (value.n) memcpy(copy, value.p, value.n);
     copy[value.n] = 0;
     f->p[f->n++] = (mdb_fact){n, {copy, value.n}, number, own};
+    f->index[at] = (uint32_t)f->n;
 }
 
 static void add(mdb_facts *f, const char *name, pbay_str value, bool number)
@@ -85,7 +108,7 @@ static void channels(mdb_facts *f, const mdb_record *r)
 
 void mdb_facts_of(const mdb_record *r, bool metrics, mdb_facts *out)
 {
-    *out = (mdb_facts){NULL, 0};
+    *out = (mdb_facts){.n = 0};
     add(out, MDB_ARN, r->arn, false);
     add(out, "sagemaker_training_job_name", r->name, false);
     add(out, "sagemaker_training_job_status", r->status, false);
@@ -125,5 +148,6 @@ void mdb_facts_free(mdb_facts *f)
         free((char *)f->p[i].value.p);
     }
     free(f->p);
-    *f = (mdb_facts){NULL, 0};
+    free(f->index);
+    *f = (mdb_facts){.n = 0};
 }

@@ -17,6 +17,8 @@ typedef struct mdb_fact {
 typedef struct mdb_facts {
     mdb_fact *p;
     size_t n;
+    uint32_t *index; /* by name: 1 + place in p, 0: free; a power of two of them */
+    size_t room;
 } mdb_facts;
 
 #define MDB_ARN "sagemaker_training_job_arn"

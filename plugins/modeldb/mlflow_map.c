@@ -50,15 +50,23 @@ static void put_tag(json_t *tags, const char *prefix, pbay_str name, pbay_str va
     free(key);
 }
 
-/* Under a key that is free; the name itself into a tag when the key is another. Returns the key; free. */
-static char *put(json_t *to, json_t *tags, pbay_str name, json_t *value)
+/* Under a key that is free; the name itself into a tag when the key is another. taken: an object for this
+ * `to`, how often each key would have been taken. Returns the key; free. */
+static char *put(json_t *to, json_t *taken, json_t *tags, pbay_str name, json_t *value)
 {
     char *key = key_of("", name, "");
-    for (int n = 2; !*key || json_object_get(to, key); n++) {
-        char suffix[16];
-        free(key);
-        snprintf(suffix, sizeof suffix, "_%d", n);
-        key = key_of("", name, suffix);
+    if (!*key || json_object_get(to, key)) {
+        char *first = key;
+        json_int_t n = json_integer_value(json_object_get(taken, first));
+        if (!n) n = 1;
+        for (key = NULL; !key || json_object_get(to, key);) {
+            char suffix[24];
+            free(key);
+            snprintf(suffix, sizeof suffix, "_%lld", (long long)++n);
+            key = key_of("", name, suffix);
+        }
+        json_object_set_new(taken, first, json_integer(n));
+        free(first);
     }
     if (strlen(key) != name.n || memcmp(key, name.p, name.n))
         put_tag(tags, "sagemaker.name_of.", (pbay_str){key, strlen(key)}, name);
@@ -86,15 +94,17 @@ static char *text(pbay_str s)
 
 static void put_metrics(const mdb_record *r, mlflow_wanted *w)
 {
+    json_t *taken = json_object();
     for (size_t i = 0; i < r->n_metrics; i++) {
         const mdb_metric *m = &r->metrics[i];
         const int64_t at = m->time_ms > 0 ? m->time_ms : r->ended_ms > 0 ? r->ended_ms : r->modified_ms;
         if (!m->finite) /* JSON has no word for it */
             put_tag(w->tags, "sagemaker.metric.", m->name, m->text);
         else
-            free(put(w->metrics, w->tags, m->name,
+            free(put(w->metrics, taken, w->tags, m->name,
                      json_pack("{s:f, s:I}", "value", m->value, "timestamp", (json_int_t)at)));
     }
+    json_decref(taken);
 }
 
 void mlflow_map(const mdb_record *r, pbay_str experiment, size_t param_max, mlflow_wanted *w)
@@ -120,12 +130,15 @@ void mlflow_map(const mdb_record *r, pbay_str experiment, size_t param_max, mlfl
     }
     mdb_facts_free(&facts);
     if (r->user.n) put_tag(w->tags, "mlflow.user", STR(""), r->user);
+    json_t *taken = json_object();
     for (size_t i = 0; i < r->n_parameters; i++) {
-        char *key = put(w->params, w->tags, r->parameters[i].name, cut(r->parameters[i].value, param_max));
+        char *key =
+            put(w->params, taken, w->tags, r->parameters[i].name, cut(r->parameters[i].value, param_max));
         if (r->parameters[i].value.n > param_max)
             put_tag(w->tags, "sagemaker.cut.", (pbay_str){key, strlen(key)}, r->parameters[i].value);
         free(key);
     }
+    json_decref(taken);
     put_metrics(r, w);
 }
 

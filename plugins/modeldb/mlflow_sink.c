@@ -54,6 +54,13 @@ static uint32_t headers(void *user, pbay_header *out, uint32_t max)
 
 static void *sink_open(struct modeldb *m, pbay_result *why)
 {
+    if (m->host->is_set(m->config, "username") != m->host->is_set(m->config, "password") ||
+        (m->host->is_set(m->config, "username") && m->host->is_set(m->config, "token"))) {
+        modeldb_refuse(m, why, PBAY_INVALID_ARGUMENT,
+                       "connector \"%.*s\": either `token`, or `username` and `password`, or none of them",
+                       FMT(m->host->name(m->host)));
+        return NULL;
+    }
     rest *r = rest_new(m, "url", "/api/2.0/mlflow", true, "error_code", why);
     if (!r) return NULL;
     struct sink *s = calloc(1, sizeof *s);

@@ -30,6 +30,16 @@ struct sync;
 struct collect;
 struct errand;
 
+/* What an operator may count; plugin.c has the names. */
+enum mdb_count {
+    MDB_WRITTEN,
+    MDB_LATE, /* a later state had been written already */
+    MDB_FAILED,
+    MDB_COLLECTED,
+    MDB_COLLECT_FAILED,
+    MDB_COUNTS
+};
+
 struct modeldb {
     const pbay_host *host;
     const pbay_config *config;
@@ -39,9 +49,9 @@ struct modeldb {
     const pbay_event_1 *event; /* NULL: this host keeps no events */
     const pbay_http_1 *http;
     const pbay_invoke_1 *invoke;
-    const pbay_kv_1 *kv;   /* NULL: this host keeps nothing (commands): no locks, no marks */
-    const pbay_log_1 *log; /* may be NULL */
-    const pbay_metric_1 *metric;
+    const pbay_kv_1 *kv;         /* NULL: this host keeps nothing (commands): no locks, no marks */
+    const pbay_log_1 *log;       /* may be NULL */
+    const pbay_metric_1 *metric; /* may be NULL */
     const pbay_secret_1 *secret; /* may be NULL */
     const pbay_stream_1 *stream;
     const pbay_timer_1 *timer;
@@ -50,6 +60,7 @@ struct modeldb {
     bool checking; /* created to be checked, not to run */
     const struct mdb_sink *sink;
     void *store; /* the sink's own */
+    pbay_metric counts[MDB_COUNTS], last_written;
     struct sync *syncs;
     struct collect *collects;
     struct errand *errands; /* commands under way */
@@ -62,8 +73,11 @@ int32_t modeldb_refuse(struct modeldb *m, pbay_result *why, int32_t code, const 
 /* The option's text now, a secret resolved; empty when it is not set. Borrowed until the next call. */
 pbay_str modeldb_secret(const struct modeldb *m, const char *option);
 
+void modeldb_make_counts(struct modeldb *m);
+void modeldb_count(const struct modeldb *m, enum mdb_count what);
+
 /* Tables of extensions, one per file. */
 extern const pbay_actions_1 modeldb_actions;   /* actions.c */
-extern const pbay_commands_1 modeldb_commands; /* commands.c */
+extern const pbay_commands_1 modeldb_commands; /* commands.c: backfill.c, verify.c */
 void modeldb_stop_actions(struct modeldb *m);
 void modeldb_stop_commands(struct modeldb *m);

@@ -69,6 +69,34 @@ pbay_str modeldb_secret(const struct modeldb *m, const char *option)
     return m->host->get_str(m->config, option);
 }
 
+/* ------------------------------------------------------------------------------------------------ counts */
+
+void modeldb_make_counts(struct modeldb *m)
+{
+    static const struct {
+        const char *name, *labels, *help;
+    } all[MDB_COUNTS] = {
+        [MDB_WRITTEN] = {"syncs_total", "result=\"written\"", "Writes of training jobs, by how they ended."},
+        [MDB_LATE] = {"syncs_total", "result=\"late\"", "Writes of training jobs, by how they ended."},
+        [MDB_FAILED] = {"syncs_total", "result=\"failed\"", "Writes of training jobs, by how they ended."},
+        [MDB_COLLECTED] = {"collects_total", "result=\"done\"", "Training jobs asked for, by how it ended."},
+        [MDB_COLLECT_FAILED] = {"collects_total", "result=\"failed\"",
+                                "Training jobs asked for, by how it ended."},
+    };
+    if (!m->metric) return;
+    for (size_t i = 0; i < MDB_COUNTS; i++)
+        m->counts[i] = m->metric->slot(m->host, PBAY_METRIC_COUNTER, all[i].name, all[i].labels, all[i].help);
+    m->last_written = m->metric->slot(m->host, PBAY_METRIC_GAUGE, "last_written_seconds", "",
+                                      "When a training job was written last, since 1970.");
+}
+
+void modeldb_count(const struct modeldb *m, enum mdb_count what)
+{
+    if (!m->metric) return;
+    m->metric->add(m->host, m->counts[what], 1);
+    if (what == MDB_WRITTEN) m->metric->set(m->host, m->last_written, m->timer->now_ms() / 1000);
+}
+
 /* ------------------------------------------------------------------------------------------------ life */
 
 static const char *ask_services(struct modeldb *m)
@@ -97,6 +125,44 @@ static const char *ask_services(struct modeldb *m)
                                         : NULL;
 }
 
+/* Options that say something to some stores alone: said to another they would do nothing, and nobody would
+ * know. */
+static int32_t foreign_options(struct modeldb *m, pbay_result *why)
+{
+    static const struct {
+        const char *name, *stores;
+        bool has_default; /* and so is set whether it was written or not */
+    } only[] = {{"address", "v1", false},
+                {"url", "v2, mlflow", false},
+                {"experiment", "v2, mlflow", false},
+                {"workspace", "v2", false},
+                {"email", "v2", false},
+                {"developer_key", "v2", false},
+                {"token", "mlflow", false},
+                {"username", "mlflow", false},
+                {"password", "mlflow", false},
+                {"port", "v1", true},
+                {"tls", "v1", true},
+                {"connections", "v1", true},
+                {"connect_timeout", "v1", true},
+                {"answer_timeout", "v1", true},
+                {"param_length", "mlflow", true}};
+    pbay_str section = {"", 0}; /* where what was not written is said to stand: known from the first ones */
+    for (size_t i = 0; i < COUNT(only); i++) {
+        if (strstr(only[i].stores, m->sink->name)) continue;
+        const pbay_str where = m->host->where(m->config, only[i].name);
+        const bool written = only[i].has_default
+                                 ? where.n != section.n || memcmp(where.p, section.p, where.n) != 0
+                                 : m->host->is_set(m->config, only[i].name) != 0;
+        if (written)
+            return modeldb_refuse(m, why, PBAY_INVALID_ARGUMENT,
+                                  "%.*s: `%s` says nothing to store = %s; it goes with store = %s",
+                                  FMT(where), only[i].name, m->sink->name, only[i].stores);
+        section = where;
+    }
+    return PBAY_OK;
+}
+
 static int32_t open_sink(struct modeldb *m, pbay_result *why)
 {
     static const mdb_sink *const SINKS[] = {&mdb_v1, &mdb_v2, &mdb_mlflow};
@@ -107,6 +173,7 @@ static int32_t open_sink(struct modeldb *m, pbay_result *why)
             m, why, PBAY_INVALID_ARGUMENT,
             "%.*s: mode = seed is what was done to ModelDB 1; it goes with store = v1 alone",
             FMT(m->host->where(m->config, "mode")));
+    if (foreign_options(m, why) != PBAY_OK) return why->code;
     m->store = m->sink->open(m, why);
     return m->store ? PBAY_OK : why->code;
 }
@@ -130,6 +197,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
         missing ? modeldb_refuse(m, why, PBAY_FAILED_PRECONDITION, "this host does not offer %s", missing)
                 : open_sink(m, why);
     if (code == PBAY_OK) {
+        modeldb_make_counts(m);
         *self = m;
         return PBAY_OK;
     }

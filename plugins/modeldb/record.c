@@ -9,7 +9,7 @@
 
 #include "kit/time.h"
 
-enum { ITEMS_MAX = 10000, NUMBER = 32 };
+enum { NUMBER = 32 };
 
 static pbay_str text_of(const json_t *v)
 {
@@ -281,7 +281,7 @@ static int read_object(struct reading *x, const char *name, json_t **out, size_t
     *n = 0;
     if (!v || json_is_null(v) || (json_is_array(v) && !json_array_size(v))) return 0;
     if (!json_is_object(v)) return wrong(x, name, "is no table of names and values");
-    if (json_object_size(v) > ITEMS_MAX) return wrong(x, name, "has more than 10000 members");
+    if (json_object_size(v) > MDB_ITEMS_MAX) return wrong(x, name, "has more than 2000 members");
     *out = v;
     *n = json_object_size(v);
     return 0;
@@ -312,6 +312,16 @@ static pbay_str scalar(struct reading *x, const json_t *v)
     return s;
 }
 
+/* By name, so that what is made of them does not depend on an order that JSON does not promise: of two names
+ * that a store's keys cannot tell apart the same one gets the key every time. */
+static int by_name(const void *a, const void *b)
+{
+    const pbay_str *x = a, *y = b; /* both structs begin with it */
+    const size_t n = x->n < y->n ? x->n : y->n;
+    const int c = n ? memcmp(x->p, y->p, n) : 0;
+    return c ? c : x->n < y->n ? -1 : x->n > y->n;
+}
+
 static int read_pairs(struct reading *x, const char *what, mdb_pair **out, size_t *n)
 {
     json_t *o, *v;
@@ -326,6 +336,7 @@ static int read_pairs(struct reading *x, const char *what, mdb_pair **out, size_
         if (!s.p) return wrong(x, what, "holds something that is neither text nor number nor boolean");
         (*out)[(*n)++] = (mdb_pair){{name, strlen(name)}, s};
     }
+    qsort(*out, *n, sizeof **out, by_name);
     return 0;
 }
 
@@ -366,6 +377,7 @@ static int read_metrics(struct reading *x)
     if (read_object(x, "metrics", &o, &all)) return -1;
     x->r->metrics = array(all, sizeof *x->r->metrics);
     json_object_foreach(o, name, v) if (read_metric(x, name, v, times)) return -1;
+    qsort(x->r->metrics, x->r->n_metrics, sizeof *x->r->metrics, by_name);
     return 0;
 }
 
@@ -375,7 +387,7 @@ static int read_channels(struct reading *x)
     size_t i;
     if (list && !json_is_array(list) && !(json_is_object(list) && !json_object_size(list)))
         return wrong(x, "channels", "is no list");
-    if (json_array_size(list) > ITEMS_MAX) return wrong(x, "channels", "has more than 10000 members");
+    if (json_array_size(list) > MDB_ITEMS_MAX) return wrong(x, "channels", "has more than 2000 members");
     x->r->channels = array(json_array_size(list), sizeof *x->r->channels);
     json_array_foreach(list, i, c)
     {

@@ -12,7 +12,8 @@
  *    "channels": [{"name", "uri", "content_type", "compression", "wrapper", "input_mode", "data_type"}],
  *    "tags": {key: text},
  *    "project", "user", "description", "model_name", "model_type": texts, of the rule,
- *    "fields": {name: text, number or boolean}: more, of the rule}
+ *    "fields": {name: text, number or boolean}: more, of the rule;
+ *    "digests": {member: text}: by them it is known what a script has changed (mark.h)}
  *
  * Where the source's fields come from:
  * https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeTrainingJob.html
@@ -28,7 +29,8 @@
 
 #include <patchbay/types.h>
 
-enum { MDB_WHY = 400 };
+/* Members of each table. SageMaker has at most 100; the rest is for what scripts add. */
+enum { MDB_WHY = 400, MDB_ITEMS_MAX = 2000 };
 
 typedef struct mdb_pair {
     pbay_str name, value;
@@ -57,7 +59,7 @@ typedef struct mdb_record {
     double training_seconds, billable_seconds; /* -1: not said */
     bool spot;
     int64_t created_ms, started_ms, ended_ms, modified_ms; /* UTC; 0: not said */
-    mdb_pair *parameters;
+    mdb_pair *parameters;                                  /* tables are sorted by name */
     size_t n_parameters;
     mdb_metric *metrics;
     size_t n_metrics;

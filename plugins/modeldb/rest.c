@@ -289,10 +289,12 @@ static void step(rest_task *t)
                    t->want.method, t->want.call, t->r->url, FMT(why.message));
         return;
     }
-    const char *wrong = t->ops->end(t->plan, &json);
+    bool passes = false;
+    const char *wrong = t->ops->end(t->plan, &json, &passes);
     const pbay_result ok = PBAY_RESULT_OK;
     if (wrong)
-        failed(t, PBAY_FAILED_PRECONDITION, PBAY_ADVICE_NONE, 0, 0, "%s: %s", t->r->url, wrong);
+        failed(t, passes ? PBAY_DATA_LOSS : PBAY_FAILED_PRECONDITION,
+               passes ? PBAY_ADVICE_RETRY : PBAY_ADVICE_NONE, 0, 0, "%s: %s", t->r->url, wrong);
     else
         finish(t, &ok, pbay_text_view(&json));
     pbay_text_free(&json);

@@ -32,8 +32,9 @@ typedef struct rest_plan {
     bool (*next)(void *plan, rest_want *want);
     /* 2xx, and errors: false if this one was not reckoned with; it is then reported, and the plan is over. */
     bool (*answer)(void *plan, const rest_answer *a);
-    /* It is over. NULL: it went well; what was done is appended to json. Else why not, for a person. */
-    const char *(*end)(void *plan, pbay_text *json);
+    /* It is over. NULL: it went well; what was done is appended to json. Else why not, for a person; *passes:
+     * the same again may go well (an answer that lacks something, not a state that somebody must change). */
+    const char *(*end)(void *plan, pbay_text *json, bool *passes);
     void (*free)(void *plan);
 } rest_plan;
 
@@ -64,5 +65,9 @@ void rest_cancel(rest_task *t);
 /* "name=value" onto a query. */
 void rest_query(pbay_text *query, const char *name, pbay_str value);
 json_t *rest_text(pbay_str s);
+/* [{"key", ...}] as an object: key to entry, the first of a key. Owned; so that each key is found at once. */
+json_t *rest_by_key(const json_t *list);
+/* A 64-bit number, which JSON of protobuf writes as text, or as a number; 0 if it is neither. */
+int64_t rest_int(const json_t *v);
 /* The member's text, or empty. */
 pbay_str rest_member(const json_t *object, const char *name);

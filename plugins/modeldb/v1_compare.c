@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "v1_compare.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -45,6 +46,16 @@ void v1_compare_model(const v1_wanted *w, const v1_model *m, size_t train, v1_di
         const v1_pair *had = &m->parameters[i];
         if (named(w->parameters, w->n_parameters, had->name)) continue;
         const v1_difference d = {"parameter", had->name, none, had->value};
+        differs(user, &d);
+    }
+    for (size_t i = 0; i < m->n_metrics; i++) {
+        const v1_stored_metric *had = &m->metrics[i];
+        char text[32];
+        size_t k = 0;
+        while (k < w->n_metrics && !v1_same(w->metrics[k].name, had->name)) k++;
+        if (k < w->n_metrics) continue;
+        const int n = snprintf(text, sizeof text, "%.9g", had->value);
+        const v1_difference d = {"metric", had->name, none, {text, (size_t)n}};
         differs(user, &d);
     }
     if (train < w->n_channels && !v1_same(m->frame.path, w->channels[train].uri)) {

@@ -7,7 +7,7 @@
 bool v1_same(pbay_str a, pbay_str b);
 /* The metric of that name, on whichever frame; one with the right value before others. NULL: none. */
 const v1_stored_metric *v1_stored(const v1_model *m, const v1_number *n);
-/* Type, hyperparameters and the training channel. */
+/* Type, hyperparameters, metrics that are not wanted, and the training channel. */
 void v1_compare_model(const v1_wanted *w, const v1_model *m, size_t train, v1_differs differs, void *user);
 
 /* A model's metadata: a JSON object. What is not one is empty. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The sink `v1`: records as ModelDB 1.0 holds them. */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,6 +211,16 @@ static void sink_cancel(mdb_task *t)
 /* ---------------------------------------------------------------------------------------------------- life
  */
 
+/* "fe80::1%eth0", too. */
+static bool is_ipv6(pbay_str s)
+{
+    char text[64];
+    struct in6_addr to;
+    const char *zone = memchr(s.p, '%', s.n);
+    snprintf(text, sizeof text, "%.*s", zone ? (int)(zone - s.p) : s.n < sizeof text ? (int)s.n : 0, s.p);
+    return inet_pton(AF_INET6, text, &to) == 1;
+}
+
 static void *sink_open(struct modeldb *m, pbay_result *why)
 {
     const pbay_host *h = m->host;
@@ -225,6 +236,14 @@ static void *sink_open(struct modeldb *m, pbay_result *why)
         modeldb_refuse(
             m, why, PBAY_INVALID_ARGUMENT,
             "%.*s: address is \"%.*s\": a bare host is wanted, not a URL; the port has its own option",
+            FMT(h->where(m->config, "address")), FMT(address));
+        return NULL;
+    }
+    if (memchr(address.p, ':', address.n) && !is_ipv6(address)) {
+        modeldb_refuse(
+            m, why, PBAY_INVALID_ARGUMENT,
+            "%.*s: address is \"%.*s\": a bare host or address is wanted; the port has its own option, "
+            "an IPv6 address no brackets",
             FMT(h->where(m->config, "address")), FMT(address));
         return NULL;
     }

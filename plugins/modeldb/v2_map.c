@@ -64,15 +64,28 @@ bool v2_same(const json_t *wanted, const json_t *stored)
     return json_equal(wanted, stored);
 }
 
+/* An object that is being filled, and how often each key would have been taken. */
+struct table {
+    json_t *to, *taken;
+};
+
 /* Under a key that is free: what differs only in characters that a key cannot have gets a number. */
-static void put(json_t *to, json_t *attributes, const char *prefix, pbay_str name, json_t *value)
+static void put(const struct table *t, json_t *attributes, const char *prefix, pbay_str name, json_t *value)
 {
+    json_t *to = t->to;
     char *key = mdb_name(prefix, name, "", KEYS);
-    for (int n = 2; !*key || json_object_get(to, key); n++) {
-        char suffix[16];
-        free(key);
-        snprintf(suffix, sizeof suffix, "_%d", n);
-        key = mdb_name(prefix, name, suffix, KEYS);
+    if (!*key || json_object_get(to, key)) {
+        char *first = key;
+        json_int_t n = json_integer_value(json_object_get(t->taken, first));
+        if (!n) n = 1;
+        for (key = NULL; !key || json_object_get(to, key);) {
+            char suffix[24];
+            free(key);
+            snprintf(suffix, sizeof suffix, "_%lld", (long long)++n);
+            key = mdb_name(prefix, name, suffix, KEYS);
+        }
+        json_object_set_new(t->taken, first, json_integer(n));
+        free(first);
     }
     if (attributes && (strlen(key) != name.n || memcmp(key, name.p, name.n))) {
         char *original = mdb_name("name_of_", (pbay_str){key, strlen(key)}, "", KEYS);
@@ -97,13 +110,15 @@ static void tag(json_t *tags, const char *prefix, pbay_str value)
 
 static void artifacts(json_t *to, const mdb_record *r)
 {
+    const struct table t = {to, json_object()};
     if (r->artifact.n)
         json_object_set_new(
             to, "model", json_pack("{s:o, s:s}", "path", rest_text(r->artifact), "artifact_type", "MODEL"));
     for (size_t i = 0; i < r->n_channels; i++)
         if (r->channels[i].uri.n)
-            put(to, NULL, "input_", r->channels[i].name,
+            put(&t, NULL, "input_", r->channels[i].name,
                 json_pack("{s:o, s:s}", "path", rest_text(r->channels[i].uri), "artifact_type", "DATA"));
+    json_decref(t.taken);
 }
 
 /* At most NAME_MAX_V2 bytes, and no half characters; with a record the account is added, which makes it
@@ -146,20 +161,24 @@ void v2_map(const mdb_record *r, pbay_str experiment, pbay_str workspace, v2_wan
                              facts.p[i].number ? v2_number_or_text(facts.p[i].value)
                                                : rest_text(facts.p[i].value));
     mdb_facts_free(&facts);
+    const struct table parameters = {w->hyperparameters, json_object()},
+                       metrics = {w->metrics, json_object()}, attributes = {w->attributes, json_object()};
     for (size_t i = 0; i < r->n_parameters; i++)
-        put(w->hyperparameters, w->attributes, "", r->parameters[i].name,
-            v2_number_or_text(r->parameters[i].value));
+        put(&parameters, w->attributes, "", r->parameters[i].name, v2_number_or_text(r->parameters[i].value));
     for (size_t i = 0; i < r->n_metrics; i++) {
         const mdb_metric *m = &r->metrics[i];
         char moment[PBAY_TIME_TEXT];
         if (m->finite)
-            put(w->metrics, w->attributes, "", m->name, json_real(m->value));
+            put(&metrics, w->attributes, "", m->name, json_real(m->value));
         else /* JSON has no word for it */
-            put(w->attributes, NULL, "metric_", m->name, rest_text(m->text));
+            put(&attributes, NULL, "metric_", m->name, rest_text(m->text));
         if (m->time_ms > 0)
-            put(w->attributes, NULL, "time_of_", m->name,
+            put(&attributes, NULL, "time_of_", m->name,
                 rest_text((pbay_str){moment, pbay_time_format(m->time_ms, moment)}));
     }
+    json_decref(parameters.taken);
+    json_decref(metrics.taken);
+    json_decref(attributes.taken);
     artifacts(w->artifacts, r);
     tag(w->tags, "", STR("sagemaker"));
     tag(w->tags, "status:", r->status);

@@ -55,6 +55,7 @@ struct plan {
     json_t *remove_artifacts, *log_artifacts, *remove_tags, *add_tags;
     size_t wrote[CLASSES];
     char fault[FAULT];
+    bool passes; /* the same again may help */
 };
 
 static json_t *wanted(const struct plan *p, int class)
@@ -84,7 +85,11 @@ static pbay_str shown(const json_t *v, char room[40])
     else if (json_is_real(v))
         snprintf(room, 40, "%.17g", json_real_value(v));
     else
-        snprintf(room, 40, "%s", v ? "something else" : "");
+        snprintf(room, 40, "%s",
+                 json_is_true(v)    ? "true"
+                 : json_is_false(v) ? "false"
+                 : v                ? "something else"
+                                    : "");
     return (pbay_str){room, strlen(room)};
 }
 
@@ -262,17 +267,22 @@ static const json_t *stored_value(const json_t *run, const char *list, const cha
 static void compare_class(struct plan *p, const json_t *run, int at)
 {
     const char *key;
-    json_t *v;
+    json_t *v, *stored = rest_by_key(json_object_get(run, classes[at].list));
     p->remove[at] = json_array();
     p->log[at] = json_object();
     json_object_foreach(wanted(p, at), key, v)
     {
-        const json_t *one = stored_value(run, classes[at].list, key), *had = json_object_get(one, "value");
+        const json_t *one = json_object_get(stored, key), *had = json_object_get(one, "value");
         if (one && v2_same(v, had)) continue;
         if (p->differs) tell(p, classes[at].what, key, v, had);
         json_object_set(p->log[at], key, v);
         if (one) json_array_append_new(p->remove[at], json_string(key));
     }
+    /* Attributes of others are theirs; metrics and hyperparameters are what training made. */
+    if (p->differs && at != ATTRIBUTES)
+        json_object_foreach(stored, key, v) if (!json_object_get(wanted(p, at), key))
+            tell(p, classes[at].what, key, NULL, json_object_get(v, "value"));
+    json_decref(stored);
 }
 
 /* Later servers put a path of their own in the place of ours; ours is an attribute too. */
@@ -373,6 +383,7 @@ static void not_there(struct plan *p)
 
 static void no_id(struct plan *p, const char *what)
 {
+    p->passes = true;
     fault(p, "the answer holds no %s with an id", what);
 }
 
@@ -467,9 +478,10 @@ static bool plan_answer(void *plan, const rest_answer *a)
 /* ---------------------------------------------------------------------------------------------------- life
  */
 
-static const char *plan_end(void *plan, pbay_text *json)
+static const char *plan_end(void *plan, pbay_text *json, bool *passes)
 {
     const struct plan *p = plan;
+    *passes = p->passes;
     if (p->fault[0]) return p->fault;
     if (p->differs) return NULL;
     json_t *o = json_pack("{s:s, s:s*, s:s*, s:s*, s:b, s:i, s:i, s:i}", "store", "v2", "project_id",

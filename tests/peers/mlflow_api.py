@@ -7,7 +7,9 @@ mlflow/utils/validation.py: experiments and runs, batches, searches by one tag, 
         m.fault("runs/log-batch", "lose")
         m.runs                                             # {id: {"info", "params", "tags", "metrics": [...]}}
 
-Faults as in modeldb_v2: an HTTP status, lose, reset, html, truncated, ..."""
+With text_numbers 64-bit numbers are texts, as protobuf has them in JSON.
+
+Faults as in modeldb_v2: an HTTP status, lose, reset, html, truncated, unseen, blank, ..."""
 import json
 import os
 import random
@@ -39,7 +41,7 @@ class MlFlow(Service):
     def __init__(self, port=0, token=None):
         super().__init__(port)
         self.token, self.param_max, self.tag_max = token, 6000, 5000
-        self.experiments, self.runs = {}, {}
+        self.experiments, self.runs, self.text_numbers = {}, {}, False
         self.faults, self.hit, self.share, self.random = [], [], 0, None
 
     # ------------------------------------------------------------------------------------------- for tests
@@ -81,6 +83,10 @@ class MlFlow(Service):
             return handler.reply(404, b"<html>Not Found</html>", "text/html")
         entry.note = path[len(PREFIX):]
         fault = self.pick(entry.note)
+        if fault == "unseen":  # somebody makes it between this answer and what follows from it
+            return self.refuse(handler, Refused(404, "RESOURCE_DOES_NOT_EXIST", "not found"))
+        if fault == "blank":
+            return handler.reply(200, b"{}")
         if isinstance(fault, int):
             return self.refuse(handler, Refused(fault, {429: "RESOURCE_EXHAUSTED", 503: "TEMPORARILY_UNAVAILABLE"}.get(
                 fault, "INTERNAL_ERROR"), "made to fail"))
@@ -143,7 +149,11 @@ class MlFlow(Service):
             if m["key"] not in last or (m["step"], m["timestamp"]) >= (last[m["key"]]["step"], last[m["key"]]["timestamp"]):
                 last[m["key"]] = m
         pairs = {k: [{"key": a, "value": b} for a, b in run[k].items()] for k in ("params", "tags")}
-        return {"info": run["info"], "data": {**pairs, "metrics": list(last.values())}}
+        info, metrics = run["info"], list(last.values())
+        if self.text_numbers:
+            info = {k: str(v) if k.endswith("_time") else v for k, v in info.items()}
+            metrics = [dict(m, timestamp=str(m["timestamp"]), step=str(m["step"])) for m in metrics]
+        return {"info": info, "data": {**pairs, "metrics": metrics}}
 
     # ------------------------------------------------------------------------------------------- calls
 

@@ -10,7 +10,7 @@ value left out, 64-bit numbers as texts, errors with a gRPC code and the HTTP st
         db.calls()                                         # ["GET getProjectByName", ...]
 
 Faults (of a call's name or "*"): an HTTP status, lose (done, closed), reset (not done), html (200 and a page: the web
-application's catch-all), aborted (409 with code 10), and those of stand_in. chaos(share, seed) makes them by chance.
+application's catch-all), aborted (409 with code 10), unseen (404: not there, though it is), blank (200 and {}), and those of stand_in. chaos(share, seed) makes them by chance.
 A tag has 1 to 40 characters; a batch with a key that is there already is refused as a whole; what was created cannot be
 changed but by deleting and logging again; dates and ids of the caller are not kept."""
 import json
@@ -94,6 +94,10 @@ class ModelDb2(Service):
         fault = self.pick(entry.note)
         if fault == "aborted":
             return self.refuse(handler, Refused(10, "Aborted, try again"))
+        if fault == "unseen":  # somebody makes it between this answer and what follows from it
+            return self.refuse(handler, Refused(5, "not found"))
+        if fault == "blank":
+            return handler.reply(200, b"{}")
         if isinstance(fault, int):
             return self.refuse(handler, Refused({429: 8, 500: 13, 503: 14, 401: 16, 403: 7}.get(fault, 13), "made to fail"), fault)
         if fault and fault != "lose" and self.rude(handler, fault):

@@ -7,7 +7,10 @@ arguments, where Debian's botocore knows the operation.
     api = Api(); api.start(); api.url
     api.steps = 2          how often Describe... says that something is under way
     api.faults["CreateModel"] = ["throttle", "lose", "reset", "failure", "denied"]   what happens to the next calls;
-                           lose: it is done, and the connection breaks before the answer; hang: ... the answer takes a minute
+                           lose: it is done, and the connection breaks before the answer; hang: ... the answer takes a minute;
+                           blank: 200 and {}
+    api.chaos(0.05, seed)  and the same by chance
+    api.cut_first = True   ListTrainingJobs cuts a page before it filters, so that pages may be empty
     api.jobs, api.models, api.endpoint_configs, api.endpoints, api.objects, api.parameters, api.secrets, api.queues
 
 A job whose name holds "fails" fails, one with "stops" is stopped. Shapes and errors:
@@ -18,6 +21,7 @@ import base64
 import hashlib
 import json
 import os
+import random
 import re
 import sys
 import time
@@ -59,6 +63,10 @@ class Api(Runtime):
         self.buckets, self.objects, self.uploads = {"bucket", "my.bucket"}, {}, {}
         self.parameters, self.secrets, self.queues = {}, {}, {}
         self.secret_reads = 0
+        self.cut_first, self.share, self.random, self.hit = False, 0, None, []
+
+    def chaos(self, share, seed=1, kinds=("throttle", "failure", "reset", "lose")):
+        self.share, self.random, self.kinds = share, random.Random(seed), kinds
 
     # ---------------------------------------------------------------------------------------------- dispatch
 
@@ -88,7 +96,12 @@ class Api(Runtime):
     def next_fault(self, operation):
         with self.lock:
             waiting = self.faults.get(operation) or self.faults.get("*") or []
-            return waiting.pop(0) if waiting else None
+            what = waiting.pop(0) if waiting else None
+            if not what and self.share and self.random.random() < self.share:
+                what = self.random.choice(self.kinds)
+            if what:
+                self.hit.append((operation, what))
+            return what
 
     def json_call(self, handler, entry, target):
         prefix, operation = target.split(".", 1)
@@ -108,6 +121,8 @@ class Api(Runtime):
                 raise Refused("AccessDeniedException", "User is not authorized to perform: sagemaker:" + operation)
             if what == "reset":
                 return self.rude(handler, "reset")
+            if what == "blank":
+                return handler.reply(200, b"{}", "application/x-amz-json-1.1", x_amzn_RequestId=str(uuid.uuid4()))
             try:
                 args = json.loads(entry.body)
             except ValueError:
@@ -190,18 +205,31 @@ class Api(Runtime):
             end = job.get("ended")
             status = "InProgress" if not end else "Failed" if "fails" in name else "Stopped" if "stops" in name else "Completed"
             changed = end or job["created"]
+            if self.cut_first:
+                found.append((name, job, end, status, changed))
+                continue
             if args.get("NameContains", "") not in name or args.get("StatusEquals", status) != status:
                 continue
             if changed <= args.get("LastModifiedTimeAfter", 0) or job["created"] <= args.get("CreationTimeAfter", 0):
                 continue
-            item = {"TrainingJobName": name, "TrainingJobArn": job["arn"], "CreationTime": job["created"],
-                    "LastModifiedTime": changed, "TrainingJobStatus": status, "SecondaryStatus": status}
-            if end:
-                item["TrainingEndTime"] = end
-            found.append(item)
+            if job["created"] >= args.get("CreationTimeBefore", float("inf")):
+                continue
+            found.append(self.summary(name, job, end, status, changed))
         if args.get("SortBy", "CreationTime") == "CreationTime" and args.get("SortOrder") != "Ascending":
             found.reverse()
-        return self.paged("TrainingJobSummaries", found, args)
+        answer = self.paged("TrainingJobSummaries", found, args)
+        if self.cut_first:
+            answer["TrainingJobSummaries"] = [self.summary(*x) for x in answer["TrainingJobSummaries"]
+                                              if x[1]["created"] > args.get("CreationTimeAfter", 0)]
+        return answer
+
+    @staticmethod
+    def summary(name, job, end, status, changed):
+        item = {"TrainingJobName": name, "TrainingJobArn": job["arn"], "CreationTime": job["created"],
+                "LastModifiedTime": changed, "TrainingJobStatus": status, "SecondaryStatus": status}
+        if end:
+            item["TrainingEndTime"] = end
+        return item
 
     def paged(self, member, found, args):
         at = int(base64.b64decode(args["NextToken"])) if args.get("NextToken") else 0

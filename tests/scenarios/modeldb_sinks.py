@@ -4,12 +4,13 @@ written, that it is written once whatever goes wrong, and that each fault has a 
 import http.client
 import json
 import os
+import socket
 import sqlite3
 import sys
 import threading
 
 from lib.gateway import TESTS, Gateway, new_key
-from lib.story import SOAK, contains, equal, eventually, lacks, main, rng, story, true
+from lib.story import SOAK, contains, equal, eventually, lacks, main, rng, story
 
 sys.path.insert(0, os.path.join(TESTS, "peers"))
 import modeldb_gateway  # noqa: E402
@@ -20,6 +21,8 @@ from modeldb_v2 import ModelDb2  # noqa: E402
 KEY, SECTION = new_key("etl")
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012:training-job/"
 HEAD = """[listen "http"]
+address = 127.0.0.1:0
+[listen "admin"]
 address = 127.0.0.1:0
 [jobs]
 lease = 1s
@@ -55,6 +58,8 @@ def record(name="churn-1", **more):
 class V1:
     """ModelDB 1.0, as stories see all stores."""
     make, name = modeldb_v1.ModelDb, "v1"
+    # How long it is waited for a server that may still be making a project follows from these.
+    HASTE = "connect_timeout = 1s\nanswer_timeout = 2s\n"
 
     def __init__(self, **options):
         self.db, self.options = self.make(), options
@@ -107,6 +112,8 @@ class V1Node(V1):
 
 
 class Rest:
+    HASTE = ""
+
     def __init__(self, **options):
         self.db, self.options = self.make(), options
 
@@ -212,6 +219,14 @@ def sound(store, jobs):
         return other.held()
 
 
+def metrics(g):
+    c = http.client.HTTPConnection(g.address("admin"), timeout=30)
+    c.request("GET", "/metrics")
+    text = c.getresponse().read().decode()
+    c.close()
+    return text
+
+
 def events(g, kind):
     db = sqlite3.connect("file:%s?mode=ro" % os.path.join(g.state, "state.db"), uri=True, timeout=10)
     try:
@@ -312,11 +327,104 @@ def the_second_version():
         # The same name in another account is another run.
         sync(g, "k4", record(arn=ARN.replace("123456789012", "999999999999") + "churn-1", account="999999999999"))
         equal(sorted(r["name"] for r in s.db.runs.values()), ["churn-1", "churn-1 (eu-west-1/999999999999)"])
-        # Somebody is faster with project and experiment.
-        s.fault("getProjectByName", 404)
-        s.db.faults.clear()
         sync(g, "k5", record("other", description="Who goes"))
         equal([p["description"] for p in s.db.projects.values()], ["Who goes"])
+        # What is no number in JSON, and a job that failed and left no model.
+        sync(g, "k6", record("odd", status="Failed", failure_reason="AlgorithmError: exit code 1", artifact="",
+                             metrics={"loss": "NaN", "gain": "-Infinity", "auc": 0.5}))
+        odd = next(r for r in s.db.runs.values() if r["name"] == "odd")
+        equal([kv["key"] for kv in odd["metrics"]], ["auc"])
+        value = {kv["key"]: kv.get("value") for kv in odd["attributes"]}
+        equal([value.get(k) for k in ("metric_loss", "metric_gain", "sagemaker_failure_reason", "model_artifact")],
+              ["NaN", "-Infinity", "AlgorithmError: exit code 1", None])
+        equal(sorted(a["key"] for a in odd["artifacts"]), ["input_extra", "input_train", "input_validation"])
+
+
+@story
+def somebody_is_faster():
+    """Check 21 and 28: what was not there a moment ago is there when it is to be made."""
+    with V2() as s, gateway(s) as g:
+        sync(g, "k1", record())
+        wanted = s.held()
+        for n, (call_name, makes) in enumerate((("getProjectByName", "createProject"), ("getExperimentByName", "createExperiment"),
+                                                ("getExperimentRunByName", "createExperimentRun"))):
+            s.forget()
+            s.fault(call_name, "unseen")
+            sync(g, "f%d" % n, record())
+            equal(s.writes(), [makes])
+            equal([e.status for e in s.db.entries if e.note == makes], [409], makes)
+            equal(s.db.calls().count("GET " + call_name), 2)
+        s.forget()
+        s.fault("createExperimentRun", "aborted")  # 409 too, but code 10: the same again
+        sync(g, "aborted", record("churn-2"))
+        equal([e.status for e in s.db.entries if e.note == "createExperimentRun"], [409, 200])
+        equal([s.held()[k] for k in ("projects", "experiments")], [wanted[k] for k in ("projects", "experiments")])
+        equal(len(s.db.runs), 2)
+    with Mlflow() as s, gateway(s) as g:
+        sync(g, "k1", record())
+        s.forget()
+        s.fault("experiments/get-by-name", "unseen")
+        sync(g, "k2", record())
+        equal(s.db.calls(), ["GET experiments/get-by-name", "POST experiments/create", "GET experiments/get-by-name", "POST runs/search"])
+        equal([e.status for e in s.db.entries][:2], [404, 400])  # RESOURCE_ALREADY_EXISTS is a 400
+        equal([len(s.db.experiments), len(s.db.runs)], [1, 1])
+
+
+@story
+def an_answer_without_an_id():
+    """200 and nothing in it is nothing that a person must look at: the same again."""
+    for kind, names in ((V2, V2.WRITES), (Mlflow, ("experiments/create", "runs/create"))):
+        with kind() as s, gateway(s) as g:
+            for n, name in enumerate(names):
+                s.fault(name, "blank")
+                equal(sync(g, "k%d" % n, record("job-%d" % n, project="P%d" % n))["written"], True, name)
+                equal(s.db.hit.pop(), (name, "blank"))
+        with kind() as s, gateway(s, jobs="attempts = 1") as g:
+            s.fault(names[0], "blank")
+            contains(refused(g, "k", record()), "DATA_LOSS", "job churn-1", s.db.url)
+
+
+@story
+def states_that_come_late():
+    """Check 6: what is older than what was written is not written, and that is said and counted."""
+    for kind in (V1, V2, Mlflow):
+        with kind() as s, gateway(s) as g:
+            sync(g, "k1", record())
+            held = s.held()
+            s.forget()
+            for n, late in enumerate((record(status="InProgress", modified="2026-11-20T12:00:00Z", metrics={}),
+                                      record(modified="2026-11-20T10:00:00Z", metrics={"late": 1}))):
+                said = sync(g, "late-%d" % n, late)
+                equal([said["written"], said["reason"]], [False, "a later state of the job has been written already"])
+            equal([s.db.calls(), s.held()], [[], held], kind.name)
+            s.fault({V1: "getModelIds", V2: "getProjectByName", Mlflow: "experiments/get-by-name"}[kind], {V1: "crash"}.get(kind, 500))
+            sync(g, "k2", record("other"))
+            for name, n in (("late", 2), ("written", 2), ("failed", 1)):
+                contains(metrics(g), 'patchbay_modeldb_syncs_total{connector="db",result="%s"} %d' % (name, n))
+            contains(metrics(g), 'patchbay_modeldb_last_written_seconds{connector="db"} 1')
+
+
+@story
+def another_project():
+    """A run cannot be moved: where it is it stays, and there is no second one; but what is gone there begins anew."""
+    for kind in (V1, V2, Mlflow):
+        with kind() as s, gateway(s) as g:
+            sync(g, "k1", record(status="InProgress", metrics={}, modified="2026-11-20T10:01:30Z"))
+            said = sync(g, "k2", record(project="Other", user="eve", description="of Other"))
+            equal([said["project"], said["asked_project"], said["written"]], ["Churn", "Other", True])
+            held = s.held()
+            equal([len(held["runs"]), len(held["projects" if "projects" in held else "experiments"])], [1, 1], kind.name)
+            equal(sync(g, "k3", record(project="Other", modified="2026-11-20T10:02:03Z"))["project"], "Churn")
+            if kind is V1:
+                continue  # has no way to delete
+            if kind is V2:
+                s.db.runs.clear()
+            else:
+                next(iter(s.db.runs.values()))["info"]["lifecycle_stage"] = "deleted"
+                next(iter(s.db.experiments.values()))["lifecycle_stage"] = "deleted"
+            said = sync(g, "k4", record(project="Other", modified="2026-11-20T10:02:04Z"))
+            equal([said["project"], said.get("asked_project"), said["result"]["created"]], ["Other", None, True])
+            equal(sync(g, "k5", record(project="Other", modified="2026-11-20T10:02:05Z"))["result"]["created"], False)
 
 
 @story
@@ -380,8 +488,18 @@ def mlflow():
         experiment, = s.db.experiments.values()
         equal([experiment["name"], experiment["tags"]], ["Churn", [{"key": "mlflow.note.content", "value": "Who leaves"}]])
         s.forget()
-        sync(g, "k2", record(hyperparameters={**many, "long": "y" * 7000, "a/../b": "1"}))
-        equal(s.writes(), [])
+        for s.db.text_numbers in (True, False):  # 64-bit numbers of JSON may be texts
+            sync(g, "k2-%s" % s.db.text_numbers, record(hyperparameters={**many, "long": "y" * 7000, "a/../b": "1"}))
+            equal(s.writes(), [])
+        # Another value must be newer than what it replaces, however that one's time is written.
+        s.db.text_numbers = True
+        run["metrics"][0]["value"] = 0.75
+        run["metrics"][0]["timestamp"] += 10 ** 9
+        later = run["metrics"][0]["timestamp"] + 1
+        sync(g, "k2-newer", record(hyperparameters={**many, "long": "y" * 7000, "a/../b": "1"}))
+        equal(run["metrics"].pop()["timestamp"], later)
+        s.db.text_numbers = False
+        run["metrics"][0].update(value=0.1 if run["metrics"][0]["key"] == "validation_rmse" else 0.05)
         sync(g, "k3", record(hyperparameters={**many, "p000": "changed"}))
         equal([run["params"]["p000"], run["tags"]["sagemaker.now.p000"]], ["0", "changed"])
         equal([len(s.db.runs), len(run["metrics"])], [1, 2])
@@ -418,7 +536,7 @@ def every_fault_at_every_call():
         jobs = [record("job-%d" % n, project="Project %d" % n) for n in range(len(pairs))]
         with kind() as empty:
             wanted = sound(empty, jobs)
-        with kind() as s, gateway(s) as g:
+        with kind() as s, gateway(s, kind.HASTE) as g:
             for n, (call_name, what) in enumerate(pairs):
                 s.fault(call_name, what)
                 equal(sync(g, "k%d" % n, jobs[n])["written"], True, "%s %s %s" % (kind.name, call_name, what))
@@ -436,7 +554,7 @@ def faults_have_sentences():
              (V2, "createExperiment", "truncated", "experiment/createExperiment"),
              (Mlflow, "runs/create", 403, "INTERNAL_ERROR"), (Mlflow, "runs/search", "html", "something else than JSON")]
     for kind in (V1, V2, Mlflow):
-        with kind() as s, gateway(s, "answer_timeout = 300ms\n", jobs="attempts = 1") as g:
+        with kind() as s, gateway(s, "answer_timeout = 300ms\n" if kind is V1 else "", jobs="attempts = 1") as g:
             for n, (_, call_name, what, words) in enumerate(c for c in cases if c[0] is kind):
                 s.fault(call_name, what)
                 text = refused(g, "k%d" % n, record("job-%d" % n, project="Project %d" % n))
@@ -446,6 +564,21 @@ def faults_have_sentences():
     with Gateway(HEAD % ("attempts = 1", "") + "store = v1\naddress = 127.0.0.1\nport = %d\n" % port) as g:
         text = refused(g, "k", record())
         contains(text, "churn-1", "127.0.0.1:%d" % port)
+    # A machine that does not even refuse: its queue of connections is full, so that the kernel lets ours wait.
+    full, held = socket.socket(), []
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    port = full.getsockname()[1]
+    for _ in range(4):
+        held.append(socket.socket())
+        held[-1].setblocking(False)
+        held[-1].connect_ex(("127.0.0.1", port))
+    try:
+        with Gateway(HEAD % ("attempts = 1", "") + "store = v1\naddress = 127.0.0.1\nport = %d\nconnect_timeout = 200ms\n" % port) as g:
+            contains(refused(g, "k", record()), "churn-1", "127.0.0.1:%d" % port, "200 ms")
+    finally:
+        for s in held + [full]:
+            s.close()
 
 
 @story
@@ -484,7 +617,7 @@ def killed_in_the_middle():
             wanted = sound(empty, [record()])
         calls = kind.WRITES + kind.READS
         for call_name in calls if SOAK else r.sample(calls, 1):
-            with kind() as s, gateway(s, function="wait = stored") as g:
+            with kind() as s, gateway(s, kind.HASTE, function="wait = stored") as g:
                 s.fault(call_name, "hang" if kind is V1 else "lose")
                 held = None
                 if kind is not V1:

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "../../../plugins/modeldb/facts.h"
+#include "../../../plugins/modeldb/mark.h"
 #include "../../../plugins/modeldb/mlflow_run.h"
 #include "../../../plugins/modeldb/v2_run.h"
 
@@ -111,7 +112,8 @@ static void test_job(void **state)
     assert_int_equal(r.instance_count, 2);
     assert_int_equal(r.created_ms, INT64_C(1583831889050));
     assert_int_equal(r.ended_ms, 0);
-    is(r.tags[0].name, "team");
+    is(r.tags[0].name, "empty"); /* by name, whatever order JSON has them in */
+    is(r.tags[1].name, "team");
     mdb_record_free(&r);
     json_decref(record);
 
@@ -124,6 +126,22 @@ static void test_job(void **state)
     json_decref(record);
     json_decref(tags);
     json_decref(job);
+}
+
+/* A job with so many fields; their names differ only in what no store's key can hold. */
+static json_t *big(int n, char first)
+{
+    json_t *v = parsed("{\"name\": \"j\", \"arn\": \"a\", \"status\": \"s\", \"project\": \"P\"}"),
+           *fields = json_object();
+    for (int i = 0; i < n; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "%c%c%c%c%c", first, "!:;,"[i & 3], "!:;,"[i >> 2 & 3],
+                 "!:;,"[i >> 4 & 3], "!:;,"[i >> 6 & 3]);
+        snprintf(name + 5, sizeof name - 5, "%c%c", "!:;,"[i >> 8 & 3], "!:;,"[i >> 10 & 3]);
+        json_object_set_new(fields, name, json_integer(i));
+    }
+    json_object_set_new(v, "fields", fields);
+    return v;
 }
 
 /* Refused with a sentence that names the job and the member. */
@@ -146,11 +164,12 @@ static void test_refused(void **state)
         {"{\"name\": \"j\", \"arn\": \"a\", \"status\": \"s\", \"channels\": [{}]}", "channels"},
         {"{\"name\": \"j\", \"arn\": \"a\", \"status\": \"s\", \"ended\": \"yesterday\"}", "ended"},
         {"{\"name\": \"j\", \"arn\": \"a\", \"status\": \"s\", \"volume_gb\": \"big\"}", "volume_gb"},
+        {NULL, "fields has more than 2000"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char why[MDB_WHY] = "";
         mdb_record r;
-        json_t *v = parsed(cases[i].json);
+        json_t *v = cases[i].json ? parsed(cases[i].json) : big(2001, 'a');
         assert_int_equal(mdb_record_read(v, &r, why), -1);
         if (!strstr(why, cases[i].says) || (i > 1 && !strstr(why, "j")))
             fail_msg("%s: %s", cases[i].json, why);
@@ -274,11 +293,168 @@ static void test_mlflow_keys(void **state)
     }
 }
 
+/* Names that a key cannot tell apart: each has its own, and it is the same one in whatever order they come.
+ */
+static void test_colliding_names(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {"{\"a:b\": \"1\", \"a;b\": \"2\", \"a_b\": \"3\", \"c\": \"4\"}",
+                                         "{\"c\": \"4\", \"a_b\": \"3\", \"a;b\": \"2\", \"a:b\": \"1\"}"};
+    char *first[2] = {NULL, NULL};
+    for (int i = 0; i < 2; i++) {
+        mdb_record r;
+        mlflow_wanted w;
+        v2_wanted w2;
+        json_t *v =
+            json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "name", "j", "arn", "a", "status", "Stopped",
+                      "project", "P", "hyperparameters", parsed(orders[i]), "metrics", parsed(orders[i]));
+        read_ok(v, &r);
+        mlflow_map(&r, (pbay_str){NULL, 0}, 6000, &w);
+        v2_map(&r, (pbay_str){"E", 1}, (pbay_str){NULL, 0}, &w2);
+        json_t *all = json_pack("[O, O, O, O, O, O]", w.params, w.metrics, w.tags, w2.hyperparameters,
+                                w2.metrics, w2.attributes);
+        assert_int_equal(json_object_size(w.params), 4);
+        assert_int_equal(json_object_size(w2.metrics), 4);
+        assert_string_equal(json_string_value(json_object_get(w.params, "a_b_3")), "3");
+        first[i] = json_dumps(all, JSON_SORT_KEYS);
+        json_decref(all);
+        mlflow_wanted_free(&w);
+        v2_wanted_free(&w2);
+        mdb_record_free(&r);
+        json_decref(v);
+    }
+    assert_string_equal(first[0], first[1]);
+    free(first[0]);
+    free(first[1]);
+}
+
+/* The most that a record may have is mapped with few looks at each; a table of names that all become one key,
+ * too. (With a look at all the others for each it would be two million copies.) */
+static void test_many(void **state)
+{
+    (void)state;
+    mdb_record r;
+    mdb_facts f;
+    json_t *v = big(2000, 'f');
+    json_object_set(v, "tags", json_object_get(v, "fields"));
+    json_object_set(v, "hyperparameters", json_object_get(v, "fields"));
+    json_object_set(v, "metrics", json_object_get(v, "fields"));
+    read_ok(v, &r);
+    assert_int_equal(r.n_fields, 2000);
+    mdb_facts_of(&r, true, &f);
+    assert_true(mdb_fact_named(&f, (pbay_str){"metric_f______", 14}) != NULL);
+    assert_null(mdb_fact_named(&f, (pbay_str){"nobody", 6}));
+    mdb_facts_free(&f);
+    mlflow_wanted w;
+    mlflow_map(&r, (pbay_str){NULL, 0}, 6000, &w);
+    assert_int_equal(json_object_size(w.params), 2000);
+    assert_int_equal(json_object_size(w.metrics), 2000);
+    mlflow_wanted_free(&w);
+    v2_wanted w2;
+    v2_map(&r, (pbay_str){"E", 1}, (pbay_str){NULL, 0}, &w2);
+    assert_int_equal(json_object_size(w2.hyperparameters), 2000);
+    v2_wanted_free(&w2);
+    mdb_record_free(&r);
+    json_decref(v);
+}
+
+/* ------------------------------------------------------------------------------------------------ marks */
+
+static pbay_str str(const char *s)
+{
+    return (pbay_str){s, strlen(s)};
+}
+
+/* What a script changed is told from what it only passed on, as Lua would: another order, 1 for 1.0, [] for
+ * {}. */
+static void test_what_a_script_changed(void **state)
+{
+    (void)state;
+    static const char COLLECTED[] =
+        "{\"name\": \"j\", \"arn\": \"a\", \"status\": \"Completed\", \"modified\": \"2026-11-20T10:00:00Z\","
+        "\"metrics\": {\"x\": 1.0, \"y\": 0.25}, \"hyperparameters\": {}, \"tags\": {\"b\": \"2\", \"a\": "
+        "\"1\"},"
+        "\"channels\": [{\"name\": \"train\", \"uri\": \"s3://b\"}]}";
+    static const struct {
+        const char *change, *changed;
+    } cases[] = {
+        {"{\"tags\": {\"a\": \"1\", \"b\": \"2\"}, \"metrics\": {\"y\": 0.25, \"x\": 1}, "
+         "\"hyperparameters\": []}",
+         ""},
+        {"{\"project\": \"P\", \"fields\": {\"k\": 1}}", ""},
+        {"{\"metrics\": {\"x\": 1, \"y\": 0.2500000001}}", "metrics"},
+        {"{\"hyperparameters\": {\"more\": \"1\"}}", "hyperparameters"},
+        {"{\"tags\": {\"a\": \"2\", \"b\": \"1\"}}", "tags"},
+        {"{\"channels\": []}", "channels"},
+        {"{\"metrics\": null}", "metrics"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mdb_record r;
+        json_t *job = parsed(COLLECTED), *change = parsed(cases[i].change), *now = parsed(COLLECTED);
+        mark_digests(job);
+        json_object_update(job, change);
+        read_ok(job, &r);
+        char *mark = mark_of(&r);
+        pbay_text changed = {NULL, 0, 0};
+        assert_int_equal(mark_apply(str(mark), now, &changed), 0);
+        is(pbay_text_view(&changed), cases[i].changed);
+        if (*cases[i].changed)
+            assert_true(json_equal(json_object_get(now, cases[i].changed),
+                                   json_object_get(change, cases[i].changed)));
+        assert_false(mark_is_later(str(mark), &r));
+        pbay_text_free(&changed);
+        free(mark);
+        mdb_record_free(&r);
+        json_decref(job);
+        json_decref(change);
+        json_decref(now);
+    }
+}
+
+static void test_elsewhere(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *mark, *project;
+    } cases[] = {{"{\"project\": \"A\", \"user\": \"ann\"}", "A"},
+                 {"{\"project\": \"B\"}", NULL},
+                 {"{\"project\": \"\"}", NULL},
+                 {"{}", NULL},
+                 {"nonsense", NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mdb_record r;
+        json_t *job = parsed(
+            "{\"name\": \"j\", \"arn\": \"a\", \"status\": \"s\", \"project\": \"B\", \"description\": "
+            "\"of B\"}");
+        read_ok(job, &r);
+        json_t *there = mark_elsewhere(str(cases[i].mark), &r);
+        if (cases[i].project) {
+            assert_string_equal(json_string_value(json_object_get(there, "project")), cases[i].project);
+            assert_string_equal(json_string_value(json_object_get(there, "user")), "ann");
+            assert_null(json_object_get(there, "description"));
+        } else {
+            assert_null(there);
+        }
+        is(r.project, "B");
+        json_decref(there);
+        mdb_record_free(&r);
+        json_decref(job);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_moments), cmocka_unit_test(test_job),     cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_facts),   cmocka_unit_test(test_numbers), cmocka_unit_test(test_mlflow_keys),
+        cmocka_unit_test(test_moments),
+        cmocka_unit_test(test_job),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_mlflow_keys),
+        cmocka_unit_test(test_colliding_names),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_what_a_script_changed),
+        cmocka_unit_test(test_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
