@@ -41,7 +41,8 @@ enum pb_sq_stmt {
     PB_SQ_LANE_SET,
     PB_SQ_JOB_PUT,
     PB_SQ_BLOB_PUT,
-    PB_SQ_BLOB_DROP,
+    PB_SQ_RESULT_PUT,
+    PB_SQ_INPUT_DROP,
     PB_SQ_JOB_EXPIRED,
     PB_SQ_JOB_LANES,
     PB_SQ_JOB_CLAIM,
@@ -136,6 +137,7 @@ struct pb_sq {
         bool saved;      /* it has a savepoint of its own */
     } parts[PB_SQ_DEPTH_MAX];
     bool spoiled; /* see head.bold */
+    uint32_t n_window_adds;
     sqlite3_stmt *stmts[PB_SQ_N_STMTS];
 };
 

@@ -96,7 +96,7 @@ int pb_sq_forfeit(struct pb_store *store, bool (*gone)(pbay_str owner), uint32_t
 
 /* ------------------------------------------------------------------------ windows */
 
-enum { GRAINS = 256 };
+enum { GRAINS = 256, SWEEP_EVERY = 16 };
 
 int pb_sq_window_room(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_ms, int64_t want, int64_t now,
                       int64_t *room, int64_t *free_ms, struct pb_err *err)
@@ -133,13 +133,11 @@ int pb_sq_window_add(struct pb_sq *s, pbay_str key, int64_t n, int64_t most, int
                      struct pb_err *err)
 {
     int64_t at = together(now, most, window_ms);
-    sqlite3_stmt *st;
-    if (pb_sq_find(s, PB_SQ_WINDOW_ADD, &st, err, "tiii", key, at, n, at + window_ms) < 0) return -1;
-    bool fresh = sqlite3_column_int64(st, 0) == n;
-    int rc = pb_sq_step(s, st, "write", err); /* to its end */
-    pb_sq_done(st);
-    /* Another row: time to look for those that have left. */
-    return rc < 0 || !fresh ? rc : pb_sq_write(s, PB_SQ_WINDOW_DROP, err, "ti", key, now - window_ms);
+    /* Those that have left are not counted; to sweep them now and then keeps the window short. */
+    if (s->n_window_adds++ % SWEEP_EVERY == 0 &&
+        pb_sq_write(s, PB_SQ_WINDOW_DROP, err, "ti", key, now - window_ms) != 0)
+        return -1;
+    return pb_sq_write(s, PB_SQ_WINDOW_ADD, err, "tiii", key, at, n, at + window_ms);
 }
 
 static int window_take(struct pb_sq *s, pbay_str key, int64_t n, int64_t window_ms, int64_t want,

@@ -73,6 +73,18 @@ int pb_sq_job_put(struct pb_store *store, const struct pb_job_put *in, char id[P
 
 /* ------------------------------------------------------------------------ the end of a lease */
 
+static int job_state(struct pb_sq *s, pbay_str id, int64_t *seq, enum pb_job_state *state, struct pb_err *err)
+{
+    sqlite3_stmt *st;
+    int rc = pb_sq_find(s, PB_SQ_JOB_STATE, &st, err, "t", id);
+    if (rc < 0) return -1;
+    if (rc == 0) return pb_fail(err, PBAY_NOT_FOUND, "no job \"%.*s\"", PB_FMT(id));
+    *seq = sqlite3_column_int64(st, 0);
+    *state = (enum pb_job_state)sqlite3_column_int(st, 1);
+    pb_sq_done(st);
+    return 0;
+}
+
 /* Why a verb with this fence found nothing. Returns -1. */
 static int not_yours(struct pb_sq *s, pbay_str id, int64_t fence, struct pb_err *err)
 {
@@ -107,40 +119,31 @@ int pb_sq_job_renew(struct pb_store *store, pbay_str id, int64_t fence, int64_t 
     return pb_sq_end(s, renew(s, id, fence, lease_ms, cancel, err), err);
 }
 
-static int find_and_settle(struct pb_sq *s, const struct pb_settle *in, int64_t *seq,
-                           enum pb_job_state *state, struct pb_err *err)
+static int settle_row(struct pb_sq *s, const struct pb_settle *in, struct pb_err *err)
 {
-    sqlite3_stmt *st;
     const struct pb_err *why = in->why;
-    int rc;
 #define HEAD                                                                                                 \
     in->id, in->fence, (int64_t)in->state, (int64_t)in->phase, (int64_t)in->effect, in->run_at_ms,           \
         pb_now_ms(), (int64_t)in->uncount, (int64_t)in->got_on, in->handle
     if (why)
-        rc = pb_sq_find(s, PB_SQ_JOB_SETTLE, &st, err, "tiiiiiiiihiitti", HEAD, (int64_t)why->code,
-                        (int64_t)why->vendor_status, pb_str_c(why->vendor_code), pb_str_c(why->msg),
-                        (int64_t)0);
-    else
-        rc =
-            pb_sq_find(s, PB_SQ_JOB_SETTLE, &st, err, "tiiiiiiiihnnnni", HEAD, (int64_t)(in->result != NULL));
+        return pb_sq_write(s, PB_SQ_JOB_SETTLE, err, "tiiiiiiiihiitti", HEAD, (int64_t)why->code,
+                           (int64_t)why->vendor_status, pb_str_c(why->vendor_code), pb_str_c(why->msg),
+                           (int64_t)0);
+    return pb_sq_write(s, PB_SQ_JOB_SETTLE, err, "tiiiiiiiihnnnni", HEAD, (int64_t)(in->result != NULL));
 #undef HEAD
-    if (rc != 1) return rc;
-    *seq = sqlite3_column_int64(st, 0);
-    *state = (enum pb_job_state)sqlite3_column_int(st, 1);
-    /* To its end, or nothing of it is kept. */
-    rc = pb_sq_step(s, st, "write", err);
-    pb_sq_done(st);
-    return rc < 0 ? -1 : 1;
 }
 
 static int settle(struct pb_sq *s, const struct pb_settle *in, enum pb_job_state *state, struct pb_err *err)
 {
-    int64_t seq = 0;
-    int rc = find_and_settle(s, in, &seq, state, err);
-    if (rc < 0) return -1;
-    if (rc == 0) return not_yours(s, in->id, in->fence, err);
-    if (in->state == PB_JOB_DONE && pb_sq_write(s, PB_SQ_BLOB_DROP, err, "i", 2 * seq) != 0) return -1;
-    if (in->result && pb_sq_write(s, PB_SQ_BLOB_PUT, err, "ib", 2 * seq + 1, *in->result) != 0) return -1;
+    int64_t seq;
+    *state = in->state;
+    if (settle_row(s, in, err) != 0) return -1;
+    if (sqlite3_changes(s->db) == 0) return not_yours(s, in->id, in->fence, err);
+    /* What would be tried again was perhaps cancelled meanwhile. */
+    if (in->state == PB_JOB_WAITING && in->phase == PB_JOB_RUN && job_state(s, in->id, &seq, state, err) != 0)
+        return -1;
+    if (in->state == PB_JOB_DONE && pb_sq_write(s, PB_SQ_INPUT_DROP, err, "t", in->id) != 0) return -1;
+    if (in->result && pb_sq_write(s, PB_SQ_RESULT_PUT, err, "tb", in->id, *in->result) != 0) return -1;
     if (*state == PB_JOB_WAITING)
         s->head.work = true;
     else
@@ -157,18 +160,6 @@ int pb_sq_job_settle(struct pb_store *store, const struct pb_settle *in, enum pb
 }
 
 /* ------------------------------------------------------------------------ for everybody */
-
-static int job_state(struct pb_sq *s, pbay_str id, int64_t *seq, enum pb_job_state *state, struct pb_err *err)
-{
-    sqlite3_stmt *st;
-    int rc = pb_sq_find(s, PB_SQ_JOB_STATE, &st, err, "t", id);
-    if (rc < 0) return -1;
-    if (rc == 0) return pb_fail(err, PBAY_NOT_FOUND, "no job \"%.*s\"", PB_FMT(id));
-    *seq = sqlite3_column_int64(st, 0);
-    *state = (enum pb_job_state)sqlite3_column_int(st, 1);
-    pb_sq_done(st);
-    return 0;
-}
 
 int pb_sq_job_tell(struct pb_sq *s, pbay_str id, struct pb_err *err)
 {

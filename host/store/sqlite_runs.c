@@ -96,25 +96,19 @@ int pb_sq_run_get(struct pb_store *store, pbay_str id, struct pb_run **out, stru
     return 0;
 }
 
-/* An UPDATE … RETURNING 1 of one row. */
-static int changed(struct pb_sq *s, sqlite3_stmt *st, int rc, const char *what, pbay_str id,
-                   struct pb_err *err)
+/* After an UPDATE of one row. */
+static int changed(struct pb_sq *s, int rc, const char *what, pbay_str id, struct pb_err *err)
 {
-    if (rc < 0) return -1;
-    if (rc == 0) return not_found(what, id, err);
-    rc = pb_sq_step(s, st, "write", err); /* to its end */
-    pb_sq_done(st);
-    return rc < 0 ? -1 : 0;
+    return rc == 0 && sqlite3_changes(s->db) == 0 ? not_found(what, id, err) : rc;
 }
 
 int pb_sq_run_set(struct pb_store *store, const struct pb_run *run, struct pb_err *err)
 {
     SELF;
-    sqlite3_stmt *st;
     if (pb_sq_begin(s, err) != 0) return -1;
-    int rc = pb_sq_find(s, PB_SQ_RUN_SET, &st, err, "tizi", run->id, (int64_t)run->state, run->ended_ms,
-                        run->open);
-    return pb_sq_end(s, changed(s, st, rc, "run", run->id, err), err);
+    int rc =
+        pb_sq_write(s, PB_SQ_RUN_SET, err, "tizi", run->id, (int64_t)run->state, run->ended_ms, run->open);
+    return pb_sq_end(s, changed(s, rc, "run", run->id, err), err);
 }
 
 int pb_sq_run_list(struct pb_store *store, const struct pb_run_filter *f, struct pb_runs *out,
@@ -208,12 +202,11 @@ int pb_sq_step_get(struct pb_store *store, pbay_str id, struct pb_run_step **out
 int pb_sq_step_set(struct pb_store *store, const struct pb_run_step *in, struct pb_err *err)
 {
     SELF;
-    sqlite3_stmt *st;
     if (pb_sq_begin(s, err) != 0) return -1;
     int rc =
-        pb_sq_find(s, PB_SQ_STEP_SET, &st, err, "ttttttiizz", in->id, in->subject, in->args, in->job,
-                   in->occurrence, in->error, (int64_t)in->state, in->attempt, in->started_ms, in->ended_ms);
-    return pb_sq_end(s, changed(s, st, rc, "step", in->id, err), err);
+        pb_sq_write(s, PB_SQ_STEP_SET, err, "ttttttiizz", in->id, in->subject, in->args, in->job,
+                    in->occurrence, in->error, (int64_t)in->state, in->attempt, in->started_ms, in->ended_ms);
+    return pb_sq_end(s, changed(s, rc, "step", in->id, err), err);
 }
 
 static int steps(struct pb_sq *s, sqlite3_stmt *st, int rc, uint32_t limit, struct pb_steps *out,
@@ -334,16 +327,11 @@ int pb_sq_decision_known(struct pb_store *store, pbay_str chain, pbay_str link, 
 int pb_sq_decision_settle(struct pb_store *store, int64_t seq, enum pb_outcome outcome, struct pb_err *err)
 {
     SELF;
-    sqlite3_stmt *st;
     if (pb_sq_begin(s, err) != 0) return -1;
-    int rc = pb_sq_find(s, PB_SQ_DECISION_SETTLE, &st, err, "ii", seq, (int64_t)outcome);
-    if (rc == 0) {
+    int rc = pb_sq_write(s, PB_SQ_DECISION_SETTLE, err, "ii", seq, (int64_t)outcome);
+    if (rc == 0 && sqlite3_changes(s->db) == 0)
         rc = pb_fail(err, PBAY_FAILED_PRECONDITION, "decision %lld is not held", (long long)seq);
-    } else if (rc == 1) {
-        rc = pb_sq_step(s, st, "write", err);
-        pb_sq_done(st);
-    }
-    return pb_sq_end(s, rc < 0 ? -1 : 0, err);
+    return pb_sq_end(s, rc, err);
 }
 
 int pb_sq_decision_list(struct pb_store *store, const struct pb_decision_filter *f, struct pb_decisions *out,

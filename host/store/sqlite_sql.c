@@ -81,7 +81,9 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?8, ?8, ?16, ?17, ?18)"),
     [PB_SQ_BLOB_PUT] = ("INSERT INTO blob (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = "
                         "excluded.data"),
-    [PB_SQ_BLOB_DROP] = "DELETE FROM blob WHERE id = ?1",
+    [PB_SQ_RESULT_PUT] = "INSERT INTO blob (id, data) SELECT 2 * seq + 1, ?2 FROM job WHERE id = ?1 ON "
+                         "CONFLICT (id) DO UPDATE SET data = excluded.data",
+    [PB_SQ_INPUT_DROP] = "DELETE FROM blob WHERE id = (SELECT 2 * seq FROM job WHERE id = ?1)",
     [PB_SQ_JOB_EXPIRED] =
         ("UPDATE job SET state = CASE WHEN phase = 0 AND repeat <> 2 THEN CASE WHEN cancel THEN 4 WHEN"
          " attempt >= max_attempts THEN 3 ELSE 0 END WHEN phase <> 0 AND tries >= max_attempts THEN "
@@ -119,7 +121,7 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
          "run_at_ms END, lease_until_ms = NULL, handle = coalesce(?10, handle), code = coalesce(?11, "
          "code), vendor_status = coalesce(?12, vendor_status), vendor_code = coalesce(?13, "
          "vendor_code), error = coalesce(?14, error), expires_ms = CASE WHEN ?15 THEN ?7 + keep_ms END"
-         " WHERE id = ?1 AND state = 1 AND fence = ?2 RETURNING seq, state"),
+         " WHERE id = ?1 AND state = 1 AND fence = ?2"),
     [PB_SQ_JOB_STATE] = "SELECT seq, state, fence, tell FROM job WHERE id = ?1",
     [PB_SQ_JOB_CANCEL] =
         ("UPDATE job SET state = CASE WHEN state = 1 OR state = 0 AND phase <> 0 THEN state ELSE 4 "
@@ -155,8 +157,7 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
     [PB_SQ_LEASE_PUT] =
         ("INSERT INTO lease (name, owner, fence, until_ms) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) "
          "DO UPDATE SET owner = excluded.owner, fence = excluded.fence, until_ms = excluded.until_ms"),
-    [PB_SQ_LEASE_SET] =
-        "UPDATE lease SET until_ms = ?3 WHERE name = ?1 AND fence = ?2 AND until_ms > 0 RETURNING 1",
+    [PB_SQ_LEASE_SET] = "UPDATE lease SET until_ms = ?3 WHERE name = ?1 AND fence = ?2 AND until_ms > 0",
     [PB_SQ_OWNERS] =
         ("SELECT owner FROM job INDEXED BY job_leased WHERE state = 1 UNION SELECT owner FROM lease "
          "WHERE until_ms > ?1"),
@@ -168,7 +169,7 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
     [PB_SQ_WINDOW_ROWS] = "SELECT at_ms, n FROM start WHERE key = ?1 AND at_ms > ?2 ORDER BY at_ms",
     [PB_SQ_WINDOW_ADD] =
         ("INSERT INTO start (key, at_ms, n, until_ms) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key, at_ms)"
-         " DO UPDATE SET n = n + excluded.n RETURNING n"),
+         " DO UPDATE SET n = n + excluded.n"),
     [PB_SQ_WINDOW_DROP] = "DELETE FROM start WHERE key = ?1 AND at_ms <= ?2",
     [PB_SQ_PAUSE_PUT] =
         ("INSERT INTO pause (kind, name, by, why, at_ms) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT "
@@ -210,7 +211,7 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
                        "open) VALUES (?1, "
                        "?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"),
     [PB_SQ_RUN_GET] = "SELECT " RUN_COLS " FROM run WHERE id = ?1",
-    [PB_SQ_RUN_SET] = "UPDATE run SET state = ?2, ended_ms = ?3, open = ?4 WHERE id = ?1 RETURNING 1",
+    [PB_SQ_RUN_SET] = "UPDATE run SET state = ?2, ended_ms = ?3, open = ?4 WHERE id = ?1",
     [PB_SQ_RUN_SEQ] = "SELECT seq FROM run WHERE id = ?1",
     [PB_SQ_RUN_LIST] =
         ("SELECT " RUN_COLS
@@ -224,7 +225,7 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
     [PB_SQ_STEP_GET] = "SELECT " STEP_COLS " FROM step WHERE id = ?1",
     [PB_SQ_STEP_SET] =
         ("UPDATE step SET subject = ?2, args = ?3, job = ?4, occurrence = ?5, error = ?6, state = ?7, "
-         "attempt = ?8, started_ms = ?9, ended_ms = ?10 WHERE id = ?1 RETURNING 1"),
+         "attempt = ?8, started_ms = ?9, ended_ms = ?10 WHERE id = ?1"),
     [PB_SQ_STEP_LIST] = "SELECT " STEP_COLS " FROM step WHERE " STEP_FITS STEP_ORDER,
     [PB_SQ_STEP_LIST_RUN] =
         "SELECT " STEP_COLS " FROM step INDEXED BY step_by_run WHERE run = ?1 AND " STEP_FITS STEP_ORDER,
@@ -266,7 +267,7 @@ const char *const pb_sq_sql[PB_SQ_N_STMTS] = {
         ("INSERT INTO decision (at_ms, event, run, chain, link, occurrence, source, status, why, "
          "outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING"),
     [PB_SQ_DECISION_KNOWN] = "SELECT 1 FROM decision WHERE chain = ?1 AND link = ?2 AND occurrence = ?3",
-    [PB_SQ_DECISION_SETTLE] = "UPDATE decision SET outcome = ?2 WHERE seq = ?1 AND outcome = 4 RETURNING 1",
+    [PB_SQ_DECISION_SETTLE] = "UPDATE decision SET outcome = ?2 WHERE seq = ?1 AND outcome = 4",
     [PB_SQ_DECISION_LIST] = DECISION_SELECT "WHERE " DECISION_FITS,
     [PB_SQ_DECISION_LIST_RUN] = DECISION_SELECT "INDEXED BY decision_by_run "
                                                 "WHERE run = ?3 AND " DECISION_FITS,
