@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <threads.h>
 #include <unistd.h>
 
 #include <patchbay/functions.h>
@@ -129,7 +130,7 @@ static int32_t start(void *self, pbay_result *why)
     char path[4096];
     pbay_str held_by = c->host->get_str(c->config, "held_by");
     snprintf(path, sizeof path, "%.*s", (int)held_by.n, held_by.p ? held_by.p : "");
-    while (*path && access(path, F_OK) == 0) usleep(10000);
+    while (*path && access(path, F_OK) == 0) thrd_sleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     if (c->host->get_int(c->config, "late")) *(volatile char *)0 = 1;
     return PBAY_OK;
 }
