@@ -68,6 +68,8 @@ struct pb_occurred {
     bool app;                 /* an app ended */
     bool own_end;             /* CONNECTOR.ACTION.done */
     bool coalesced;           /* not started, because one was pending already: that one tells */
+    bool again;   /* not started either: the one that was pending has ended, so it is asked for now */
+    bool passing; /* its data says `final: false`: of a step of ours the last word is still to come */
     int64_t time_ms;
     pbay_str ev; /* what conditions see, JSON */
 };

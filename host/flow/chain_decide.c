@@ -347,7 +347,8 @@ static int decide(struct pb_world *w, const struct pb_chain_plan *p, const struc
 static int note_node(struct pb_world *w, const struct pb_occurred *o)
 {
     struct pb_node *was, is;
-    if (!o->app || !o->subject.n || o->coalesced || pb_str_starts(o->occurrence, PB_STR("skip-"))) return 0;
+    if (!o->app || !o->subject.n || o->coalesced || o->again || pb_str_starts(o->occurrence, PB_STR("skip-")))
+        return 0;
     if (pb_store_node_get(w->s, o->connector, o->subject, &was, w->err) != 0) return -1;
     is = (struct pb_node){.connector = o->connector,
                           .subject = o->subject,
@@ -404,6 +405,8 @@ static int end_step(struct pb_world *w, const struct pb_chain_plan *p, int64_t *
     bool live = ((1u << t->state) & PB_RUN_STEP_LIVE) != 0;
     if (live && is_of_before(t, &p->o))
         rc = 0;
+    else if (live && p->o.again)
+        rc = pb__chain_step_again(w, t, p->o.event);
     else if (live)
         rc = pb__chain_step_end(w, t, p->o.status, p->o.occurrence, p->o.message, p->o.event, again);
     else if (t->state == PB_RUN_STEP_ERROR && !t->error.n && p->o.message.n) {
@@ -422,11 +425,12 @@ int pb_chain_decide(const struct pb_chain_plan *p, struct pb_store *s, const str
     int64_t depth;
     bool again;
     pb_err_clear(err);
+    if (p->o.passing && p->step[0] && !p->timer) return 0;
     int rc = p->timer ? 0 : note_node(&w, &p->o);
     if (rc == 0) rc = note_found(&w, &p->o);
     if (rc == 0) rc = end_step(&w, p, &depth, &again);
     /* What follows follows from the end of the one that is pending. */
-    for (size_t i = 0; rc == 0 && i < p->n && !p->o.coalesced; i++) {
+    for (size_t i = 0; rc == 0 && i < p->n && !p->o.coalesced && !p->o.again; i++) {
         /* Its own chain waits for the next attempt. */
         if (again && p->asked[i].run.n) continue;
         rc = decide(&w, p, &p->asked[i], p->asked[i].run.n ? depth : 0);

@@ -49,6 +49,7 @@ static void read_own_end(struct pb_occurred *o, const struct pb_json_object *dat
     /* ALREADY_EXISTS: the other side has such a reload pending, and it is as good. */
     o->coalesced = !ok && pb_str_is(text_of(o, data, "code"), "ALREADY_EXISTS");
     if (o->coalesced) o->status = PB_ENDED_UNKNOWN;
+    o->again = ok && has && pb_str_is(pb_str_trim(pb_json_get(&result, "again")), "true");
     uint32_t said = has ? pb_ended_parse(text_of(o, &result, "status")) : 0;
     if (ok && said) o->status = said;
     if (said && !o->message.n) o->message = text_of(o, &result, "errorMessage");
@@ -84,6 +85,7 @@ static void read_other(struct pb_occurred *o, const struct pb_json_object *data)
     /* A reload tells of an app, whatever else it is called. */
     if (!pb_str_is(o->type, "reload")) return;
     o->app = true;
+    o->passing = pb_str_is(pb_str_trim(pb_json_get(data, "final")), "false");
     if (text_of(o, data, "app_id").n) o->subject = text_of(o, data, "app_id");
     o->title = text_of(o, data, "app_name");
     pbay_str reload = text_of(o, data, "reload_id");

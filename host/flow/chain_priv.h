@@ -62,6 +62,8 @@ int pb__chain_launch(struct pb_world *w, struct pb_run_step *t, pbay_str cause, 
 /* A live step has ended. *again: in, it counts as skipped; out, it is tried once more. */
 int pb__chain_step_end(struct pb_world *w, struct pb_run_step *t, uint32_t status, pbay_str occurrence,
                        pbay_str message, pbay_str event, bool *again);
+/* What kept a step from being started is over: its next attempt, which is none after a failure. */
+int pb__chain_step_again(struct pb_world *w, struct pb_run_step *t, pbay_str event);
 /* Write runs, end those that are over, start what waits. rc: what the transaction came to so far. */
 int pb__chain_end(struct pb_world *w, int rc);
 /*

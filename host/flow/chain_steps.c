@@ -268,6 +268,10 @@ static void reload_args(struct pb_world *w, const struct pb_chain_app *app, cons
     if (partial >= 0) pb_buf_printf(b, ",\"partial\":%s", partial ? "true" : "false");
     if (weight) pb_buf_printf(b, ",\"weight\":%d", weight);
     if (variables.n) pb_buf_printf(b, ",\"variables\":%.*s", PB_FMT(variables));
+    if (mine->pending.n || all->pending.n) {
+        pb_buf_c(b, ",\"pending\":");
+        pb_buf_json(b, mine->pending.n ? mine->pending : all->pending);
+    }
     pb_buf_ch(b, '}');
 }
 
@@ -407,32 +411,43 @@ static int64_t backoff(struct pb_world *w, const struct pb_run_step *t)
     return ms < (double)r.cap_ms ? (int64_t)ms : r.cap_ms;
 }
 
-static int retry_step(struct pb_world *w, struct pb_run_step *t, pbay_str occurrence, pbay_str message,
-                      pbay_str event)
+/* The next attempt, and why there is one. */
+static int once_more(struct pb_world *w, struct pb_run_step *t, pbay_str event, const char *status,
+                     const char *why, int64_t delay_ms)
 {
-    int64_t delay = backoff(w, t);
     bool known;
-    const char *why = pb_arena_printf(&w->mem, "attempt %lld of %lld failed%s%.*s; again in %s",
-                                      (long long)t->attempt, (long long)t->max_attempts,
-                                      message.n ? ": " : "", (int)(message.n > 400 ? 400 : message.n),
-                                      message.p ? message.p : "", pb__chain_ago(w, delay));
     struct pb_decision d = {.event = event,
                             .run = t->run,
                             .chain = t->chain,
                             .link = t->link,
                             .source = t->name,
-                            .status = PB_STR("error"),
+                            .status = pb_str_c(status),
                             .why = pb_str_c(why),
                             .outcome = PB_RETRIED,
                             .at_ms = pb_now_ms()};
-    if (pb__chain_over(w, t->chain, occurrence, "it is of an attempt that failed, and another follows") !=
-            0 ||
-        pb_store_decision_put(w->s, &d, &known, w->err) != 0)
-        return -1;
+    if (pb_store_decision_put(w->s, &d, &known, w->err) != 0) return -1;
     if (w->h->decided) w->h->decided(w->h->user, &d);
-    t->error = message;
-    if (pb__chain_launch(w, t, event, delay > 0 ? delay : 1) != 0) return -1;
+    if (pb__chain_launch(w, t, event, delay_ms) != 0) return -1;
     return pb_store_step_set(w->s, t, w->err);
+}
+
+static int retry_step(struct pb_world *w, struct pb_run_step *t, pbay_str occurrence, pbay_str message,
+                      pbay_str event)
+{
+    int64_t delay = backoff(w, t);
+    const char *why = pb_arena_printf(&w->mem, "attempt %lld of %lld failed%s%.*s; again in %s",
+                                      (long long)t->attempt, (long long)t->max_attempts,
+                                      message.n ? ": " : "", (int)(message.n > 400 ? 400 : message.n),
+                                      message.p ? message.p : "", pb__chain_ago(w, delay));
+    if (pb__chain_over(w, t->chain, occurrence, "it is of an attempt that failed, and another follows") != 0)
+        return -1;
+    t->error = message;
+    return once_more(w, t, event, "error", why, delay > 0 ? delay : 1);
+}
+
+int pb__chain_step_again(struct pb_world *w, struct pb_run_step *t, pbay_str event)
+{
+    return once_more(w, t, event, "pending", "a reload of it was pending, and has ended: once more", 0);
 }
 
 int pb__chain_step_end(struct pb_world *w, struct pb_run_step *t, uint32_t status, pbay_str occurrence,

@@ -52,6 +52,7 @@ struct pb_reload_options {
     int partial;        /* -1: not said */
     int weight;         /* 0: not said; 1..10 */
     pbay_str variables; /* JSON object of strings; empty: none */
+    pbay_str pending;   /* "join", "again"; empty: not said */
     bool has_retry;
     struct pb_retry retry;
 };

@@ -88,7 +88,7 @@ static int app_body(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
     PB_DSL_ONLY(L, 1, "app", "connector", "id", "name", "space", "partial", "weight", "variables", "retry",
-                "cooldown");
+                "pending", "cooldown");
     a.name = pb_dsl_text_at(L, d, lua_upvalueindex(2), "the name of an app");
     a.connector = pb_dsl_text(L, d, 1, "connector");
     a.id = pb_dsl_text(L, d, 1, "id");
@@ -150,7 +150,7 @@ static int dsl_reload(lua_State *L)
     struct pb_dsl *d = dsl_of(L);
     lua_settop(L, 1);
     if (lua_istable(L, 1)) {
-        PB_DSL_ONLY(L, 1, "reload", "partial", "weight", "variables", "retry");
+        PB_DSL_ONLY(L, 1, "reload", "partial", "weight", "variables", "retry", "pending");
         s->name = first_text(L, d, 1, "reload: the name of an app");
         pb_dsl_reload_options(L, d, 1, &s->reload);
     } else {
@@ -527,7 +527,8 @@ const struct pb_binding pb_bind_chains[] = {
     {"app", "(name) { connector =, id = | name = [, space =], ... }",
      "An app that chains name: by its `id`, or found at its connector by its exact `name` (and `space`). "
      "`partial`, "
-     "`weight` (1 to 10), `variables`, `retry` hold for every reload of it; `cooldown` is the least time "
+     "`weight` (1 to 10), `variables`, `retry`, `pending` hold for every reload of it; `cooldown` is the "
+     "least time "
      "between two "
      "reloads that chains start.",
      dsl_app},
@@ -559,7 +560,9 @@ const struct pb_binding pb_bind_chains[] = {
      "notify \"ops\" }. "
      "`since` (24h) is how far back an end counts.",
      dsl_deadline},
-    {"reload", "(app) or { app, partial =, weight =, variables =, retry = }", "A step: reload an app.",
+    {"reload", "(app) or { app, partial =, weight =, variables =, retry =, pending = }",
+     "A step: reload an app. Is a reload of it pending in the tenant already, its end counts (`pending = "
+     "\"join\"`), or one more follows it (\"again\").",
      dsl_reload},
     {"action", "(CONNECTOR.ACTION) { ... }",
      "A step: an action with these arguments, or function(ev, run) that returns them. Its end is the event "

@@ -203,4 +203,13 @@ void pb_dsl_reload_options(lua_State *L, struct pb_dsl *d, int idx, struct pb_re
     out->weight = (int)pb_dsl_integer(L, idx, "weight", 1, 10, 0);
     out->variables = variables(L, d, idx);
     out->has_retry = pb_dsl_retry(L, idx, &out->retry);
+    if (lua_getfield(L, idx, "pending") != LUA_TNIL) {
+        const char *s = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+        if (strcmp(s, "join") != 0 && strcmp(s, "again") != 0)
+            luaL_error(
+                L,
+                "pending is \"join\" or \"again\": what becomes of a reload when one of the app is pending");
+        out->pending = strcmp(s, "join") == 0 ? PB_STR("join") : PB_STR("again");
+    }
+    lua_pop(L, 1);
 }

@@ -16,6 +16,8 @@
 #include "names.h"
 
 enum { LOG_MAX = 64 << 20 };
+enum { PENDING_JOIN, PENDING_AGAIN, PENDING_FAIL };
+#define AFTER "after:" /* in front of a handle: of a reload that is not ours, whose end is waited for */
 
 enum { A_RELOAD, A_GET, A_LIST, A_CANCEL, A_GET_APP, A_FIND_APP, A_FIND_SPACE, A_LOG };
 
@@ -26,6 +28,7 @@ struct action_run {
     pbay_action_run id;
     uint32_t action;
     int lookup, poll, wait, asked_names, pages;
+    int64_t pending; /* an index into the choices of that argument */
     int64_t first_ms, deadline, tail;
     char *app, *handle;
     char trace[64];
@@ -107,10 +110,16 @@ static void take_record(struct action_run *r, const json_t *record, pbay_str tex
     run_free(r);
 }
 
+static void list_pending(struct action_run *r);
+
 static void on_started(void *user, const struct api_reply *reply)
 {
     struct action_run *r = user;
     r->call = NULL;
+    if (reply->result.code == PBAY_ALREADY_EXISTS && r->pending != PENDING_FAIL) {
+        list_pending(r);
+        return;
+    }
     if (reply->result.code != PBAY_OK) {
         /* A name that led to an app that is not there any more. */
         if (r->asked_names && reply->status >= 400 && reply->status < 500) names_forget(r->q, str(r->app));
@@ -132,6 +141,54 @@ static void send_get(struct action_run *r, pbay_text *path, api_done fn)
                                    .max_reply = LOG_MAX};
     r->call = api_send(r->q, &rq, fn, r);
     pbay_text_free(path);
+}
+
+/* The reload that was pending: ours from now on, or the one whose end is waited for. */
+static void on_pending(void *user, const struct api_reply *reply)
+{
+    struct action_run *r = user;
+    r->call = NULL;
+    if (reply->result.code != PBAY_OK) {
+        pbay_result result = reply->result;
+        result.effect = PBAY_EFFECT_NONE;
+        fail(r, &result);
+        return;
+    }
+    json_t *root = json_loadb(reply->body.n ? reply->body.p : "", reply->body.n, 0, NULL);
+    const json_t *item, *found = NULL;
+    size_t i;
+    json_array_foreach(json_object_get(root, "data"), i, item)
+    {
+        if (!found && member(item, "id").n && !ended(member(item, "status"))) found = item;
+    }
+    if (found && r->pending == PENDING_JOIN) {
+        char *text = json_dumps(found, JSON_COMPACT);
+        take_record(r, found, str(text));
+        free(text);
+    } else if (found) {
+        pbay_text handle = {NULL, 0, 0};
+        pbay_text_printf(&handle, AFTER "%.*s", FMT(member(found, "id")));
+        r->q->action->started(r->id, pbay_text_view(&handle),
+                              r->q->host->get_int(r->q->config, "reload_poll"));
+        pbay_text_free(&handle);
+        run_free(r);
+    } else {
+        pbay_result result = PBAY_RESULT_OK;
+        result.code = PBAY_UNAVAILABLE;
+        result.advice = PBAY_ADVICE_RETRY;
+        result.retry_after_ms = 1000;
+        result.message = STR("a reload of the app was pending, and has ended meanwhile");
+        fail(r, &result);
+    }
+    json_decref(root);
+}
+
+static void list_pending(struct action_run *r)
+{
+    pbay_text path = {NULL, 0, 0};
+    pbay_text_c(&path, "/api/v1/reloads?sort=-creationTime&limit=10&appId=");
+    pbay_text_percent(&path, str(r->app));
+    send_get(r, &path, on_pending);
 }
 
 static void on_listed(void *user, const struct api_reply *reply);
@@ -259,6 +316,7 @@ static int32_t start_reload(struct action_run *r, const pbay_action_info *info, 
     const pbay_config *a = info->arguments;
     pbay_str app = h->get_str(a, "appId"), name = h->get_str(a, "name");
     r->wait = (int)h->get_int(a, "wait");
+    r->pending = h->get_int(a, "pending");
     if (!app.n == !name.n)
         return qlik_refuse(r->q, why, PBAY_INVALID_ARGUMENT, "reload needs either appId or name%s",
                            app.n ? ", not both" : "");
@@ -299,7 +357,14 @@ static void on_polled(void *user, const struct api_reply *reply)
     }
     json_t *record = json_loadb(reply->body.n ? reply->body.p : "", reply->body.n, 0, NULL);
     r->wait = 1;
-    take_record(r, record, reply->body);
+    if (!r->handle)
+        take_record(r, record, reply->body);
+    else if (ended(member(record, "status")))
+        done(r, STR("{\"again\":true}"));
+    else {
+        r->q->action->started(r->id, str(r->handle), r->q->host->get_int(r->q->config, "reload_poll"));
+        run_free(r);
+    }
     json_decref(record);
 }
 
@@ -447,9 +512,14 @@ static int32_t poll(void *self, uint32_t action, pbay_action_run id, const pbay_
 {
     struct action_run *r = begin(self, action, id, info);
     pbay_text path = {NULL, 0, 0};
+    pbay_str reload = info->handle;
     (void)why;
+    if (reload.n > sizeof AFTER - 1 && !memcmp(reload.p, AFTER, sizeof AFTER - 1)) {
+        r->handle = qlik_copy(reload);
+        reload = (pbay_str){reload.p + sizeof AFTER - 1, reload.n - (sizeof AFTER - 1)};
+    }
     pbay_text_c(&path, "/api/v1/reloads/");
-    pbay_text_percent(&path, info->handle);
+    pbay_text_percent(&path, reload);
     send_get(r, &path, on_polled);
     return PBAY_OK;
 }
@@ -480,6 +550,10 @@ static const pbay_option RELOAD[] = {
     {"resourceType", PBAY_OPT_STR, 0, NULL, NULL, "Passed on: api, reload-tasks, tasks, automate."},
     {"wait", PBAY_OPT_BOOL, 0, "yes", NULL,
      "Done when the reload has ended, well or not; no: when it was started."},
+    {"pending", PBAY_OPT_ENUM, 0, "join", "join|again|fail",
+     "When a reload of the app is pending already. join: its end is the answer; again: the answer, when it "
+     "has "
+     "ended, is {\"again\": true}, and chains ask once more; fail: ALREADY_EXISTS."},
 };
 static const pbay_option RELOAD_ID[] = {
     {"id", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL, "The reload."},

@@ -253,6 +253,8 @@ void envelope_json(const struct envelope *e, pbay_text *out)
     if (e->duration_ms >= 0) pbay_text_printf(out, ",\"duration_ms\":%lld", (long long)e->duration_ms);
     pbay_text_c(out, e->partial ? ",\"partial\":true" : ",\"partial\":false");
     if (e->session) pbay_text_c(out, ",\"is_session\":true");
+    /* The engine's attempt: the tenant may begin another, and the reload end well. */
+    if (e->kind == EVENT_APP_RELOAD && e->status == STATUS_ERROR) pbay_text_c(out, ",\"final\":false");
     if (e->data.n && e->data.n <= RAW_MAX) {
         pbay_text_c(out, ",\"raw\":");
         pbay_text_add(out, e->data);

@@ -229,18 +229,80 @@ def what_people_do():
 @story
 def one_that_is_pending_is_enough():
     """RELOADS-007: the tenant has a reload of the app pending; what follows follows from its end, once."""
-    with Tenant(apps={"id-" + a: a for a in "abc"}) as tenant:
-        lua = apps("abc") + 'chain "x" { on("a").ok { "b" }, on("b").ok { "c" } }'
+    with Tenant(apps={"id-" + a: a for a in "abcde"}) as tenant:
+        lua = apps("abcde") + 'chain "x" { on("a").ok { "b", "d" }, on("b").ok { "c" }, all_of("c", "d") { "e" } }'
         with Site(config(tenant), {"scripts/chains/x.lua": lua}) as g:
             g.hooked(tenant)
             tenant.duration = 1.5
             tenant.run_by_hand("id-b")
             tenant.duration = 0.05
             tenant.run_by_hand("id-a")
-            eventually(lambda: g.query("SELECT 1 FROM step WHERE state = 5"), "coalesced")
-            g.settled(2)
-            equal([p["body"]["appId"] for p in tenant.started()], ["id-c"])
+            eventually(lambda: g.query("SELECT 1 FROM job WHERE handle <> ''"), "it waits for that one")
+            # In the run that wanted it: what waits for several counts.
+            run = g.settled()[0]
+            equal(sorted((s["name"], s["state"]) for s in g.one(run["id"])["steps"]), [("b", "ok"), ("c", "ok"), ("d", "ok"), ("e", "ok")])
+            equal(sorted(p["body"]["appId"] for p in tenant.started()), ["id-c", "id-d", "id-e"])
             equal({r["state"] for r in g.all_runs()}, {"ok"})
+
+
+@story
+def or_one_more_follows_it():
+    """pending = "again": what was pending may have read what is old now."""
+    with Tenant(apps={"id-" + a: a for a in "abc"}) as tenant:
+        lua = apps("abc") + 'chain "x" { on("a").ok { reload { "b", pending = "again" } }, on("b").ok { notify "ops" } }'
+        target = Target()
+        with Site(config(tenant, target), {"scripts/chains/x.lua": lua}) as g:
+            g.hooked(tenant)
+            tenant.duration = 1.5
+            tenant.run_by_hand("id-b")
+            tenant.duration = 0.05
+            tenant.run_by_hand("id-a")
+            g.settled(2)
+            equal([p["body"]["appId"] for p in tenant.started()], ["id-b"])
+            contains("".join(g.runs("show", r["id"]).out for r in g.all_runs()), "has ended: once more")
+            # Each of the two ended well, and each was told of once.
+            eventually(lambda: len(target.bodies) == 2, "both ends")
+        target.close()
+
+
+@story
+def a_failure_is_told_when_the_last_attempt_failed():
+    """Webhooks of both families, the job's own end and the polls tell of each attempt; the links see the last one."""
+    target = Target()
+    with Tenant(apps={"id-" + a: a for a in "abcd"}) as tenant:
+        lua = apps("acd") + 'app "b" { id = "id-b", retry = { max = 2, backoff = "300ms" } }' \
+            'chain "x" { on("a").ok { "b" }, on("b").ok { "c" }, on("b").error { "d", notify { "ops", text = "b failed" } } }'
+        with Site(config(tenant, target).replace("limit_starts", "poll.reloads = 300ms\nlimit_starts"), {"scripts/chains/x.lua": lua}) as g:
+            g.hooked(tenant)
+            tenant.outcome["id-b"] = ["FAILED", "FAILED", "SUCCEEDED", "FAILED", "FAILED", "FAILED"]
+            tenant.run_by_hand("id-a")
+            equal(g.settled()[0]["state"], "ok")
+            time.sleep(1)
+            equal([p["body"]["appId"] for p in tenant.started()], ["id-b"] * 3 + ["id-c"])
+            equal((target.bodies, len(g.all_runs())), ([], 1))
+            tenant.run_by_hand("id-a")
+            g.settled(2)
+            time.sleep(1)
+            equal([p["body"]["appId"] for p in tenant.started()][4:], ["id-b"] * 3 + ["id-d"])
+            equal(([b["text"] for b in target.bodies], len(g.all_runs())), (["b failed"], 2))
+    target.close()
+
+
+@story
+def what_is_canceled_ends_there_too():
+    with Tenant(apps={"id-" + a: a for a in "abc"}) as tenant:
+        lua = apps("abc") + 'chain "x" { on("a").ok { "b" }, on("b").always { "c" } }'
+        with Site(config(tenant), {"scripts/chains/x.lua": lua}) as g:
+            g.hooked(tenant)
+            tenant.run_by_hand("id-a")
+            tenant.duration = 3
+            eventually(lambda: g.query("SELECT 1 FROM job WHERE handle <> ''"), "b is known")
+            g.runs("cancel", g.all_runs()[0]["id"])
+            eventually(tenant.idle, "idle")
+            equal([r["status"] for r in tenant.reloads.values() if r["appId"] == "id-b"], ["CANCELED"])
+            time.sleep(0.5)  # its webhook is no reason to go on
+            equal([p["body"]["appId"] for p in tenant.started()], ["id-b"])
+            equal([r["state"] for r in g.all_runs()], ["canceled"])
 
 
 def curl(g, path, *args):
