@@ -19,8 +19,8 @@ set(CMAKE_C_FLAGS_RELEASE "-O2")
 
 add_library(pb_warnings INTERFACE)
 target_compile_options(pb_warnings INTERFACE
-  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-  -Wwrite-strings -Wformat=2 -Wvla -Wundef
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wwrite-strings -Wformat=2 -Wvla -Wundef
+  $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>
   $<$<BOOL:${PATCHBAY_WERROR}>:-Werror>)
 
 add_library(pb_flags INTERFACE)

@@ -23,9 +23,8 @@ struct function {
     const char *name;
     uint32_t operation;
     struct pbay_config *config;
-    pbay_field fields[COLUMNS];
-    uint32_t n_fields;
-    pbay_field answer;
+    pbay_field fields[COLUMNS], answers[COLUMNS];
+    uint32_t n_fields, n_answers;
     struct pb_op *op;
 };
 
@@ -45,7 +44,9 @@ static const pbay_option host_keys[] = {
     {"connector", PBAY_OPT_STR, 0, NULL, NULL, "passed over here"},
     {"operation", PBAY_OPT_STR, 0, NULL, NULL, "which operation"},
     {"params", PBAY_OPT_LIST, 0, "text:str", NULL, "the columns that are sent, name:kind"},
-    {"returns", PBAY_OPT_STR, 0, "str", NULL, "the kind of the answer"},
+    {"returns", PBAY_OPT_LIST, 0, NULL, NULL,
+     "the kind of the answer, or of a table name:kind for each column"},
+    {"answer", PBAY_OPT_LIST, 0, NULL, NULL, "the same, when a script makes something else of it"},
     {"max_rows", PBAY_OPT_INT, 0, "1000", "1..1000000", "rows of a batch"},
 };
 static const pbay_option_table host_table = {host_keys, PB_COUNTOF(host_keys), sizeof(pbay_option)};
@@ -58,19 +59,36 @@ static uint32_t kind_of(pbay_str s)
     return PBAY_STR;
 }
 
+/* "name:kind, name:kind"; bare: a kind alone is one. How many there are. */
+static uint32_t fields_of(const struct function *f, const char *option, bool bare, pbay_field out[COLUMNS])
+{
+    uint32_t n = pb_config_count(f->config, option);
+    pbay_str key;
+    if (n > COLUMNS) n = COLUMNS;
+    for (uint32_t i = 0; i < n; i++) {
+        pbay_str item = pb_config_item(f->config, option, i, &key);
+        size_t colon = pb_str_chr(item, ':');
+        if (colon == item.n && bare)
+            out[i] = (pbay_field){.name = PB_STR("answer"), .kind = kind_of(item)};
+        else
+            out[i] = (pbay_field){
+                .name = pb_str(item.p, colon),
+                .kind = colon < item.n ? kind_of(pb_str_trim(pb_str(item.p + colon + 1, item.n - colon - 1)))
+                                       : PBAY_STR};
+    }
+    return n;
+}
+
 static void read_fields(struct function *f)
 {
-    uint32_t n = pb_config_count(f->config, "params");
-    pbay_str key;
-    for (uint32_t i = 0; i < n && i < COLUMNS; i++) {
-        pbay_str item = pb_config_item(f->config, "params", i, &key);
-        size_t colon = pb_str_chr(item, ':');
-        pbay_str kind = colon < item.n ? pb_str(item.p + colon + 1, item.n - colon - 1) : PB_STR("str");
-        f->fields[f->n_fields++] =
-            (pbay_field){.name = pb_str(item.p, colon), .kind = kind_of(pb_str_trim(kind))};
+    const bool table = f->k->plugin->operations[f->operation].shape == PBAY_SHAPE_TABLE;
+    f->n_fields = fields_of(f, "params", false, f->fields);
+    f->n_answers = fields_of(f, "answer", !table, f->answers);
+    if (!f->n_answers) f->n_answers = fields_of(f, "returns", !table, f->answers);
+    if (!f->n_answers && !table) {
+        f->answers[0] = (pbay_field){.name = PB_STR("answer"), .kind = PBAY_STR};
+        f->n_answers = 1;
     }
-    f->answer =
-        (pbay_field){.name = PB_STR("answer"), .kind = kind_of(pb_config_get_str(f->config, "returns"))};
 }
 
 /* 0; -1 with err: it wants options that are not there. */
@@ -98,8 +116,8 @@ static int bind_function(struct function *f, struct pb_err *err)
                                      .name = pb_str_c(f->name),
                                      .sends = f->fields,
                                      .n_sends = f->n_fields,
-                                     .answers = &f->answer,
-                                     .n_answers = o->shape == PBAY_SHAPE_TABLE ? 0 : 1,
+                                     .answers = f->answers,
+                                     .n_answers = f->n_answers,
                                      .max_rows = (uint32_t)pb_config_get_int(f->config, "max_rows"),
                                      .config = f->config};
     f->op = pb_op_bind(f->c, pb_str_c(o->name), &info, err);

@@ -266,5 +266,7 @@ int main(int argc, char **argv)
         return 2;
     }
     k.path = argv[optind];
-    return run_all(&k) ? 0 : 1;
+    bool kept = run_all(&k);
+    pb_ini_free(k.ini);
+    return kept ? 0 : 1;
 }

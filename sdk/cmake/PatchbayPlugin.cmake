@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # pbay_add_plugin(NAME [KIT] SOURCES file... [LIBS lib...])
 #
-# Builds the plugin NAME.so: hidden symbols, none left undefined, and one export, pbay_plugin_entry.
+# Builds the plugin NAME.so, of C or C++: hidden symbols, none left undefined, and one export, pbay_plugin_entry.
 # KIT links the kit (SigV4, ...: <kit/...>); LIBS are private libraries of the plugin. The target is NAME.
 # Output: the directory in PBAY_PLUGIN_OUTPUT_DIR when set, else CMake's usual place.
 set(PBAY_PLUGIN_VERSION_SCRIPT ${CMAKE_CURRENT_LIST_DIR}/plugin.map)
@@ -13,7 +13,8 @@ function(pbay_add_plugin name)
   endif()
   add_library(${name} MODULE ${arg_SOURCES})
   set_target_properties(${name} PROPERTIES
-    PREFIX "" SUFFIX ".so" C_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON
+    PREFIX "" SUFFIX ".so" POSITION_INDEPENDENT_CODE ON
+    C_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
     LINK_DEPENDS ${PBAY_PLUGIN_VERSION_SCRIPT})
   target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   target_compile_options(${name} PRIVATE -fstack-protector-strong)

@@ -35,18 +35,6 @@ struct addition {
     char store_key[NAME_MOST + 16];
 };
 
-static int32_t refuse(pbay_result *why, int32_t code, const char *text)
-{
-    why->code = code;
-    why->message = (pbay_str){text, strlen(text)};
-    return code;
-}
-
-static pbay_str text(const char *s)
-{
-    return (pbay_str){s, strlen(s)};
-}
-
 /* ------------------------------------------------------------------------------------------ an addition */
 
 /* The end of the attempt; the host asks again when it may help. */
@@ -60,7 +48,7 @@ static void finish(struct addition *a)
 {
     char json[NAME_MOST + 64];
     snprintf(json, sizeof json, "{\"name\": \"%s\", \"value\": %" PRId64 "}", a->name, a->value);
-    a->c->action->done(a->run, text(json));
+    a->c->action->done(a->run, pbay_str_c(json));
     free(a);
 }
 
@@ -91,13 +79,13 @@ static void counted(struct addition *a)
     snprintf(key, sizeof key, "%s/%s", a->name, a->key);
     snprintf(data, sizeof data, "{\"status\": \"ok\", \"name\": \"%s\", \"value\": %" PRId64 "}", a->name,
              a->value);
-    const pbay_str keys[] = {text(key)};
+    const pbay_str keys[] = {pbay_str_c(key)};
     const pbay_event e = {.struct_size = sizeof e,
                           .n_keys = 1,
                           .keys = keys,
                           .type = {"reached", 7},
-                          .subject = text(a->name),
-                          .data = text(data)};
+                          .subject = pbay_str_c(a->name),
+                          .data = pbay_str_c(data)};
     a->c->event->put(a->c->host, &e, 1, announced, a);
 }
 
@@ -141,7 +129,7 @@ static void found(void *user, const pbay_result *result, pbay_str had)
     const int64_t before = strtoll(old, &rest, 10);
     if (__builtin_add_overflow(before, a->by, &a->value)) {
         pbay_result r = PBAY_RESULT_OK;
-        refuse(&r, PBAY_OUT_OF_RANGE, "the counter would pass 2^63");
+        pbay_fail(&r, PBAY_OUT_OF_RANGE, "the counter would pass 2^63");
         failed(a, &r);
         return;
     }
@@ -149,12 +137,12 @@ static void found(void *user, const pbay_result *result, pbay_str had)
     for (const char *p = rest; *p; p++) n += *p == ' ';
     while (n-- >= REMEMBERED) rest = strchr(rest + 1, ' '); /* forget the oldest */
     snprintf(fresh, sizeof fresh, "%" PRId64 "%s %s:%" PRId64, a->value, rest ? rest : "", a->key, a->value);
-    a->c->kv->put(a->c->host, text(a->store_key), text(fresh), &had, 0, stored, a);
+    a->c->kv->put(a->c->host, pbay_str_c(a->store_key), pbay_str_c(fresh), &had, 0, stored, a);
 }
 
 static void look(struct addition *a)
 {
-    a->c->kv->get(a->c->host, text(a->store_key), found, a);
+    a->c->kv->get(a->c->host, pbay_str_c(a->store_key), found, a);
 }
 
 static int32_t run(void *self, uint32_t action, pbay_action_run run_, const pbay_action_info *info,
@@ -165,7 +153,7 @@ static int32_t run(void *self, uint32_t action, pbay_action_run run_, const pbay
     const char *good = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
     (void)action;
     struct addition *a = calloc(1, sizeof *a);
-    if (!a) return refuse(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
+    if (!a) return pbay_fail(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
     a->c = c;
     a->run = run_;
     a->by = c->host->get_int(info->arguments, "by");
@@ -173,7 +161,7 @@ static int32_t run(void *self, uint32_t action, pbay_action_run run_, const pbay
     snprintf(a->key, sizeof a->key, "%.*s", (int)info->key.n, info->key.p);
     if (!name.n || name.n > NAME_MOST || strspn(a->name, good) != name.n) {
         free(a);
-        return refuse(why, PBAY_INVALID_ARGUMENT, "name has 1 to 100 letters, digits, '_', '.' and '-'");
+        return pbay_fail(why, PBAY_INVALID_ARGUMENT, "name has 1 to 100 letters, digits, '_', '.' and '-'");
     }
     snprintf(a->store_key, sizeof a->store_key, "counter/%s", a->name);
     look(a); /* one done or failed is owed from here on; both come later */
@@ -208,7 +196,7 @@ static const pbay_option options[] = {
 static int32_t create(const pbay_host *host, const pbay_config *config, void **self, pbay_result *why)
 {
     struct counter *c = calloc(1, sizeof *c);
-    if (!c) return refuse(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
+    if (!c) return pbay_fail(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
     c->host = host;
     c->action = host->service(host, PBAY_SVC_ACTION);
     c->event = host->service(host, PBAY_SVC_EVENT);
@@ -217,7 +205,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     *self = c;
     if (c->action && c->event && c->kv) return PBAY_OK;
     free(c);
-    return refuse(why, PBAY_UNIMPLEMENTED, "this host has no actions, events or pbay.host.kv/1");
+    return pbay_fail(why, PBAY_UNIMPLEMENTED, "this host has no actions, events or pbay.host.kv/1");
 }
 
 static void destroy(void *self)

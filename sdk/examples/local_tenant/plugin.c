@@ -73,7 +73,7 @@ static int tell(struct tenant *t, const char *id, struct told *out)
     out->ended_ms = end <= t->timer->now_ms() ? end : 0;
     for (uint32_t i = 0; i < n; i++) {
         pbay_str key, app = t->host->item(t->config, "fail", i, &key);
-        if (same(app, (pbay_str){out->app, strlen(out->app)})) out->failed = 1;
+        if (same(app, pbay_str_c(out->app))) out->failed = 1;
     }
     return 1;
 }
@@ -231,8 +231,7 @@ static void handle(void *self, uint32_t route, pbay_request request, const pbay_
     else if (body.n)
         answer(t, request, 200, pbay_text_view(&body));
     else
-        answer(t, request, 404,
-               STR("{\"errors\":[{\"code\":\"RELOADS-004\",\"title\":\"No such reload.\"}]}"));
+        answer(t, request, 404, STR("{\"errors\":[{\"code\":\"RELOADS-004\",\"title\":\"No such one.\"}]}"));
     pbay_text_free(&body);
 }
 
@@ -242,23 +241,17 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
 {
     struct tenant *t = calloc(1, sizeof *t);
     if (!t) return PBAY_RESOURCE_EXHAUSTED;
-    t->host = host;
-    t->config = config;
+    t->host = host, t->config = config;
     t->crypto = host->service(host, PBAY_SVC_CRYPTO);
     t->http = host->service(host, PBAY_SVC_HTTP);
     t->request = host->service(host, PBAY_SVC_REQUEST);
     t->timer = host->service(host, PBAY_SVC_TIMER);
     t->reloads = calloc(RELOADS_MAX, sizeof *t->reloads);
-    if (t->crypto && t->http && t->request && t->timer && t->reloads) {
-        *self = t;
-        return PBAY_OK;
-    }
+    *self = t;
+    if (t->crypto && t->http && t->request && t->timer && t->reloads) return PBAY_OK;
     free(t->reloads);
     free(t);
-    why->struct_size = sizeof *why;
-    why->code = PBAY_FAILED_PRECONDITION;
-    why->message = STR("this host lacks crypto, http, timers or routes");
-    return why->code;
+    return pbay_fail(why, PBAY_FAILED_PRECONDITION, "this host lacks crypto, http, timers or routes");
 }
 
 static void destroy(void *self)
