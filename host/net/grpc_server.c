@@ -9,10 +9,17 @@
 #include "base/mem.h"
 
 /*
- * How long after a GOAWAY notice the final one follows when the client has not answered the PING behind it:
- * one that is busy has not seen the notice either, and would have calls refused.
+ * GOAWAY_AFTER_MS: how long after a GOAWAY notice the final one follows when the client has not answered the
+ * PING behind it: one that is busy has not seen the notice either, and would have calls refused.
  */
-enum { GOAWAY_AFTER_MS = 2000, PREFACE_MS = 1000, PING_WAIT_MS = 20000, UPKEEP_MIN_MS = 100 };
+enum {
+    HUSH_MS = 5,
+    HEARD_MS = 100,
+    GOAWAY_AFTER_MS = 2000,
+    PREFACE_MS = 1000,
+    PING_WAIT_MS = 20000,
+    UPKEEP_MIN_MS = 100
+};
 
 static void on_check(void *user);
 static void on_upkeep(void *user);
@@ -26,11 +33,9 @@ static void schedule_upkeep(struct pb_grpc_conn *gc)
     int64_t ms = INT64_MAX;
     if (gc->server->draining && !gc->preface_seen)
         ms = PREFACE_MS;
-    else if (gc->draining)
-        ms = GOAWAY_AFTER_MS;
     else if (o->ping_ms > 0)
         ms = gc->ping_sent ? PING_WAIT_MS : o->ping_ms;
-    if (!gc->draining && o->idle_ms > 0 && o->idle_ms < ms) ms = o->idle_ms;
+    if (o->idle_ms > 0 && o->idle_ms < ms) ms = o->idle_ms;
     if (ms == INT64_MAX) return;
     if (ms < UPKEEP_MIN_MS) ms = UPKEEP_MIN_MS;
     pb_deadline_set(gc->server->loop, &gc->upkeep, pb_mono_ns() + ms * PB_MS);
@@ -40,8 +45,62 @@ static void fail_conn(struct pb_grpc_conn *gc, const struct pb_err *err)
 {
     if (gc->failed) return;
     gc->failed = true;
+    pb_h2_hush(gc->h2, false);
     gc->why = *err;
     pb_conn_close(gc->conn); /* what is left of GOAWAY leaves first */
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * the end of a connection that goes on elsewhere */
+
+static void step(struct pb_grpc_conn *gc, enum pb_grpc_drain to, int64_t ms)
+{
+    gc->drain = to;
+    pb_deadline_cancel(&gc->upkeep);
+    pb_deadline_set(gc->server->loop, &gc->upkeep, pb_mono_ns() + ms * PB_MS);
+}
+
+static void begin_drain(struct pb_grpc_conn *gc)
+{
+    if (gc->drain == PB_GRPC_STAYS) step(gc, PB_GRPC_HUSH, HUSH_MS);
+}
+
+static void tell(struct pb_grpc_conn *gc)
+{
+    gc->acks = pb_h2_ping_acks(gc->h2) + gc->ping_sent; /* an earlier one may be on its way */
+    pb_h2_hush(gc->h2, true);
+    pb_h2_goaway_notice(gc->h2);
+    step(gc, PB_GRPC_TOLD, HEARD_MS);
+}
+
+static void leave(struct pb_grpc_conn *gc)
+{
+    gc->drain = PB_GRPC_LEAVES;
+    pb_deadline_cancel(&gc->upkeep);
+    pb_h2_hush(gc->h2, false);
+    pb_h2_goaway(gc->h2);
+    pb_loop_defer(gc->server->loop, &gc->check);
+}
+
+static void on_heard(struct pb_grpc_conn *gc)
+{
+    if (gc->drain == PB_GRPC_TOLD)
+        step(gc, PB_GRPC_HEARD, HUSH_MS);
+    else
+        leave(gc);
+}
+
+static void next_step(struct pb_grpc_conn *gc)
+{
+    if (gc->drain == PB_GRPC_HUSH) {
+        tell(gc);
+    } else if (gc->drain == PB_GRPC_TOLD) {
+        pb_h2_hush(gc->h2, false);
+        step(gc, PB_GRPC_UNSURE, GOAWAY_AFTER_MS);
+    } else {
+        leave(gc);
+    }
+    pb_conn_want_write(gc->conn);
 }
 
 static void on_upkeep(void *user)
@@ -52,10 +111,8 @@ static void on_upkeep(void *user)
         pb_conn_close(gc->conn);
         return;
     }
-    if (gc->draining) {
-        pb_h2_goaway(gc->h2);
-        pb_conn_want_write(gc->conn);
-        pb_loop_defer(gc->server->loop, &gc->check);
+    if (gc->drain != PB_GRPC_STAYS) {
+        next_step(gc);
         return;
     }
     int64_t now = pb_mono_ns();
@@ -63,10 +120,8 @@ static void on_upkeep(void *user)
     gc->frames_seen = pb_h2_frames(gc->h2);
     if (pb_h2_streams(gc->h2) || heard) gc->quiet_since = now;
     if (o->idle_ms > 0 && !pb_h2_streams(gc->h2) && now - gc->quiet_since >= o->idle_ms * PB_MS) {
-        gc->draining = true;
-        pb_h2_goaway(gc->h2);
+        leave(gc);
         pb_conn_want_write(gc->conn);
-        pb_loop_defer(gc->server->loop, &gc->check);
         return;
     }
     if (o->ping_ms > 0) {
@@ -91,7 +146,7 @@ static void on_upkeep(void *user)
 static void on_check(void *user)
 {
     struct pb_grpc_conn *gc = user;
-    if (pb_h2_done(gc->h2) || (gc->draining && !pb_h2_streams(gc->h2) && !pb_deadline_is_set(&gc->upkeep)))
+    if (pb_h2_done(gc->h2) || (gc->drain == PB_GRPC_LEAVES && !pb_h2_streams(gc->h2)))
         pb_conn_close(gc->conn);
 }
 
@@ -124,16 +179,6 @@ static void not_http2(struct pb_grpc_conn *gc)
     pb_conn_abort(gc->conn, &err);
 }
 
-static void begin_drain(struct pb_grpc_conn *gc)
-{
-    if (gc->draining) return;
-    gc->draining = true;
-    gc->acks = pb_h2_ping_acks(gc->h2) + gc->ping_sent; /* an earlier one may be on its way */
-    pb_h2_goaway_notice(gc->h2);
-    pb_conn_want_write(gc->conn);
-    schedule_upkeep(gc);
-}
-
 static void feed(struct pb_grpc_conn *gc, const char *p, size_t n)
 {
     struct pb_err err;
@@ -142,10 +187,8 @@ static void feed(struct pb_grpc_conn *gc, const char *p, size_t n)
                PB_V("peer", pb_conn_peer(gc->conn)), PB_S("error", err.msg));
         fail_conn(gc, &err);
     }
-    if (gc->draining && pb_deadline_is_set(&gc->upkeep) && pb_h2_ping_acks(gc->h2) > gc->acks) {
-        pb_deadline_cancel(&gc->upkeep);
-        on_upkeep(gc); /* it has heard the notice */
-    }
+    if ((gc->drain == PB_GRPC_TOLD || gc->drain == PB_GRPC_UNSURE) && pb_h2_ping_acks(gc->h2) > gc->acks)
+        on_heard(gc);
     pb_conn_want_write(gc->conn);
 }
 
@@ -178,12 +221,13 @@ static bool on_fill(void *user, struct pb_buf *out)
     struct pb_grpc_conn *gc = user;
     struct pb_err err;
     if (!gc->preface_seen) return false; /* SETTINGS go to those who speak HTTP/2 */
+    if (gc->drain == PB_GRPC_HUSH && !gc->failed) return false;
     int rc = pb_h2_pull(gc->h2, out, PB_CONN_OUT_MAX, &err);
     if (rc < 0) {
         fail_conn(gc, &err);
         return false;
     }
-    if (rc == 0 && (gc->draining || gc->failed || pb_h2_done(gc->h2)))
+    if (rc == 0 && (gc->drain == PB_GRPC_LEAVES || gc->failed || pb_h2_done(gc->h2)))
         pb_loop_defer(gc->server->loop, &gc->check);
     return rc > 0;
 }

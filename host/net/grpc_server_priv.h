@@ -18,13 +18,29 @@ struct pb_grpc_method {
     void *user;
 };
 
+/*
+ * How a connection drains. Some clients fail a call that they begin between the moment a GOAWAY comes in and
+ * the one in which all of the library knows of it (gRPC's C++ library up to 1.51 at least). Most begin a call
+ * when another is answered, so around the notice nothing is answered: those that have just been answered
+ * begin their next call before it, and the others after.
+ */
+enum pb_grpc_drain {
+    PB_GRPC_STAYS,
+    PB_GRPC_HUSH,   /* nothing is sent for HUSH_MS */
+    PB_GRPC_TOLD,   /* the notice and a PING have been sent, nothing is sent behind them for HEARD_MS */
+    PB_GRPC_HEARD,  /* the PING was answered; HUSH_MS more */
+    PB_GRPC_UNSURE, /* it was not answered in time: answers go on, and the final GOAWAY waits for it longer */
+    PB_GRPC_LEAVES, /* the final GOAWAY was sent: the connection closes after the last call */
+};
+
 struct pb_grpc_conn {
     struct pb_grpc_server *server;
     struct pb_grpc_conn *next, *prev;
     struct pb_conn *conn;
     struct pb_h2 *h2;
-    bool preface_seen, draining, failed;
-    uint64_t acks;             /* draining: PINGs that had been answered when it began */
+    bool preface_seen, failed;
+    enum pb_grpc_drain drain;
+    uint64_t acks;             /* PB_GRPC_TOLD and later: PINGs that had been answered when it began */
     char first[PB_H2_PREFACE]; /* until the preface is recognised */
     uint32_t first_n;
     struct pb_defer check;     /* after calls ended: may the connection be closed? */

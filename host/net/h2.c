@@ -167,6 +167,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code == NGHTTP2_NO_ERROR &&
         frame->goaway.last_stream_id == INT32_MAX)
         pb_h2_ping(h2);
+    if (frame->hd.type == NGHTTP2_PING && !(frame->hd.flags & NGHTTP2_FLAG_ACK)) h2->held = h2->hush;
     if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     struct pb_h2_stream *s = stream_of(session, frame->hd.stream_id);
@@ -324,6 +325,7 @@ int pb_h2_pull(struct pb_h2 *h2, struct pb_buf *out, size_t limit, struct pb_err
             rc = pb_h2_wants_write(h2);
             break;
         }
+        if (h2->held) break;
         const uint8_t *p;
         ssize_t n = nghttp2_session_mem_send(h2->session, &p);
         if (n > 0) {
@@ -366,6 +368,12 @@ void pb_h2_goaway(struct pb_h2 *h2)
 {
     nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
                           nghttp2_session_get_last_proc_stream_id(h2->session), NGHTTP2_NO_ERROR, NULL, 0);
+}
+
+void pb_h2_hush(struct pb_h2 *h2, bool on)
+{
+    h2->hush = on;
+    h2->held = false;
 }
 
 void pb_h2_ping(struct pb_h2 *h2)

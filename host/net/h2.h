@@ -109,6 +109,8 @@ struct pb_h2_stream *pb_h2_first_stream(const struct pb_h2 *h2);
  */
 void pb_h2_goaway_notice(struct pb_h2 *h2);
 void pb_h2_goaway(struct pb_h2 *h2);
+/* on: send nothing behind the next PING. Off: go on. */
+void pb_h2_hush(struct pb_h2 *h2, bool on);
 void pb_h2_ping(struct pb_h2 *h2);
 /* Frames received so far: a connection on which it stands still is silent. */
 uint64_t pb_h2_frames(const struct pb_h2 *h2);

@@ -17,6 +17,7 @@ struct pb_h2 {
     struct pb_h2_stream *streams;
     struct pb_buf *out; /* while pulling */
     uint64_t frames, ping_acks;
+    bool hush, held; /* nothing is sent after the next PING; it has been sent */
     struct pb_h2_chunk *chunks; /* free ones */
     struct pb_buf *bufs;        /* free memory of messages that have left */
     uint32_t n_bufs;

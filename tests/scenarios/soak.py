@@ -219,14 +219,14 @@ class Cpp:
         equal(self.p.stdout.readline().strip(), "serving")
 
     def end(self, goaways=0):
-        """The library fails a call of its own that it is about to begin when a GOAWAY comes, about one in five thousand here: it
-        does the same with its own server and MAX_CONNECTION_AGE (12, 4 and 11 of 40,000 calls in 50 GOAWAYs). Nothing else may
-        fail."""
+        """The library fails a call that it begins in the instant in which a GOAWAY comes (with its own server and
+        MAX_CONNECTION_AGE 12, 4 and 11 of 40,000 calls in 50 GOAWAYs). The gateway answers nothing around that instant, so those
+        who wait for answers begin none; a machine so busy that the instant lasts longer is the exception. Nothing else may fail."""
         got = json.loads(self.p.communicate(timeout=90)[0])
         print("# C++: %(answered)d calls, failed %(failed)s, at most %(longest_ms).0f ms without an answer" % got, flush=True)
         if goaways:
             equal([code for code in got["failed"] if code != "14"], [], got)
-            true(got["failed"].get("14", 0) <= 3 * goaways and got["why"] in ("", "GOAWAY received"), got)
+            true(got["failed"].get("14", 0) <= max(1, goaways // 10) and got["why"] in ("", "GOAWAY received"), got)
         return got
 
 
