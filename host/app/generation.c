@@ -159,7 +159,7 @@ static void make_actions(struct pb_generation *g)
                                         .queues = queues,
                                         .n_queues = (uint32_t)parts->n,
                                         .attempts = (uint32_t)pb_config_get_int(jobs, "attempts"),
-                                        .attempts_said = pb_config_is_set(jobs, "attempts"),
+                                        .attempts_said = pb_config_is_given(jobs, "attempts"),
                                         .keep_ms = pb_config_get_int(jobs, "keep_results")};
     g->actions = g->env.actions = pb_actions_new(g->registry, &c);
 }
