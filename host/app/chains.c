@@ -98,6 +98,7 @@ void pb_generation_chain_work(struct pb_generation *g, struct pb_chain_work_conf
                                          .log_lines =
                                              (uint32_t)pb_config_get_int(parts->list[i].cfg, "log_lines")};
     *out = (struct pb_chain_work_config){.durable = g->env.durable,
+                                         .metrics = g->env.metrics,
                                          .actions = g->actions,
                                          .http = g->env.http,
                                          .chains = g->chains,

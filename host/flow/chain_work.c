@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "data/json_object.h"
 #include "flow/chain_log.h"
 #include "plugin/actions.h"
@@ -20,6 +21,7 @@ struct loaded {
 
 struct pb_chain_work {
     struct pb_chain_work_config c;
+    uint32_t counts[PB_OUTCOMES];
     struct pb_bundle now;
     struct pb_chain_host host;
     struct pb_job_handler handler, notifier;
@@ -128,6 +130,7 @@ static void decisions(struct task *t, bool tell)
         enum pb_log_level level = k->outcome == PB_RAISED    ? PB_LOG_WARN
                                   : k->outcome == PB_SKIPPED ? PB_LOG_DEBUG
                                                              : PB_LOG_INFO;
+        if (tell && t->w->c.metrics) pb_metric_add_own(t->w->c.metrics, t->w->counts[k->outcome], 1);
         if (tell)
             pb_log(level, "chain", "decision", PB_S("outcome", pb_outcome_name(k->outcome)),
                    PB_S("chain", k->chain), PB_S("link", k->link), PB_S("source", k->source),
@@ -401,6 +404,12 @@ struct pb_chain_work *pb_chain_work_new(const struct pb_chain_work_config *c)
     w->handler = (struct pb_job_handler){.run = run_task, .user = w};
     w->notifier = (struct pb_job_handler){.run = run_message, .user = w};
     pthread_mutex_init(&w->lock, NULL);
+    for (int i = 0; c->metrics && i < PB_OUTCOMES; i++) {
+        char labels[40];
+        snprintf(labels, sizeof labels, "outcome=\"%s\"", pb_outcome_name((enum pb_outcome)i));
+        w->counts[i] = pb_metric(c->metrics, PB_METRIC_COUNTER, "chain_decisions_total", labels,
+                                 "Links of chains that were looked at, by what was decided.");
+    }
     pb_durable_on_event(c->durable, cause, w);
     pb_durable_on_queue(c->durable, PB_CHAIN_QUEUE, &w->handler);
     pb_durable_on_queue(c->durable, PB_NOTIFY_QUEUE, &w->notifier);

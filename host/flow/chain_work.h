@@ -16,6 +16,7 @@
 
 struct pb_chain_work;
 struct pb_actions;
+struct pb_metrics;
 
 struct pb_chain_work_config {
     struct pb_durable *durable;
@@ -24,7 +25,8 @@ struct pb_chain_work_config {
     struct pb_chains *chains;               /* taken */
     const struct pb_notify_target *targets; /* borrowed as long as this lives */
     size_t n_targets;
-    pbay_str alert; /* borrowed likewise */
+    pbay_str alert;             /* borrowed likewise */
+    struct pb_metrics *metrics; /* decisions are counted; may be NULL */
 };
 
 /* Registers with the durable work, before its start. Returns owned. */

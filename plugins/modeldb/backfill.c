@@ -101,7 +101,9 @@ static void finished(struct backfill *b)
                    b->collected == 1 ? "was" : "were");
         if (b->failed) errand_say(e, ", %zu could not be", b->failed);
         errand_say(e, ".%s\n",
-                   b->collected ? " What is recorded of them the rule decides, now: `patchbay runs`." : "");
+                   b->collected
+                       ? " What is recorded of them your chain decides now; `patchbay runs` shows it."
+                       : "");
     }
     if (b->others)
         errand_say(e, "%llu ha%s not ended and %s left out.\n", (unsigned long long)b->others,

@@ -57,6 +57,11 @@ static void on_difference(void *user, const char *what, pbay_str name, pbay_str 
     pbay_text_free(&t);
 }
 
+static pbay_str where(const struct verify *v)
+{
+    return v->e.m->host->name(v->e.m->host);
+}
+
 static void on_verified(void *user, const pbay_result *result, pbay_str json)
 {
     struct verify *v = user;
@@ -65,8 +70,8 @@ static void on_verified(void *user, const pbay_result *result, pbay_str json)
     if (result->code != PBAY_OK) {
         errand_end(&v->e, result);
     } else if (v->differences) {
-        errand_end_with(&v->e, PBAY_FAILED_PRECONDITION, "training job %.100s: %zu difference%s", v->name,
-                        v->differences, v->differences == 1 ? "" : "s");
+        errand_end_with(&v->e, PBAY_FAILED_PRECONDITION, "training job %.100s: %zu difference%s in \"%.*s\"",
+                        v->name, v->differences, v->differences == 1 ? "" : "s", FMT(where(v)));
     } else {
         errand_say(&v->e, "%s: as SageMaker has it.\n", v->name);
         errand_end_with(&v->e, PBAY_OK, "%s", "");
@@ -82,8 +87,9 @@ static void on_mark(void *user, const pbay_result *result, pbay_str value)
     if (v->e.cancelled) {
         errand_end_cancelled(&v->e, "");
     } else if (result->code == PBAY_NOT_FOUND) {
-        errand_end_with(&v->e, PBAY_NOT_FOUND, "training job %.100s was not written through this connector",
-                        v->name);
+        errand_end_with(&v->e, PBAY_NOT_FOUND,
+                        "training job %.100s was not written through connector \"%.*s\"", v->name,
+                        FMT(where(v)));
     } else if (result->code != PBAY_OK) {
         errand_end(&v->e, result);
     } else if (mark_apply(value, v->job, &changed) || mdb_record_read(v->job, &v->record, why)) {

@@ -15,7 +15,7 @@ import time
 
 from lib.eventbridge import bridge, post
 from lib.gateway import PROGRAM, TESTS, Gateway, environment, new_key
-from lib.modeldb import SPEC, TAGS, House, busy, config, idle, modeldb_v1, script, skipped, stored, told, train
+from lib.modeldb import SPEC, TAGS, House, busy, config, idle, metric, modeldb_v1, script, skipped, stored, told, train
 from lib.story import SOAK, contains, equal, eventually, main, rng, story, true
 
 
@@ -92,6 +92,7 @@ def tags_decide():
         idle(g)
         equal(h.mlflow.calls(), [])  # skipped before anybody is asked
         equal(h.asked("ListTags"), 3)  # one page without tags, and two of one tag
+        equal([metric(g, 'patchbay_chain_decisions_total{outcome="%s"}' % o) for o in ("skipped", "fired")], [2, 2])
         equal(skipped(g), ['says-no: tag MODEL_DB_SYNC is "false"', "untagged: it has no tag MODEL_DB_SYNC"])
         train(h.api, "defaults", {"MODEL_DB_SYNC": "yes", "MODEL_DB_PROJECT_NAME": "", "more": "x" * 200})  # an empty tag says nothing
         told(g, key, "defaults")
@@ -212,9 +213,10 @@ def killed_and_lied_to():
         out = []
         reader = threading.Thread(target=lambda: out.append(fill.stdout.read().decode()), daemon=True)
         reader.start()
-        killed = []
+        killed, under_way, began = [], 0, time.monotonic()
         for k in range(kills):
-            time.sleep(r.uniform(0.2, 1.2 if SOAK else 0.6))
+            time.sleep(r.uniform(0.1, 0.6))
+            under_way += bool(busy(g))
             if k % 5 == 4:
                 g.process.kill()
                 g.process.wait()
@@ -236,6 +238,9 @@ def killed_and_lied_to():
             equal(sorted(n for n, v in store.items() if len(v) != 1), [], "recorded twice")
             equal(len({json.dumps(v) for v in store.values()}), 1, "all the same, as without faults")
         equal(one["many-0"], [[("validation:rmse", 0.25)]])
+        faults = {type(x).__name__: len(x.hit) for x in (h.api, h.v1, h.v2, h.mlflow)}
+        print("%d jobs in %.0f s, %d of %d kills while jobs were under way, faults: %s" %
+              (jobs, time.monotonic() - began, under_way, kills, faults), flush=True)
         # One that dies of a kill, or has not started yet, while it is told to stop makes the gateway end with 1, and rightly so.
         eventually(lambda: replaced(g, killed), "all workers", 30)
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """SageMaker with jobs that have ended, the three stores they go to, and a gateway between them with the chain that ships."""
+import http.client
 import json
 import os
 import sqlite3
@@ -26,6 +27,8 @@ TAGS = {"MODEL_DB_SYNC": "true", "MODEL_DB_PROJECT_NAME": "Churn", "MODEL_DB_PRO
 def config(api, v1=None, v2=None, mlflow=None, more=""):
     text = """
 [listen "http"]
+address = 127.0.0.1:0
+[listen "admin"]
 address = 127.0.0.1:0
 [jobs]
 backoff = 50ms
@@ -77,6 +80,12 @@ def train(api, name, tags=None, **more):
     api.DescribeTrainingJob({"TrainingJobName": name})  # it has ended now
 
 
+def copied(store):
+    """Its runs, while others write."""
+    with store.lock:
+        return json.loads(json.dumps(list(store.runs.values())))
+
+
 class House:
     """SageMaker and the three stores."""
 
@@ -105,11 +114,11 @@ class House:
             one.setdefault(name, []).append(sorted(
                 (x["name"], x["value"]) for x in t["metrics"] if x["model"] == m["id"]))
         two = {}
-        for r in self.v2.runs.values():
+        for r in copied(self.v2):
             two.setdefault(r["name"], []).append((sorted((m["key"], m.get("value", 0)) for m in r.get("metrics", [])),
                                                   len(r.get("hyperparameters", []))))
         three = {}
-        for r in self.mlflow.runs.values():
+        for r in copied(self.mlflow):
             three.setdefault(r["info"]["run_name"], []).append(
                 (r["info"]["status"], sorted((m["key"], m["value"]) for m in r["metrics"]), len(r["params"])))
         return one, two, three
@@ -135,6 +144,15 @@ def stored(g, kind):
 def skipped(g):
     """Why links did not fire, beside those that wait for a job's end."""
     return sorted(why for why, in query(g, "SELECT why FROM decision WHERE outcome = 1") if why != "it goes on")
+
+
+def metric(g, name):
+    """Of /metrics: the number behind this name and labels; None: there is none."""
+    c = http.client.HTTPConnection(g.address("admin"), timeout=30)
+    c.request("GET", "/metrics")
+    lines = c.getresponse().read().decode().splitlines()
+    c.close()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + " ")), None)
 
 
 def busy(g):
