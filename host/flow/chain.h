@@ -95,9 +95,10 @@ struct pb_chain_plan {
     char step[PB_ID_SIZE], run[PB_ID_SIZE]; /* which it belongs to; empty: to none */
     struct pb_asked *asked;
     size_t n, cap;
-    bool timer;                  /* of a deferred condition */
-    int64_t wait_ms;             /* > 0: it cannot be told yet whose it is; ask again then */
-    const struct pb_bundle *now; /* new runs begin with it */
+    bool timer;                       /* of a deferred condition */
+    const struct pb_chain_app *doubt; /* of `now`: its title told, and another id than it was found by */
+    int64_t wait_ms;                  /* > 0: it cannot be told yet whose it is; ask again then */
+    const struct pb_bundle *now;      /* new runs begin with it */
     struct pb_arena mem;
 };
 

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "flow/chain_priv.h"
 
-enum { CLOCKS_DIFFER_MS = 60 * 60 * 1000 };
+enum { CLOCKS_DIFFER_MS = 60 * 60 * 1000, DOUBT_MS = 10 * 60 * 1000 };
 
 const char *pb__chain_ago(struct pb_world *w, int64_t ms)
 {
@@ -428,6 +428,7 @@ int pb_chain_decide(const struct pb_chain_plan *p, struct pb_store *s, const str
     if (p->o.passing && p->step[0] && !p->timer) return 0;
     int rc = p->timer ? 0 : note_node(&w, &p->o);
     if (rc == 0) rc = note_found(&w, &p->o);
+    if (rc == 0 && p->doubt && !p->timer) rc = pb__chain_look_for(&w, p->doubt, DOUBT_MS);
     if (rc == 0) rc = end_step(&w, p, &depth, &again);
     /* What follows follows from the end of the one that is pending. */
     for (size_t i = 0; rc == 0 && i < p->n && !p->o.coalesced && !p->o.again; i++) {

@@ -21,6 +21,28 @@ static void belongs(struct pb_chain_plan *p, const struct pb_run_step *t)
     snprintf(p->run, sizeof p->run, "%.*s", PB_FMT(t->run));
 }
 
+/*
+ * The app of that title, unless it was found and is another one: a published copy, the one in a personal
+ * space. It is looked for again then, because an app that was made anew has the old one's title and not its
+ * id.
+ */
+static const struct pb_chain_app *app_titled(struct planning *g, const struct pb_bundle *b)
+{
+    struct pb_chain_plan *p = g->p;
+    const struct pb_chain_app *a = pb_chains_app_titled(b->chains, p->o.connector, p->o.title);
+    struct pb_buf id = {0};
+    struct pb_err err;
+    if (!a || !p->o.subject.n) return a;
+    pbay_str key = pb_str_c(pb_arena_printf(&p->mem, "id/%.*s/%.*s", PB_FMT(a->connector), PB_FMT(a->name)));
+    if (pb_store_kv_get(g->s, PB_STR("@chains"), key, &id, &err) == 0 &&
+        !pb_str_eq(pb_buf_view(&id), p->o.subject)) {
+        if (b == p->now) p->doubt = a;
+        a = NULL;
+    }
+    pb_buf_free(&id);
+    return a;
+}
+
 static const struct pb_chain_app *app_in(struct planning *g, const struct pb_bundle *b, pbay_str name)
 {
     const struct pb_chain_app *a = NULL;
@@ -28,7 +50,7 @@ static const struct pb_chain_app *app_in(struct planning *g, const struct pb_bun
     if (!p->o.app) return NULL;
     if (name.n) a = pb_chains_app(b->chains, name);
     if (!a && p->o.subject.n) a = pb_chains_app_of(b->chains, p->o.connector, p->o.subject);
-    if (!a && p->o.title.n) a = pb_chains_app_titled(b->chains, p->o.connector, p->o.title);
+    if (!a && p->o.title.n) a = app_titled(g, b);
     if (!a && p->o.subject.n) {
         /* Found by name once: the id was kept then. */
         struct pb_buf title = {0};

@@ -87,6 +87,8 @@ int pb__chain_plan_one(struct pb_chain_plan *p, struct pb_store *s, const struct
 /* chain_timer.c */
 int pb__chain_arm(struct pb_world *w, const struct pb_firing *f, const char *kind, int64_t at_ms,
                   pbay_str note);
+/* Ask its connector for the id of an app that is known by name: once in every_ms, for the whole machine. */
+int pb__chain_look_for(struct pb_world *w, const struct pb_chain_app *a, int64_t every_ms);
 /* Args and the rest as JSON, and back; texts in mem. */
 void pb__chain_pack(const struct pb_firing *f, const char *kind, pbay_str note, struct pb_buf *out);
 int pb__chain_unpack(struct pb_world *w, pbay_str json, struct pb_firing *f, pbay_str *kind, pbay_str *note,

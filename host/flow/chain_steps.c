@@ -254,9 +254,11 @@ static void reload_args(struct pb_world *w, const struct pb_chain_app *app, cons
             *id = pb_arena_str(&w->mem, pb_buf_view(&known));
         pb_buf_free(&known);
     }
-    if (id->n) {
+    /* By name, when it is known by name: what it was found by may be gone, and its connector keeps names too.
+     */
+    if (app->id.n) {
         pb_buf_c(b, "{\"appId\":");
-        pb_buf_json(b, *id);
+        pb_buf_json(b, app->id);
     } else {
         pb_buf_c(b, "{\"name\":");
         pb_buf_json(b, app->title);

@@ -140,9 +140,7 @@ static int put_clock(const struct pb_bundle *now, struct pb_store *s, const stru
     return rc;
 }
 
-/* Once a day, for the whole machine. */
-static int look_for(const struct pb_chain_app *a, struct pb_store *s, const struct pb_chain_host *h,
-                    struct pb_err *err)
+int pb__chain_look_for(struct pb_world *w, const struct pb_chain_app *a, int64_t every_ms)
 {
     struct pb_buf args = {0}, target = {0};
     uint8_t sum[PB_SHA256_SIZE];
@@ -156,16 +154,17 @@ static int look_for(const struct pb_chain_app *a, struct pb_store *s, const stru
     pb_buf_ch(&args, '}');
     pb_buf_printf(&target, "%.*s.find_app\n%.*s", PB_FMT(a->connector), PB_FMT(pb_buf_view(&args)));
     pb_sha256(pb_buf_view(&target), sum);
-    int n = snprintf(key, sizeof key, "find-%lld-", (long long)(pb_now_ms() / PB_DAY_MS));
+    int n = snprintf(key, sizeof key, "find-%llds-%lld-", (long long)(every_ms / 1000),
+                     (long long)(pb_now_ms() / every_ms));
     for (int i = 0; i < 12; i++) n += snprintf(key + n, sizeof key - (size_t)n, "%02x", sum[i]);
     struct pb_job_put job = {.queue = a->connector,
                              .connector = a->connector,
                              .action = pb_str(target.p, pb_str_chr(pb_buf_view(&target), '\n')),
                              .args = pb_buf_view(&args),
                              .key = pb_str_c(key)};
-    int rc = h->put_action(h->user, s, &job, id, err);
+    int rc = w->h->put_action(w->h->user, w->s, &job, id, w->err);
     /* A connector that cannot look leaves it to the first reload. */
-    if (rc != 0 && (err->code == PBAY_NOT_FOUND || err->code == PBAY_INVALID_ARGUMENT)) rc = 0;
+    if (rc != 0 && (w->err->code == PBAY_NOT_FOUND || w->err->code == PBAY_INVALID_ARGUMENT)) rc = 0;
     pb_buf_free(&args);
     pb_buf_free(&target);
     return rc;
@@ -182,8 +181,9 @@ int pb_chain_clocks(const struct pb_bundle *now, struct pb_store *s, const struc
         int64_t at = pb_cron_next(&l->cron, pb_now_ms());
         if (at != PB_NEVER && put_clock(now, s, l, at, err) != 0) return -1;
     }
+    struct pb_world w = {.s = s, .h = h, .now = now, .err = err};
     for (uint32_t i = 0; h && i < g->n_apps; i++)
-        if (!g->apps[i].id.n && look_for(&g->apps[i], s, h, err) != 0) return -1;
+        if (!g->apps[i].id.n && pb__chain_look_for(&w, &g->apps[i], PB_DAY_MS) != 0) return -1;
     return 0;
 }
 

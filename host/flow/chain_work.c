@@ -12,7 +12,7 @@
 #include "flow/chain_log.h"
 #include "plugin/actions.h"
 
-enum { CLOCKS_AGAIN_MS = 5000, LOOKS = 11, LOOK_AGAIN_MS = 500 };
+enum { CLOCKS_AGAIN_MS = 5000, CLOCKS_EVERY_MS = 10 * 60 * 1000, LOOKS = 11, LOOK_AGAIN_MS = 500 };
 
 struct loaded {
     struct loaded *next;
@@ -28,7 +28,7 @@ struct pb_chain_work {
     pthread_mutex_t lock; /* of loaded: the store thread looks bundles up */
     struct loaded *loaded;
     struct pb_store_op clocks;
-    struct pb_timer again; /* of clocks, after the store has failed */
+    struct pb_timer again; /* of clocks */
     bool stopped;
     bool quiet; /* [store thread] there are no chains, and no run of earlier ones goes on */
 };
@@ -436,10 +436,13 @@ static int put_clocks(struct pb_store *s, void *user, struct pb_err *err)
 static void clocks_put(void *user, const struct pb_err *err)
 {
     struct pb_chain_work *w = user;
-    if (!err || w->stopped) return;
-    pb_log(PB_LOG_ERROR, "chain", "cron and deadlines are not set; it is tried again",
-           PB_S("error", err->msg));
-    pb_timer_set(pb_durable_loop(w->c.durable), &w->again, CLOCKS_AGAIN_MS);
+    if (w->stopped) return;
+    if (err)
+        pb_log(PB_LOG_ERROR, "chain", "cron and deadlines are not set; it is tried again",
+               PB_S("error", err->msg));
+    /* Now and then also when they are: the clock may have been set back, and apps are looked for once a day.
+     */
+    pb_timer_set(pb_durable_loop(w->c.durable), &w->again, err ? CLOCKS_AGAIN_MS : CLOCKS_EVERY_MS);
 }
 
 static void set_clocks(void *user)

@@ -31,7 +31,7 @@ struct pb_chain_work_config {
 
 /* Registers with the durable work, before its start. Returns owned. */
 struct pb_chain_work *pb_chain_work_new(const struct pb_chain_work_config *config);
-/* After the start: cron and deadlines are put; again every few seconds while the store fails. */
+/* After the start: cron and deadlines are put; again every few minutes, or seconds while the store fails. */
 void pb_chain_work_start(struct pb_chain_work *w);
 /* Before the durable work is closed: nothing is tried again. NULL is fine. */
 void pb_chain_work_stop(struct pb_chain_work *w);

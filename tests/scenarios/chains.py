@@ -421,14 +421,26 @@ def apps_known_by_name():
           'chain "x" { on("in").ok { "out" }, on("out").ok { notify "ops" } }'
     target = Target()
     with Tenant(apps={"id-1": "Sales extract", "id-2": {"name": "Sales report", "spaceId": "s1"}, "id-3": "Sales report"},
-                spaces={"s1": {"name": "Finance", "type": "shared"}}, both=False) as tenant:
-        with Site(config(tenant, target), {"scripts/chains/x.lua": lua}) as g:
+                spaces={"s1": {"name": "Finance", "type": "shared"}}) as tenant:
+        with Site(config(tenant, target).replace("reload_poll", "name_cache = 0s\nreload_poll"), {"scripts/chains/x.lua": lua}) as g:
             g.hooked(tenant)
             eventually(lambda: len(g.query("SELECT 1 FROM kv WHERE space = '@chains'")) == 4, "both found")
             tenant.run_by_hand("id-1")
             g.settled()
             equal([p["body"]["appId"] for p in tenant.started()], ["id-2"])
             eventually(lambda: len(target.bodies) == 1, "told")
+            # Another app has the same name, in another space: it is not meant.
+            tenant.run_by_hand("id-3")
+            eventually(lambda: len(g.query("SELECT 1 FROM event WHERE type = 'reload' AND subject = 'id-3'")) == 1, "it is told of")
+            # The app is deleted and made anew: its id is found again, for what follows and for what starts it.
+            del tenant.apps["id-2"]
+            tenant.add_app("id-9", "Sales report", "s1")
+            tenant.run_by_hand("id-1")
+            g.settled(2)
+            equal([p["body"]["appId"] for p in tenant.started()], ["id-2", "id-9"])
+            eventually(lambda: len(target.bodies) == 2, "told")
+            tenant.run_by_hand("id-9")
+            eventually(lambda: len(target.bodies) == 3, "it is known by its id")
     target.close()
 
 
