@@ -19,6 +19,14 @@ static bool has_action(void *user, pbay_str connector, pbay_str action)
     return c && pb_action_find(c, action, &err) >= 0;
 }
 
+static int takes(void *user, pbay_str connector, pbay_str action, pbay_str args, struct pb_err *err)
+{
+    const struct pb_generation *g = user;
+    const struct pb_connector *c = pb_registry_connector(g->registry, connector);
+    int at = c ? pb_action_find(c, action, err) : -1;
+    return at < 0 ? 0 : pb_action_check(c, at, args.n ? args : PB_STR("{}"), err);
+}
+
 /* What a connector's routes tell of is known to its plugin alone; ends of actions are known. */
 static bool has_event(void *user, pbay_str connector, pbay_str type)
 {
@@ -65,8 +73,8 @@ static pbay_str connector_of_apps(struct pb_generation *g)
 int pb_generation_load_chains(struct pb_generation *g, struct pb_err *err)
 {
     const struct pbay_config *cfg = g->site->chains;
-    const struct pb_chain_names names = {g,         is_connector, has_action,          has_event,
-                                         is_target, nearest,      connector_of_apps(g)};
+    const struct pb_chain_names names = {g,         is_connector, has_action,           has_event,
+                                         is_target, nearest,      connector_of_apps(g), takes};
     uint32_t n = pb_config_count(cfg, "files");
     pbay_str *files = pb_arena_alloc(&g->mem, (n + 1) * sizeof *files), key,
              alert = pb_config_get_str(cfg, "alert");

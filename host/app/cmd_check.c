@@ -102,8 +102,13 @@ static int check(int argc, char **argv)
                 n += g->qrags[i].catalog.n;
             }
             size_t connectors = pb_registry_n_connectors(g->registry);
-            printf("%s is sound: %zu connector%s, %zu function%s\n", path, connectors,
+            const struct pb_chain_graph *chains = pb_chains_graph(g->chains);
+            printf("%s is sound: %zu connector%s, %zu function%s", path, connectors,
                    connectors == 1 ? "" : "s", n, n == 1 ? "" : "s");
+            if (chains->n_chains)
+                printf(", %u chain%s with %u link%s", chains->n_chains, chains->n_chains == 1 ? "" : "s",
+                       chains->n_links, chains->n_links == 1 ? "" : "s");
+            printf("\n");
         }
         pb_workshop_end_generation(&shop, g);
         pb_workshop_close(&shop);

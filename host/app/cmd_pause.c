@@ -51,19 +51,38 @@ static bool names(const struct pb_site_parts *parts, const char *name)
     return false;
 }
 
+/* Scripts that cannot be read know nothing, and are not what this is about. */
+static bool in_chains(const struct pb_site *site, const char *name, bool app)
+{
+    struct pb_chains *chains = NULL;
+    struct pb_err err;
+    uint32_t n = pb_config_count(site->chains, "files");
+    pbay_str *files = pb_array(n + 1, sizeof *files), key;
+    for (uint32_t i = 0; i < n; i++) files[i] = pb_config_item(site->chains, "files", i, &key);
+    const struct pb_chains_options o = {.dir = site->script_dir, .files = n ? files : NULL, .n_files = n};
+    bool known =
+        pb_chains_load(&o, &chains, &err) != 0 ||
+        (app ? (const void *)pb_chains_app(chains, pb_str_c(name)) : pb_chains_chain(chains, pb_str_c(name)));
+    pb_chains_free(chains);
+    pb_free(files);
+    return known;
+}
+
 /* A pause may come before what it is for, so that a name nobody knows is only told. */
 static void warn_unknown(const struct pb_args *a)
 {
     const char *name = a->args[1];
     bool queue = strcmp(a->args[0], "queue") == 0;
-    if (!queue && strcmp(a->args[0], "connector") != 0) return;
+    bool chain = strcmp(a->args[0], "chain") == 0, app = strcmp(a->args[0], "app") == 0;
+    if (!queue && !chain && !app && strcmp(a->args[0], "connector") != 0) return;
     if (queue && (!strcmp(name, PB_CHAIN_QUEUE) || !strcmp(name, PB_NOTIFY_QUEUE))) return;
     char *found = pb_args_get(a, "config") ? NULL : pb_path_config();
     bool there = found || pb_args_get(a, "config");
     pb_free(found);
     struct pb_site *site = there ? pb_args_site(a) : NULL;
     if (!site) return;
-    if (!names(&site->connectors, name) && !(queue && names(&site->queues, name)))
+    if (chain || app ? !in_chains(site, name, app)
+                     : !names(&site->connectors, name) && !(queue && names(&site->queues, name)))
         pb_args_error(a, 0, "warning: %s knows no %s \"%s\"; it is paused all the same", site->path,
                       a->args[0], name);
     pb_site_free(site);
@@ -121,6 +140,27 @@ static int release(const struct pb_args *a, const char *held)
     return pb_verb_runs.run(n, argv);
 }
 
+/* What waits for a word. */
+static void tell_held(const struct pb_args *a, struct pb_store *s)
+{
+    struct pb_decisions held;
+    struct pb_err err;
+    bool chain = strcmp(a->args[0], "chain") == 0;
+    if (!chain && strcmp(a->args[0], "app") != 0) return;
+    const struct pb_decision_filter f = {.outcomes = 1 << PB_HELD,
+                                         .chain = pb_str_c(chain ? a->args[1] : "")};
+    if (pb_store_decision_list(s, &f, &held, &err) == 0 && held.n) {
+        if (chain)
+            printf("%zu%s of its links fired meanwhile, and %s held", held.n,
+                   held.n == PB_LIST_MAX ? " or more" : "", held.n == 1 ? "is" : "are");
+        else
+            printf("What would have reloaded it meanwhile is held");
+        printf("; it starts, or not, with `patchbay runs release %s %s none|once|all`\n", a->args[0],
+               a->args[1]);
+    }
+    pb_decisions_free(&held);
+}
+
 static int unpause_it(int argc, char **argv)
 {
     struct pb_args args, *a = &args;
@@ -145,6 +185,7 @@ static int unpause_it(int argc, char **argv)
     else {
         pb_args_wake(a);
         printf("%s %s goes on\n", a->args[0], a->args[1]);
+        if (!held) tell_held(a, s);
         rc = PB_EXIT_OK;
     }
     pb_store_close(s);

@@ -95,7 +95,10 @@ static const char *when(int64_t ms, char out[PB_TIME_MAX])
     return out;
 }
 
-static int list(struct runs *r, struct pb_err *err)
+static int list_decisions(struct runs *r, const struct pb_run_filter *runs, struct pb_err *err);
+static int list_events(struct runs *r, const struct pb_run_filter *runs, struct pb_err *err);
+
+static int list(struct runs *r, const char *word, struct pb_err *err)
 {
     struct pb_runs runs;
     enum pb_run_state state;
@@ -114,6 +117,8 @@ static int list(struct runs *r, struct pb_err *err)
     if (n && (!pb_parse_u64(pb_str_c(n), &limit) || !limit || limit > PB_LIST_MAX))
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "--limit is 1 to %d", PB_LIST_MAX);
     if (n) f.limit = (uint32_t)limit;
+    if (strcmp(word, "decisions") == 0) return list_decisions(r, &f, err);
+    if (strcmp(word, "events") == 0) return list_events(r, &f, err);
     if (pb_args_get(r->a, "json")) {
         struct pb_buf b = {0};
         int rc = pb_chain_runs_json(r->shop.store, pb_str("", 0), &f, &b, err);
@@ -203,6 +208,52 @@ static int show(struct runs *r, pbay_str id, struct pb_err *err)
     return show_decisions(r, id, err);
 }
 
+/* What came of events, also of those that began nothing. */
+static int list_decisions(struct runs *r, const struct pb_run_filter *runs, struct pb_err *err)
+{
+    struct pb_decisions all;
+    char at[PB_TIME_MAX];
+    const struct pb_decision_filter f = {
+        .chain = runs->chain, .event = pb_str_c(pb_args_get(r->a, "event")), .limit = runs->limit};
+    int rc = pb_store_decision_list(r->shop.store, &f, &all, err);
+    for (size_t i = 0; rc == 0 && i < all.n; i++) {
+        const struct pb_decision *d = all.items[i];
+        if (d->at_ms < runs->since_ms) break;
+        printf("%s  %-8s  %.*s  ", when(d->at_ms, at), pb_outcome_name(d->outcome),
+               PB_FMT(d->event.n ? d->event : PB_STR("-")));
+        print_text(d->chain);
+        printf(" %.*s (", PB_FMT(d->link));
+        print_text(d->source);
+        printf(" %.*s): ", PB_FMT(d->status));
+        print_text(d->why);
+        printf("\n");
+    }
+    if (rc == 0 && !all.n) printf("no decisions\n");
+    pb_decisions_free(&all);
+    return rc;
+}
+
+static int list_events(struct runs *r, const struct pb_run_filter *runs, struct pb_err *err)
+{
+    struct pb_events all;
+    char at[PB_TIME_MAX];
+    int rc = pb_store_event_list(r->shop.store, &(struct pb_event_filter){.limit = runs->limit}, &all, err);
+    for (size_t i = 0; rc == 0 && i < all.n; i++) {
+        const struct pb_event *e = all.items[i];
+        struct pb_occurred o;
+        if (e->stored_ms < runs->since_ms) break;
+        pb_occurred_read(&o, e);
+        printf("%.*s  %s  %.*s.%.*s  ", PB_FMT(e->id), when(e->stored_ms, at), PB_FMT(e->connector),
+               PB_FMT(e->type));
+        print_text(o.subject);
+        printf("  %s\n", pb_ended_name(o.status));
+        pb_occurred_free(&o);
+    }
+    if (rc == 0 && !all.n) printf("no events\n");
+    pb_events_free(&all);
+    return rc;
+}
+
 /* ------------------------------------------------------------------------ done */
 
 static const struct {
@@ -273,11 +324,13 @@ static int runs(int argc, char **argv)
     size_t which = 0;
     while (which < PB_COUNTOF(deeds) && strcmp(deeds[which].word, word) != 0) which++;
     bool deed = which < PB_COUNTOF(deeds), shown = strcmp(word, "show") == 0,
-         listed = strcmp(word, "list") == 0;
+         listed = strcmp(word, "list") == 0 || strcmp(word, "decisions") == 0 || strcmp(word, "events") == 0;
     if (!deed && !shown && !listed)
-        return pb_cli_usage(&pb_verb_runs,
-                            "there is no \"%s\"; expected list, show, start, resume, skip, cancel or replay",
-                            word);
+        return pb_cli_usage(
+            &pb_verb_runs,
+            "there is no \"%s\"; expected list, show, events, decisions, start, resume, skip, "
+            "cancel, replay or release",
+            word);
     if (deed && a->n != deeds[which].args + 1)
         return pb_cli_usage(&pb_verb_runs, "expected: patchbay runs %s", deeds[which].usage);
     if (shown && a->n != 2) return pb_cli_usage(&pb_verb_runs, "expected: patchbay runs show RUN");
@@ -291,7 +344,9 @@ static int runs(int argc, char **argv)
     bool taken = rc == 0 && deed; /* a generation takes the site, also when it fails */
     if (taken) rc = build(&r, site, &err);
     if (rc == 0)
-        rc = deed ? run_deed(&r, which, &err) : shown ? show(&r, pb_str_c(a->args[1]), &err) : list(&r, &err);
+        rc = deed    ? run_deed(&r, which, &err)
+             : shown ? show(&r, pb_str_c(a->args[1]), &err)
+                     : list(&r, word, &err);
     int code = rc == 0 ? PB_EXIT_OK : pb_cli_fail(&pb_verb_runs, PB_EXIT_FAILED, &err, false);
     if (r.g) pb_workshop_end_generation(&r.shop, r.g);
     if (!taken) pb_site_free(site);
@@ -306,17 +361,22 @@ static const struct pb_cli_option options[] = {
     PB_OPTION_CONFIG,
     PB_OPTION_STATE,
     {"json", 0, NULL, "as JSON"},
-    {"chain", 0, "NAME", "list: of this chain"},
+    {"chain", 0, "NAME", "list, decisions: of this chain"},
     {"app", 0, "NAME", "list: with a step of this app"},
     {"state-of-run", 0, "STATE", "list: running, ok, failed or canceled"},
-    {"since", 0, "TIME", "list: started since then"},
-    {"limit", 0, "N", "list: so many; 20 unless given"}};
+    {"event", 0, "ID", "decisions: about this event"},
+    {"since", 0, "TIME", "list, decisions, events: since then"},
+    {"limit", 0, "N", "list, decisions, events: so many; 20 unless given"}};
 const struct pb_cli_verb pb_verb_runs = {
     .name = "runs",
-    .args = "[list | show RUN | start CHAIN APP | resume RUN | skip RUN APP | cancel RUN | replay EVENT | "
+    .args = "[list | show RUN | decisions | events | start CHAIN APP | resume RUN | skip RUN APP | cancel "
+            "RUN | replay EVENT | "
             "release chain|app NAME none|once|all]",
     .summary = "Runs of chains: what happened and why; begin, resume, skip, cancel, replay.",
-    .text = "start begins a run at an app of a chain. resume starts what failed again. skip: the app counts "
+    .text = "decisions: what became of each event at each link, and why, also where nothing began. events: "
+            "what came in, with the ids\n"
+            "that replay takes. start begins a run at an app of a chain. resume starts what failed again. "
+            "skip: the app counts "
             "as reloaded well,\n"
             "and what follows it starts. replay: an event happens once more. release: what was held while a "
             "chain or an app was paused\n"

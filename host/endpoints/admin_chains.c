@@ -9,7 +9,7 @@
 #include "endpoints/http_door.h"
 #include "flow/chain_work.h"
 
-enum { RUNS_SHOWN = 40, NODES_SHOWN = 1000 };
+enum { RUNS_SHOWN = 40, DECISIONS_SHOWN = 20, NODES_SHOWN = 1000 };
 
 /* A request that waits for the store, or for a deed. */
 struct visit {
@@ -200,6 +200,29 @@ static void run_rows(const struct visit *v, struct pb_buf *b)
     }
 }
 
+static void app_row(const struct visit *v, const struct pb_chain_graph *g, const struct pb_chain *c,
+                    uint32_t app, struct pb_buf *b)
+{
+    uint32_t n;
+    const struct pb_node *node = app < v->n_nodes ? v->nodes[app] : NULL;
+    const uint32_t *on = pb_chains_on_app(pb_chain_work_bundle(v->o->chains)->chains, &g->apps[app], &n);
+    cell(b, "<tr><td class=wide><b>", g->apps[app].name, "</b>");
+    cell(b, "<small>", g->apps[app].connector, "</small></td>");
+    state(b, node ? node->status : pb_str("", 0));
+    time_cell(b, node ? node->at_ms : 0);
+    pb_buf_c(b, "<td class=wide>");
+    for (uint32_t m = 0; m < n && m < 20; m++) {
+        if (&g->chains[g->links[on[m]].chain] != c) continue;
+        cell(b, "<small>", g->links[on[m]].name, ": ");
+        for (uint32_t t = 0; t < g->links[on[m]].n_steps && t < 20; t++)
+            cell(b, t ? ", " : "", g->links[on[m]].steps[t].name, "");
+        pb_buf_c(b, "</small>");
+    }
+    pb_buf_c(b, "</td><td class=n>");
+    button(v, b, "start", c->name, g->apps[app].name, "Start");
+    pb_buf_c(b, "</td></tr>");
+}
+
 static void chain_section(const struct visit *v, const struct pb_chain_graph *g, const struct pb_chain *c,
                           struct pb_buf *b)
 {
@@ -209,33 +232,38 @@ static void chain_section(const struct visit *v, const struct pb_chain_graph *g,
         b,
         "<small>%u links</small></h2><table><tr><th>App<th>Last end<th class=n>When<th>Followed by<th></tr>",
         c->n_links);
-    for (uint32_t i = c->first_link; i < c->first_link + c->n_links; i++) {
-        const struct pb_chain_link *l = &g->links[i];
-        for (uint32_t k = 0; k < l->n_sources; k++) {
-            if (l->sources[k].kind != PB_SOURCE_APP || !pb_map_add(&seen, l->sources[k].name, b)) continue;
-            uint32_t app = l->sources[k].app, n;
-            const struct pb_node *node = app < v->n_nodes ? v->nodes[app] : NULL;
-            const uint32_t *on =
-                pb_chains_on_app(pb_chain_work_bundle(v->o->chains)->chains, &g->apps[app], &n);
-            cell(b, "<tr><td class=wide><b>", g->apps[app].name, "</b>");
-            cell(b, "<small>", g->apps[app].connector, "</small></td>");
-            state(b, node ? node->status : pb_str("", 0));
-            time_cell(b, node ? node->at_ms : 0);
-            pb_buf_c(b, "<td class=wide>");
-            for (uint32_t m = 0; m < n && m < 20; m++) {
-                if (&g->chains[g->links[on[m]].chain] != c) continue;
-                cell(b, "<small>", g->links[on[m]].name, ": ");
-                for (uint32_t t = 0; t < g->links[on[m]].n_steps && t < 20; t++)
-                    cell(b, t ? ", " : "", g->links[on[m]].steps[t].name, "");
-                pb_buf_c(b, "</small>");
-            }
-            pb_buf_c(b, "</td><td class=n>");
-            button(v, b, "start", c->name, g->apps[app].name, "Start");
-            pb_buf_c(b, "</td></tr>");
+    /* What begins comes first; what nothing follows, after it. */
+    for (int steps = 0; steps < 2; steps++)
+        for (uint32_t i = c->first_link; i < c->first_link + c->n_links; i++) {
+            const struct pb_chain_link *l = &g->links[i];
+            for (uint32_t k = 0; !steps && k < l->n_sources; k++)
+                if (l->sources[k].kind == PB_SOURCE_APP && pb_map_add(&seen, l->sources[k].name, b))
+                    app_row(v, g, c, l->sources[k].app, b);
+            for (uint32_t k = 0; steps && k < l->n_steps; k++)
+                if (l->steps[k].kind == PB_STEP_RELOAD && pb_map_add(&seen, l->steps[k].name, b))
+                    app_row(v, g, c, l->steps[k].app, b);
         }
-    }
     pb_buf_c(b, "</table></section>");
     pb_map_free(&seen);
+}
+
+static void decision_rows(const struct visit *v, bool chains, struct pb_buf *b)
+{
+    for (size_t i = 0; i < v->decisions.n; i++) {
+        /* A run's are read from its beginning, those of all from the last one. */
+        const struct pb_decision *d = v->decisions.items[chains ? i : v->decisions.n - 1 - i];
+        cell(b, "<tr><td class=wide>", d->link, "");
+        if (chains) cell(b, "<small>", d->chain, "</small>");
+        pb_buf_c(b, "</td>");
+        state(b, pb_str_c(pb_outcome_name(d->outcome)));
+        time_cell(b, d->at_ms);
+        cell(b, "<td class=wide>", d->why, "");
+        if (chains && d->source.n) {
+            cell(b, "<small>", d->source, " ");
+            cell(b, "", d->status, "</small>");
+        }
+        pb_buf_c(b, "</td></tr>");
+    }
 }
 
 static void whole_page(const struct visit *v, struct pb_buf *b)
@@ -249,6 +277,14 @@ static void whole_page(const struct visit *v, struct pb_buf *b)
     run_rows(v, b);
     pb_buf_c(b, v->runs.n ? "</table></section>" : "</section>");
     for (uint32_t i = 0; i < g->n_chains; i++) chain_section(v, g, &g->chains[i], b);
+    if (v->decisions.n) {
+        pb_buf_c(
+            b,
+            "<section><h2>Decisions<small>the last, also where nothing began</small></h2><table><tr><th>Link"
+            "<th>Decision<th class=n>When<th>Why</tr>");
+        decision_rows(v, true, b);
+        pb_buf_c(b, "</table></section>");
+    }
     if (!g->n_chains)
         pb_buf_c(b, "<section><p class=none>There is no file below scripts/chains.</p></section>");
     pb_buf_c(b, "</main></html>\n");
@@ -281,13 +317,7 @@ static void run_page(const struct visit *v, struct pb_buf *b)
     }
     pb_buf_c(b, "</table></section><section><h2>Decisions</h2><table><tr><th>Link<th>Decision<th "
                 "class=n>When<th>Why</tr>");
-    for (size_t i = v->decisions.n; i > 0; i--) {
-        const struct pb_decision *d = v->decisions.items[i - 1];
-        cell(b, "<tr><td class=wide>", d->link, "</td>");
-        state(b, pb_str_c(pb_outcome_name(d->outcome)));
-        time_cell(b, d->at_ms);
-        cell(b, "<td class=wide>", d->why, "</td></tr>");
-    }
+    decision_rows(v, false, b);
     pb_buf_c(b, "</table></section></main></html>\n");
 }
 
@@ -305,10 +335,16 @@ static int read_page(struct pb_store *s, void *user, struct pb_err *err)
                    : 0;
     v->n_nodes = g->n_apps < NODES_SHOWN ? g->n_apps : NODES_SHOWN;
     v->nodes = pb_zalloc((v->n_nodes + 1) * sizeof(struct pb_node *));
-    for (uint32_t i = 0; i < v->n_nodes; i++)
-        if (g->apps[i].id.n &&
-            pb_store_node_get(s, g->apps[i].connector, g->apps[i].id, &v->nodes[i], err) != 0)
-            return -1;
+    for (uint32_t i = 0; i < v->n_nodes; i++) {
+        struct pb_buf id = {0};
+        pb_chain_app_id(s, &g->apps[i], &id);
+        int rc = id.n ? pb_store_node_get(s, g->apps[i].connector, pb_buf_view(&id), &v->nodes[i], err) : 0;
+        pb_buf_free(&id);
+        if (rc != 0) return -1;
+    }
+    if (pb_store_decision_list(s, &(struct pb_decision_filter){.limit = DECISIONS_SHOWN}, &v->decisions,
+                               err) != 0)
+        return -1;
     return pb_store_run_list(s, &(struct pb_run_filter){.limit = RUNS_SHOWN}, &v->runs, err);
 }
 

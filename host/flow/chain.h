@@ -119,6 +119,10 @@ void pb_chain_plan_free(struct pb_chain_plan *plan);
 int pb_chain_decide(const struct pb_chain_plan *plan, struct pb_store *s, const struct pb_chain_host *h,
                     struct pb_err *err);
 
+/* Append the id of an app: its own, or the one that it was found by; nothing when it was not found yet.
+ * Reads. */
+void pb_chain_app_id(struct pb_store *s, const struct pb_chain_app *app, struct pb_buf *out);
+
 /* Would anybody listen? For the hook that is asked when an event is stored. Any thread. */
 bool pb_chain_listens(const struct pb_bundle *now, const struct pb_event_put *event);
 

@@ -155,7 +155,20 @@ void pb_occurred_free(struct pb_occurred *o)
     pb_arena_free(&o->mem);
 }
 
-/* ------------------------------------------------------------------------ bundles, listeners */
+/* ------------------------------------------------------------------------ bundles, apps, listeners */
+
+void pb_chain_app_id(struct pb_store *s, const struct pb_chain_app *app, struct pb_buf *out)
+{
+    struct pb_err err;
+    size_t n = out->n;
+    if (app->id.n) {
+        pb_buf_str(out, app->id);
+    } else if (s) {
+        char *key = pb_sprintf("id/%.*s/%.*s", PB_FMT(app->connector), PB_FMT(app->name));
+        if (pb_store_kv_get(s, PB_STR("@chains"), pb_str_c(key), out, &err) != 0) out->n = n;
+        pb_free(key);
+    }
+}
 
 void pb_bundle_set(struct pb_bundle *b, struct pb_chains *chains)
 {

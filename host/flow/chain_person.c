@@ -11,6 +11,18 @@ static int audit(struct pb_world *w, pbay_str who, const char *what, pbay_str ki
     return pb_store_audit_put(w->s, &a, w->err);
 }
 
+/* "; did you mean …" of the chains' or the apps' names; empty. */
+static const char *near(struct pb_world *w, const struct pb_chain_graph *g, bool apps, pbay_str name)
+{
+    uint32_t n = apps ? g->n_apps : g->n_chains;
+    const char **names = pb_array(n + 1, sizeof *names);
+    for (uint32_t i = 0; i < n; i++)
+        names[i] = pb_arena_printf(&w->mem, "%.*s", PB_FMT(apps ? g->apps[i].name : g->chains[i].name));
+    const char *found = pb_nearest(name, names, n);
+    pb_free(names);
+    return found ? pb_arena_printf(&w->mem, "; did you mean \"%s\"?", found) : "";
+}
+
 int pb_chain_start(const struct pb_bundle *now, struct pb_store *s, const struct pb_chain_host *h,
                    pbay_str chain, pbay_str app, pbay_str who, char run_id[PB_ID_SIZE], struct pb_err *err)
 {
@@ -19,8 +31,12 @@ int pb_chain_start(const struct pb_bundle *now, struct pb_store *s, const struct
     const struct pb_chain *c = pb_chains_chain(now->chains, chain);
     const struct pb_chain_app *a = pb_chains_app(now->chains, app);
     bool inside = false;
-    if (!c) return pb_fail(err, PBAY_NOT_FOUND, "there is no chain \"%.*s\"", PB_FMT(chain));
-    if (!a) return pb_fail(err, PBAY_NOT_FOUND, "there is no app \"%.*s\"", PB_FMT(app));
+    if (!c || !a) {
+        pb_fail(err, PBAY_NOT_FOUND, "there is no %s \"%.*s\"%s", c ? "app" : "chain",
+                PB_FMT(c ? app : chain), near(&w, g, c != NULL, c ? app : chain));
+        pb_arena_free(&w.mem);
+        return -1;
+    }
     for (uint32_t i = c->first_link; i < c->first_link + c->n_links && !inside; i++) {
         const struct pb_chain_link *l = &g->links[i];
         for (uint32_t k = 0; k < l->n_sources; k++)
@@ -273,19 +289,34 @@ int pb_chain_release(const struct pb_bundle *now, struct pb_store *s, const stru
 {
     struct pb_world w = {.s = s, .h = h, .now = now, .err = err};
     struct release r = {&w, kind, name, held, find, user, 0};
-    struct pb_decisions list;
+    struct pb_decisions page, all = {0};
     struct pb_decision_filter f = {.outcomes = 1 << PB_HELD};
+    struct pb_map last = {0}; /* of each link that which was held last */
+    size_t got;
+    int rc;
     if (pb_str_is(kind, "chain")) f.chain = name;
-    int rc = pb_store_decision_list(s, &f, &list, err);
-    /* Oldest first; the list is newest first. */
-    for (size_t i = list.n; rc == 0 && i > 0; i--) {
-        const struct pb_decision *d = list.items[i - 1];
-        bool last = true;
-        for (size_t k = 0; k < i - 1; k++)
-            last &= !(pb_str_eq(list.items[k]->chain, d->chain) && pb_str_eq(list.items[k]->link, d->link));
-        rc = release_one(&r, d, held == PB_HELD_ALL || (held == PB_HELD_ONCE && last));
+    do { /* newest first, page by page */
+        rc = pb_store_decision_list(s, &f, &page, err);
+        for (size_t i = 0; rc == 0 && i < page.n; i++) {
+            struct pb_decision *d = page.items[i];
+            const char *key = pb_arena_printf(&w.mem, "%.*s\n%.*s", PB_FMT(d->chain), PB_FMT(d->link));
+            pb_map_add(&last, pb_str_c(key), d);
+            f.before_seq = d->seq;
+            PB_GROW(all.items, all.cap, all.n + 1);
+            all.items[all.n++] = d;
+            page.items[i] = NULL;
+        }
+        got = page.n;
+        pb_decisions_free(&page);
+    } while (rc == 0 && got == PB_LIST_MAX);
+    for (size_t i = all.n; rc == 0 && i > 0; i--) {
+        const struct pb_decision *d = all.items[i - 1];
+        const char *key = pb_arena_printf(&w.mem, "%.*s\n%.*s", PB_FMT(d->chain), PB_FMT(d->link));
+        bool is_last = pb_map_get(&last, pb_str_c(key)) == d;
+        rc = release_one(&r, d, held == PB_HELD_ALL || (held == PB_HELD_ONCE && is_last));
     }
-    pb_decisions_free(&list);
+    pb_map_free(&last);
+    pb_decisions_free(&all);
     *n = r.n;
     return pb__chain_end(&w, rc);
 }

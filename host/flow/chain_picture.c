@@ -46,8 +46,20 @@ static struct pb_node *node_of(const struct picture *p, pbay_str name)
     struct pb_node *n = NULL;
     struct pb_err err;
     const struct pb_chain_app *a = app_named(p, name);
-    if (!p->s || !a || !a->id.n || pb_store_node_get(p->s, a->connector, a->id, &n, &err) != 0) return NULL;
+    struct pb_buf id = {0};
+    if (!p->s || !a) return NULL;
+    pb_chain_app_id(p->s, a, &id);
+    if (!id.n || pb_store_node_get(p->s, a->connector, pb_buf_view(&id), &n, &err) != 0) n = NULL;
+    pb_buf_free(&id);
     return n;
+}
+
+static void put_id(const struct picture *p, const char *name, const struct pb_chain_app *a)
+{
+    struct pb_buf id = {0};
+    if (a) pb_chain_app_id(p->s, a, &id);
+    put(p->out, name, pb_buf_view(&id));
+    pb_buf_free(&id);
 }
 
 /* Is a step of that name alive? */
@@ -118,7 +130,7 @@ static void json_node(struct picture *p, const struct pb_chain *c, pbay_str name
                                               : PB_STR("other"));
     if (a) {
         put(p->out, "connector", a->connector);
-        put(p->out, "app_id", a->id);
+        put_id(p, "app_id", a);
     }
     pb_buf_printf(p->out, ",\"head\":%s", is_head(p, c, name) ? "true" : "false");
     put(p->out, "status", live ? pb_str_c(live) : n ? n->status : pb_str("", 0));
@@ -169,7 +181,7 @@ static void row(struct picture *p, const struct pb_chain *c, pbay_str parent, pb
     put(p->out, "parent_id", parent);
     put(p->out, "node_name", a && a->title.n ? a->title : name);
     put(p->out, "connector", a ? a->connector : pb_str("", 0));
-    put(p->out, "app_id", a ? a->id : pb_str("", 0));
+    put_id(p, "app_id", a);
     put(p->out, "condition", when);
     put(p->out, "last_status", live ? pb_str_c(live) : n ? n->status : pb_str("", 0));
     put_time(p->out, "last_start", n ? n->fired_ms : 0);
@@ -332,7 +344,7 @@ static void list_entry(struct picture *p, const struct pb_chain_app *a, const st
     pb_buf_printf(p->out, "%s{", p->sep);
     p->sep = ",";
     put(p->out, "name", a->name);
-    put(p->out, "appId", a->id);
+    put_id(p, "appId", a);
     if (l) {
         pb_buf_c(p->out, ",\"chain\":[");
         for (uint32_t i = 0, n = 0; i < l->n_steps; i++) {

@@ -31,11 +31,9 @@ static const struct pb_chain_app *app_titled(struct planning *g, const struct pb
     struct pb_chain_plan *p = g->p;
     const struct pb_chain_app *a = pb_chains_app_titled(b->chains, p->o.connector, p->o.title);
     struct pb_buf id = {0};
-    struct pb_err err;
     if (!a || !p->o.subject.n) return a;
-    pbay_str key = pb_str_c(pb_arena_printf(&p->mem, "id/%.*s/%.*s", PB_FMT(a->connector), PB_FMT(a->name)));
-    if (pb_store_kv_get(g->s, PB_STR("@chains"), key, &id, &err) == 0 &&
-        !pb_str_eq(pb_buf_view(&id), p->o.subject)) {
+    pb_chain_app_id(g->s, a, &id);
+    if (id.n && !pb_str_eq(pb_buf_view(&id), p->o.subject)) {
         if (b == p->now) p->doubt = a;
         a = NULL;
     }

@@ -246,14 +246,9 @@ static void reload_args(struct pb_world *w, const struct pb_chain_app *app, cons
     int weight = mine->weight ? mine->weight : all->weight;
     pbay_str variables = mine->variables.n ? mine->variables : all->variables;
     struct pb_buf known = {0};
-    struct pb_err err;
-    *id = app->id;
-    if (!app->id.n) {
-        const char *key = pb_arena_printf(&w->mem, "id/%.*s/%.*s", PB_FMT(app->connector), PB_FMT(app->name));
-        if (pb_store_kv_get(w->s, PB_STR("@chains"), pb_str_c(key), &known, &err) == 0)
-            *id = pb_arena_str(&w->mem, pb_buf_view(&known));
-        pb_buf_free(&known);
-    }
+    pb_chain_app_id(w->s, app, &known);
+    *id = pb_arena_str(&w->mem, pb_buf_view(&known));
+    pb_buf_free(&known);
     /* By name, when it is known by name: what it was found by may be gone, and its connector keeps names too.
      */
     if (app->id.n) {

@@ -191,18 +191,13 @@ int pb_chain_clocks(const struct pb_bundle *now, struct pb_store *s, const struc
 static int in_time(struct pb_world *w, const struct pb_firing *f, int64_t due, bool *yes, const char **why)
 {
     const struct pb_chain_app *app = &pb_chains_graph(f->bundle->chains)->apps[f->link->sources[0].app];
-    pbay_str id = app->id;
-    struct pb_buf known = {0};
+    struct pb_buf id = {0};
     struct pb_node *node = NULL;
-    struct pb_err err;
     *yes = false;
-    if (!id.n) {
-        const char *key = pb_arena_printf(&w->mem, "id/%.*s/%.*s", PB_FMT(app->connector), PB_FMT(app->name));
-        if (pb_store_kv_get(w->s, PB_STR("@chains"), pb_str_c(key), &known, &err) == 0)
-            id = pb_arena_str(&w->mem, pb_buf_view(&known));
-        pb_buf_free(&known);
-    }
-    if (id.n && pb_store_node_get(w->s, app->connector, id, &node, w->err) != 0) return -1;
+    pb_chain_app_id(w->s, app, &id);
+    int rc = id.n ? pb_store_node_get(w->s, app->connector, pb_buf_view(&id), &node, w->err) : 0;
+    pb_buf_free(&id);
+    if (rc != 0) return -1;
     int64_t ok = node ? node->ok_ms : 0;
     pb_free(node);
     *yes = ok > due - f->link->since_ms && ok <= due;

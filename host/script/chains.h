@@ -147,6 +147,8 @@ struct pb_chain_names {
     /* The nearest name of a connector or a target, or NULL; an action's with a connector given. */
     const char *(*near)(void *user, pbay_str connector, pbay_str name);
     pbay_str connector_of_apps; /* of apps that name none; empty: they must */
+    /* Would an action take these arguments? -1 with err, which says which one it would not. */
+    int (*takes)(void *user, pbay_str connector, pbay_str action, pbay_str args, struct pb_err *err);
 };
 
 struct pb_chains_options {

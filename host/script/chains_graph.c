@@ -205,7 +205,13 @@ static int step(struct pb_chains *c, const struct pb_chain_names *n, struct pb_c
         return fail_at(err, s->at, "there is no app \"%.*s\"%s", PB_FMT(s->name), near_name(c, s->name));
     case PB_STEP_ACTION:
         if (check_connector(c, n, s->at, s->connector, err) != 0) return -1;
-        if (!n || !n->action || n->action(n->user, s->connector, s->action)) return 0;
+        if (!n || !n->action) return 0;
+        if (n->action(n->user, s->connector, s->action)) {
+            struct pb_err why;
+            if (s->fn || !n->takes || n->takes(n->user, s->connector, s->action, s->args, &why) == 0)
+                return 0;
+            return fail_at(err, s->at, "%s", why.msg);
+        }
         return fail_at(err, s->at, "connector \"%.*s\" has no action \"%.*s\"%s", PB_FMT(s->connector),
                        PB_FMT(s->action), near_known(c, n, s->connector, s->action));
     case PB_STEP_NOTIFY:

@@ -134,7 +134,7 @@ def a_chain_runs_through():
     with Tenant(apps={"id-" + a: a for a in ("extract", "transform", "fx", "report")}) as tenant:
         with Site(config(tenant, target), {"scripts/chains/finance.lua": FINANCE}) as g:
             g.hooked(tenant)
-            contains(g.check().out, "is sound")
+            contains(g.check().out, "is sound: 1 connector, 0 functions, 1 chain with 4 links")
             tenant.run_by_hand("id-extract")
             run = g.settled()[0]
             equal((run["state"], run["root"], run["chain"]), ("ok", "extract", "finance"))
@@ -205,7 +205,8 @@ def what_people_do():
             tenant.duration = 0.05
             eventually(tenant.idle, "idle")
             # Paused: held; then once.
-            g.run("pause", "chain", "x", "--config", g.config, "--state", g.state)
+            p = g.run("pause", "chain", "x", "--config", g.config, "--state", g.state)
+            equal(p.err, "")
             before = len(tenant.started("id-b"))
             for n in (1, 2):
                 tenant.run_by_hand("id-a")
@@ -219,11 +220,28 @@ def what_people_do():
             contains(g.runs("resume", second["id"], code=1).err, "no step that failed")
             contains(g.runs("skip", second["id"], "nix", code=1).err, 'no step "nix"')
             contains(g.runs("start", "x", "nix", code=1).err, 'no app "nix"')
-            contains(g.runs("start", "y", "a", code=1).err, 'no chain "y"')
+            contains(g.runs("start", "y", "a", code=1).err, 'no chain "y"; did you mean "x"')
             contains(g.runs("show", "nix", code=1).err, 'no run "nix"')
             contains(g.runs("dance", code=2).err, 'no "dance"')
-            who = [r[0] for r in g.query("SELECT what FROM audit ORDER BY seq")]
-            equal(who, ["resume", "skip", "replay", "cancel", "pause", "unpause"])
+            # Why nothing began, and which event that was.
+            tenant.outcome["id-a"] = ["FAILED"]
+            tenant.run_by_hand("id-a")
+            line = eventually(lambda: next((d for d in g.runs("decisions").out.splitlines() if "it ended error" in d), None), "skipped")
+            contains(line, "skipped", 'x on("a").ok (a error): it ended error, and this is for ok')
+            event = line.split()[2]
+            equal(g.runs("decisions", "--event", event).out.splitlines(), [line])
+            contains(next(e for e in g.runs("events").out.splitlines() if e.startswith(event)), "prod.reload", "id-a", "error")
+            # What was held waits for a word, and a name that nobody knows is told.
+            for kind, name in (("chain", "xx"), ("app", "aa")):
+                contains(g.run("pause", kind, name, "--config", g.config, "--state", g.state).err, 'knows no %s "%s"' % (kind, name))
+                g.run("unpause", kind, name, "--config", g.config, "--state", g.state)
+            g.run("pause", "chain", "x", "--config", g.config, "--state", g.state)
+            g.runs("replay", run["event"])
+            eventually(lambda: g.query("SELECT 1 FROM decision WHERE outcome = 4"), "held")
+            contains(g.run("unpause", "chain", "x", "--config", g.config, "--state", g.state).out, "runs release chain x none|once|all")
+            equal(g.runs("release", "chain", "x", "none").out, '{"fired":0}\n')
+            who = [r[0] for r in g.query("SELECT what FROM audit WHERE object NOT LIKE '% xx' AND object NOT LIKE '% aa' ORDER BY seq")]
+            equal(who, ["resume", "skip", "replay", "cancel", "pause", "unpause", "pause", "replay", "unpause"])
 
 
 @story
@@ -326,6 +344,7 @@ def pages_and_pictures():
             equal(status, 200)
             contains(head, "default-src 'none'")
             contains(body, "finance", run["id"], "failed", "on(&quot;extract&quot;).ok: transform, fx")
+            contains(body, "<b>report</b>", "it ended ok, and this is for error")
             contains(curl(g, "/runs/" + run["id"])[2], "1 of 2 have ended", "starts transform")
             equal(curl(g, "/runs/nix")[0], 404)
             equal(json.loads(curl(g, "/runs")[2])["runs"][0]["id"], run["id"])
@@ -407,6 +426,8 @@ def mistakes_are_named():
                  ('app "a" { id = "1", connector = "prd" }', ['no connector "prd"', 'did you mean "prod"']),
                  ('app "a" { id = "1" } chain "x" { on("a").ok { notify "op" } }', ['no [notify "op"]', 'did you mean "ops"']),
                  ('app "a" { id = "1" } chain "x" { on("a").ok { action "prod.relod" {} } }', ['no action "relod"']),
+                 ('app "a" { id = "1" } chain "x" { on("a").ok { action "prod.reload" { appId = "2", wieght = 3 } } }',
+                  ["chains/x.lua:1", '"wieght"', 'did you mean "weight"']),
                  ('app "a" { id = "1" } chain "x" { on("prod.relod.done").ok { "a" } }', ['no event "relod.done"']),
                  ('app "a" { id = "1" } chain "x" { on("a").ok { "a" } }', ["closes a cycle", "chains/x.lua:1"])]
         for lua, said in cases:

@@ -286,6 +286,13 @@ static bool known_notify(void *user, pbay_str name)
     (void)user;
     return pb_str_is(name, "ops");
 }
+static int takes(void *user, pbay_str connector, pbay_str action, pbay_str args, struct pb_err *err)
+{
+    (void)user;
+    if (!strstr(args.p, "\"wieght\"")) return 0;
+    return pb_fail(err, PBAY_INVALID_ARGUMENT, "%.*s.%.*s: unknown argument \"wieght\"", PB_FMT(connector),
+                   PB_FMT(action));
+}
 static const char *near(void *user, pbay_str connector, pbay_str name)
 {
     (void)user;
@@ -297,7 +304,7 @@ static void test_names(void **state)
 {
     (void)state;
     struct pb_chain_names names = {NULL, known_connector, known_action, known_event, known_notify,
-                                   near, PB_STR("prod")};
+                                   near, PB_STR("prod"),  takes};
     static const char *const bad[][2] = {
         {"app \"e\" { connector = \"prd\", id = \"1\" }",
          "no connector \"prd\" in the configuration; did you mean \"prod\""},
@@ -310,6 +317,8 @@ static void test_names(void **state)
          "no action \"creat\"; did you mean \"create\""},
         {APPS "chain \"x\" { on(\"aws.training\").ok { \"a\" } }", "no event \"training\""},
         {APPS "chain \"ops\" { on(\"a\").ok { \"b\" } }", "name of a [notify] target"},
+        {APPS "chain \"x\" {\n on(\"a\").ok { action \"aws.create\" { wieght = 1 } } }",
+         "chains/t.lua:3: aws.create: unknown argument \"wieght\""},
         {"limit \"prd\" { in_flight = 1 }", "no connector \"prd\""},
     };
     struct pb_chains *c;
