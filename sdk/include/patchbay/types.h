@@ -102,8 +102,8 @@ static inline pbay_str pbay_str_c(const char *text)
 /*
  * How something ended. Zero-initialised with struct_size set it means success.
  * Strings are borrowed until the function that takes the result returns; those of a `why` that a plugin
- * fills, until the next call into the plugin. Like pbay_str, pbay_header, pbay_row_error and pbay_field it
- * never grows: it is written and passed whole.
+ * fills, until the next call into the plugin. Like pbay_str, pbay_header, pbay_row_error, pbay_field and
+ * pbay_option_table it never grows: it is written and passed whole.
  */
 typedef struct pbay_result {
     uint32_t struct_size;   /* sizeof(pbay_result) as the writer knows it */

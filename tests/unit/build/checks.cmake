@@ -63,6 +63,14 @@ endforeach()
 pb_check(sdk/header_examples ${PB_PYTHON} ${here}/../sdk/check_examples.py ${CMAKE_C_COMPILER} ${PROJECT_SOURCE_DIR})
 pb_check(sdk/reference ${here}/../sdk/check_reference.sh ${PB_PYTHON} ${PROJECT_SOURCE_DIR})
 
+# The ABI against that of 1.0: sdk/abi.
+find_program(PB_ABIDW abidw)
+find_program(PB_ABIDIFF abidiff)
+pb_check(sdk/abi ${PB_PYTHON} ${here}/../sdk/check_abi.py ${CMAKE_C_COMPILER} ${PB_ABIDW} ${PB_ABIDIFF} ${PROJECT_SOURCE_DIR})
+if(NOT PATCHBAY_STRICT_TESTS)
+  set_tests_properties(unit/sdk/abi PROPERTIES SKIP_RETURN_CODE 77)
+endif()
+
 # An example plugin, copied out of the tree and built against an installed SDK, both ways. What a sanitized build
 # installs would need the sanitizers' runtime, so that one installs the optimised build.
 if(PATCHBAY_RELEASE_BUILD)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where everything lies that crosses the ABI, on 64-bit machines. A line that changes here is a change of the
- * ABI: before 1.0 it is noted in CHANGELOG.md, afterwards only new lines at the end of a table are possible.
+ * Where everything lies that crosses the ABI, on 64-bit machines. ABI 1.0 is frozen: no AT may change, and a SIZE only
+ * with new lines at the end of a table (sdk/README.md, "What may change").
  */
 #include <stddef.h>
 #include <stdint.h>
