@@ -139,16 +139,14 @@ static int work(int argc, char **argv)
         pb_leash_free(leash);
         return PB_EXIT_FAILED;
     }
-    const struct pb_worker_options o = {
-        .site = site, .state_dir = state, .leash = leash, .no_probe = !pb_args_get(a, "probe")};
+    const struct pb_worker_options o = {.site = site, .state_dir = state, .leash = leash};
     return pb_worker_run(&o);
 }
 
 static const struct pb_cli_option worker_options[] = {PB_OPTION_CONFIG,
                                                       PB_OPTION_STATE,
                                                       {"slot", 0, "N", "its row of the page"},
-                                                      {"generation", 0, "N", "of the configuration"},
-                                                      {"probe", 0, NULL, "try plugins in a child first"}};
+                                                      {"generation", 0, "N", "of the configuration"}};
 const struct pb_cli_verb pb_verb_worker = {.name = "worker",
                                            .summary = "One worker of `patchbay run`.",
                                            .options = worker_options,

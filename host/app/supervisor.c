@@ -111,7 +111,7 @@ static void fill_seat(void *user)
 {
     struct pb_seat *seat = user;
     struct pb_err err;
-    if (pb_process_start(seat, false, &err) == 0) return;
+    if (pb_process_start(seat, &err) == 0) return;
     pb_log(PB_LOG_ERROR, "app", "a worker cannot be started", PB_S("error", err.msg));
     seat->failures++;
     fill_later(seat);
@@ -235,7 +235,7 @@ static void begin(struct pb_supervisor *s)
     s->start_limit.fn = start_too_long;
     s->start_limit.user = s;
     pb_timer_set(s->loop, &s->start_limit, START_LIMIT_MS);
-    if (pb_process_start(&crew->seats[0], true, &err)) next_failed(s, err.msg);
+    if (pb_process_start(&crew->seats[0], &err)) next_failed(s, err.msg);
 }
 
 static void reload(struct pb_supervisor *s)
@@ -296,7 +296,7 @@ void pb_supervisor_ready(struct pb_process *p)
     for (unsigned i = 0; i < crew->n; i++) {
         struct pb_seat *seat = &crew->seats[i];
         struct pb_err err;
-        if (!seat->process && pb_process_start(seat, false, &err)) {
+        if (!seat->process && pb_process_start(seat, &err)) {
             next_failed(s, err.msg);
             return;
         }

@@ -99,7 +99,7 @@ struct pb_supervisor {
  */
 
 /* Start a process in the seat. -1 with err. */
-int pb_process_start(struct pb_seat *seat, bool probe, struct pb_err *err);
+int pb_process_start(struct pb_seat *seat, struct pb_err *err);
 /* It leaves its seat: no more connections, its calls end, it ends. Killed when `kill_ms` have passed. */
 void pb_process_leave(struct pb_process *p, bool at_once, const char *why, int64_t kill_ms);
 /* Bury who has ended. */

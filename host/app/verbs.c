@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The list of commands, and the small ones. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/cmd_call.h"
@@ -12,15 +13,18 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "data/options.h"
+#include "plugin/inside.h"
 #include "plugin/probe.h"
 #include "script/vm.h"
 
 const struct pb_cli_verb *const pb_verbs[] = {
-    &pb_verb_run,      &pb_verb_check,       &pb_verb_call,        &pb_verb_explain,    &pb_verb_test,
-    &pb_verb_simulate, &pb_verb_runs,        &pb_verb_jobs,        &pb_verb_audit,      &pb_verb_pause,
-    &pb_verb_unpause,  &pb_verb_import_apps, &pb_verb_import_qrag, &pb_verb_qlik_setup, &pb_verb_plugins,
-    &pb_verb_certs,    &pb_verb_new_key,     &pb_verb_new_plugin,  &pb_verb_reload,     &pb_verb_restart,
-    &pb_verb_log,      &pb_verb_help,        &pb_verb_version,     &pb_verb_worker,     &pb_verb_plugin_probe,
+    &pb_verb_run,          &pb_verb_check,       &pb_verb_call,    &pb_verb_explain,
+    &pb_verb_test,         &pb_verb_simulate,    &pb_verb_runs,    &pb_verb_jobs,
+    &pb_verb_audit,        &pb_verb_pause,       &pb_verb_unpause, &pb_verb_import_apps,
+    &pb_verb_import_qrag,  &pb_verb_qlik_setup,  &pb_verb_plugins, &pb_verb_certs,
+    &pb_verb_new_key,      &pb_verb_new_plugin,  &pb_verb_reload,  &pb_verb_restart,
+    &pb_verb_log,          &pb_verb_help,        &pb_verb_version, &pb_verb_worker,
+    &pb_verb_plugin_probe, &pb_verb_plugin_host,
 };
 const size_t pb_verbs_n = PB_COUNTOF(pb_verbs);
 
@@ -167,6 +171,22 @@ const struct pb_cli_verb pb_verb_plugin_probe = {.name = "plugin-probe",
                                                  .max_args = 1,
                                                  .hidden = true,
                                                  .run = probe};
+
+static int host_plugin(int argc, char **argv)
+{
+    struct pb_args args, *a = &args;
+    int rc = pb_args_parse(a, &pb_verb_plugin_host, argc, argv);
+    if (rc >= 0) return rc;
+    return pb_inside_main(a->args[0], a->args[1], atoi(a->args[2]));
+}
+
+const struct pb_cli_verb pb_verb_plugin_host = {.name = "plugin-host",
+                                                .args = "CONNECTOR FILE PARENT",
+                                                .summary = "Be the process of one connector.",
+                                                .min_args = 3,
+                                                .max_args = 3,
+                                                .hidden = true,
+                                                .run = host_plugin};
 
 /* ------------------------------------------------------------------------------------------------ version,
  * help */

@@ -15,7 +15,7 @@ extern const struct pb_cli_verb pb_verb_run, pb_verb_certs, pb_verb_new_key, pb_
     pb_verb_check, pb_verb_explain, pb_verb_test, pb_verb_simulate, pb_verb_runs, pb_verb_jobs, pb_verb_audit,
     pb_verb_pause, pb_verb_unpause, pb_verb_import_apps, pb_verb_import_qrag, pb_verb_qlik_setup,
     pb_verb_plugins, pb_verb_reload, pb_verb_restart, pb_verb_log, pb_verb_help, pb_verb_version,
-    pb_verb_worker, pb_verb_plugin_probe;
+    pb_verb_worker, pb_verb_plugin_probe, pb_verb_plugin_host;
 
 /* A parsed command line. */
 struct pb_args {

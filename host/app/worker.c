@@ -447,8 +447,7 @@ int pb_worker_run(const struct pb_worker_options *options)
                                              .flow = w->shop.flow,
                                              .page = w->leash ? pb_leash_page(w->leash) : NULL,
                                              .row = w->leash ? pb_leash_slot(w->leash) : 0,
-                                             .probe = !options->no_probe &&
-                                                      pb_config_get_int(site->plugins, "probe")};
+                                             .probe = pb_config_get_int(site->plugins, "probe") != 0};
     w->generation = pb_generation_build(site, &go, &err);
     if (!w->generation) goto failed;
     make_chains(w);

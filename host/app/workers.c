@@ -33,8 +33,7 @@ static void place(const int from[3])
         if (dup2(high[i], PB_LEASH_CHANNEL + i) < 0) _exit(126);
 }
 
-static void run_child(const struct pb_crew *crew, const struct pb_supervisor *s, uint32_t slot, int channel,
-                      bool probe)
+static void run_child(const struct pb_crew *crew, const struct pb_supervisor *s, uint32_t slot, int channel)
 {
     char slot_text[16], generation[16];
     snprintf(slot_text, sizeof slot_text, "%u", slot);
@@ -48,7 +47,7 @@ static void run_child(const struct pb_crew *crew, const struct pb_supervisor *s,
     unsetenv("NOTIFY_SOCKET");
     unsetenv("WATCHDOG_USEC");
     execl("/proc/self/exe", "patchbay", "worker", "--config", crew->config, "--state", s->o->state_dir,
-          "--slot", slot_text, "--generation", generation, probe ? "--probe" : (char *)NULL, (char *)NULL);
+          "--slot", slot_text, "--generation", generation, (char *)NULL);
     _exit(127);
 }
 
@@ -159,7 +158,7 @@ static void on_readable(void *user)
     }
 }
 
-int pb_process_start(struct pb_seat *seat, bool probe, struct pb_err *err)
+int pb_process_start(struct pb_seat *seat, struct pb_err *err)
 {
     struct pb_crew *crew = seat->crew;
     struct pb_supervisor *s = crew->s;
@@ -170,7 +169,7 @@ int pb_process_start(struct pb_seat *seat, bool probe, struct pb_err *err)
     pb_log_flush();
     fflush(NULL);
     pid_t pid = fork();
-    if (pid == 0) run_child(crew, s, (uint32_t)slot, ends[1], probe);
+    if (pid == 0) run_child(crew, s, (uint32_t)slot, ends[1]);
     close(ends[1]);
     if (pid < 0) {
         close(ends[0]);

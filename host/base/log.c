@@ -15,6 +15,7 @@ enum { FIELD_MAX = 1024, GATHER = 64 * 1024, ROOMS = PB_LOG_ROOMS };
 static int out_fd = 2;
 static enum pb_log_format out_format = PB_LOG_LOGFMT;
 static char who_logfmt[48], who_json[48]; /* " worker=1 pid=77"; empty: there is one process */
+static int worker = -1;
 static _Atomic int level_all = PB_LOG_INFO;
 
 static struct room_level {
@@ -44,6 +45,7 @@ void pb_log_open(int fd, enum pb_log_format format)
 
 void pb_log_worker(unsigned slot, int pid)
 {
+    worker = (int)slot;
     snprintf(who_logfmt, sizeof who_logfmt, " worker=%u pid=%d", slot, pid);
     snprintf(who_json, sizeof who_json, ",\"worker\":%u,\"pid\":%d", slot, pid);
 }
@@ -56,6 +58,21 @@ void pb_log_level(const char *room, enum pb_log_level level)
     }
     struct room_level *r = room_of(room);
     if (r) atomic_store(&r->level, (int)level);
+}
+
+void pb_log_setup_get(struct pb_log_setup *out)
+{
+    *out = (struct pb_log_setup){.fd = out_fd, .format = (int)out_format, .worker = worker};
+    out->level = atomic_load(&level_all);
+    for (size_t i = 0; i < ROOMS; i++) out->rooms[i] = atomic_load(&rooms[i].level);
+}
+
+void pb_log_setup_use(const struct pb_log_setup *setup)
+{
+    pb_log_open(setup->fd, setup->format == PB_LOG_JSON ? PB_LOG_JSON : PB_LOG_LOGFMT);
+    atomic_store(&level_all, setup->level);
+    for (size_t i = 0; i < ROOMS; i++) atomic_store(&rooms[i].level, setup->rooms[i]);
+    if (setup->worker >= 0) pb_log_worker((unsigned)setup->worker, (int)getpid());
 }
 
 const char *pb_log_room_at(size_t i)

@@ -49,6 +49,15 @@ void pb_log_write(enum pb_log_level level, const char *room, const char *message
                   const struct pb_field *fields, size_t n);
 /* The rooms that may have levels of their own, "net", in a fixed order; NULL: there is no such number. */
 const char *pb_log_room_at(size_t i);
+/* All of the above, to hand it to a process of ours; no pointers. `fd` is to be replaced by what it is there.
+ */
+struct pb_log_setup {
+    int fd, format, level, worker; /* worker: -1: none */
+    int rooms[PB_LOG_ROOMS];
+};
+void pb_log_setup_get(struct pb_log_setup *out);
+/* Before threads start; the process's own pid stands in its lines. */
+void pb_log_setup_use(const struct pb_log_setup *setup);
 /* Write what this thread gathered. */
 void pb_log_flush(void);
 /* "info" */

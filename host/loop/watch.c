@@ -8,6 +8,7 @@ struct pb_watch {
     uv_poll_t h;
     void (*fn)(void *user);
     void *user;
+    bool paused, writing;
 };
 
 static void free_handle(uv_handle_t *h)
@@ -40,12 +41,26 @@ struct pb_watch *pb_watch_open(struct pb_loop *loop, int fd, void (*fn)(void *us
     return w;
 }
 
+static void watch(struct pb_watch *w)
+{
+    int events = (w->paused ? 0 : UV_READABLE) | (w->writing ? UV_WRITABLE : 0);
+    if (events)
+        uv_poll_start(&w->h, events, on_ready);
+    else
+        uv_poll_stop(&w->h);
+}
+
 void pb_watch_pause(struct pb_watch *w, bool paused)
 {
-    if (paused)
-        uv_poll_stop(&w->h);
-    else
-        uv_poll_start(&w->h, UV_READABLE, on_ready);
+    w->paused = paused;
+    watch(w);
+}
+
+void pb_watch_writing(struct pb_watch *w, bool writing)
+{
+    if (w->writing == writing) return;
+    w->writing = writing;
+    watch(w);
 }
 
 void pb_watch_close(struct pb_watch *w)

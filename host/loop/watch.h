@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Told when a descriptor can be read: for sockets that are neither a byte stream nor a listener. Threads:
- * [loop]. */
+/* Told when a descriptor can be read, or written: for sockets that are neither a byte stream nor a listener.
+ * Threads: [loop]. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,4 +19,6 @@ struct pb_watch *pb_watch_open(struct pb_loop *loop, int fd, void (*fn)(void *us
                                struct pb_err *err);
 /* Look away for a while, and back. */
 void pb_watch_pause(struct pb_watch *w, bool paused);
+/* fn is called, too, when it can be written. */
+void pb_watch_writing(struct pb_watch *w, bool writing);
 void pb_watch_close(struct pb_watch *w); /* NULL is fine */

@@ -199,9 +199,10 @@ static void on_deadline(void *user)
     const char *name = pb_action_at(c, call->action)->name;
     if (call->late) {
         char text[PB_STATE_TEXT];
-        snprintf(text, sizeof text, "the plugin has not answered action %s 60 s after its end", name);
+        snprintf(text, sizeof text, "%s not answered action %s 60 s after its end",
+                 pb_connector_apart(c) ? "has" : "the plugin has", name);
         pb_connector_fault(c, "an action was not answered 60 s after its end", name);
-        pb_connector_set_state(c, PB_CONNECTOR_OUT, text);
+        pb_connector_stuck(c, text);
         return;
     }
     struct pb_err err = {0};

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "net/outgoing.h"
 #include "plugin/action.h"
+#include "plugin/apart.h"
 #include "plugin/registry.h"
 #include "plugin/services.h"
 #include "plugin/sources.h"
@@ -25,6 +26,17 @@ static const pbay_option host_options[] = {
      "poll.SOURCE = yes, no, or the time between two polls: of one of the plugin's sources of events."},
     {"work_threads", PBAY_OPT_INT, 0, "4", "1..256", "Threads for the plugin's blocking work."},
     {"work_queue", PBAY_OPT_INT, 0, "1024", "1..1048576", "How much blocking work may wait for a thread."},
+    {"isolation", PBAY_OPT_ENUM, 0, NULL, "none|process",
+     "process: the plugin runs in a process of its own, one per worker, whose crash or hang costs its own "
+     "calls "
+     "alone. none: in the worker. By default process, but for sagemaker, qlik_saas, snowflake and modeldb."},
+    {"process_memory", PBAY_OPT_SIZE, 0, NULL, "16M..1024G",
+     "Most memory of such a process; more is refused to the plugin, which few survive. None: no limit."},
+    {"process_files", PBAY_OPT_INT, 0, NULL, "32..1048576", "Most descriptors that it has open."},
+    {"process_cpu", PBAY_OPT_DURATION, 0, NULL, "1s..1h",
+     "Most CPU time that it uses within a minute, of all its threads; then it is ended and started again."},
+    {"process_hang", PBAY_OPT_DURATION, 0, "10s", "100ms..1h",
+     "It is ended and started again when its loop does not turn for so long."},
     {"proxy", PBAY_OPT_STR, PBAY_OPTF_SECRET, NULL, NULL,
      "http://[USER:PASSWORD@]HOST:PORT through which its HTTP requests, WebSockets and streams go; none: "
      "straight. By "
@@ -95,6 +107,33 @@ void pb_plugin_why(struct pb_err *err, int32_t code, const pbay_result *why, con
     if (err) *err = mine;
 }
 
+/* Those of the project were watched for years; of all others a crash is to cost no more than their own calls.
+ */
+static bool wants_process(const struct pb_connector *c, const struct pb_plugin *p)
+{
+    static const char *const ours[] = {"sagemaker", "qlik_saas", "snowflake", "modeldb"};
+    if (c->config && pb_config_is_set(c->config, "isolation"))
+        return pb_config_get_int(c->config, "isolation") == 1;
+    if (!pb_registry_probes(c->registry) || p->fd < 0) return false;
+    for (size_t i = 0; i < PB_COUNTOF(ours); i++)
+        if (!strcmp(p->name, ours[i])) return false;
+    return true;
+}
+
+static int choose_plugin(struct pb_connector *c, const struct pb_connector_spec *spec, struct pb_err *err)
+{
+    bool apart = !spec->here && wants_process(c, spec->plugin);
+    struct pb_plugin *p = apart ? pb_plugin_apart(spec->plugin, err) : pb_plugin_here(spec->plugin, err);
+    if (!p) return pb_fail_in(err, "connector \"%s\"", c->name);
+    c->plugin = p;
+    return 0;
+}
+
+bool pb_connector_apart(const struct pb_connector *c)
+{
+    return c->plugin->apart;
+}
+
 /* One of its own only when it says something of its own. 0, or -1 with err. */
 static int set_outgoing(struct pb_connector *c, struct pb_err *err)
 {
@@ -145,7 +184,7 @@ struct pb_connector *pb_connector_new(struct pb_registry *r, const struct pb_con
         free_connector(c);
         return NULL;
     }
-    if (set_outgoing(c, err)) {
+    if (choose_plugin(c, spec, err) || set_outgoing(c, err)) {
         free_connector(c);
         return NULL;
     }
@@ -335,6 +374,14 @@ void pb_connector_set_state(struct pb_connector *c, enum pb_connector_state s, c
     pb_log(s == PB_CONNECTOR_UP ? PB_LOG_INFO : PB_LOG_WARN, "plugin", "connector state",
            PB_S("connector", c->name), PB_S("plugin", c->plugin->name),
            PB_S("state", pb_connector_state_name(s)), PB_S("why", sentence));
+}
+
+void pb_connector_stuck(struct pb_connector *c, const char *sentence)
+{
+    if (c->plugin->apart)
+        pb_apart_stuck(c, sentence);
+    else
+        pb_connector_set_state(c, PB_CONNECTOR_OUT, sentence);
 }
 
 int pb_connector_refuse(const struct pb_connector *c, struct pb_err *err)

@@ -23,7 +23,7 @@ struct pb_registry;
 
 enum pb_connector_state { PB_CONNECTOR_UP = 1, PB_CONNECTOR_DEGRADED, PB_CONNECTOR_OUT };
 
-/* Keys of [connector "NAME"] that are the host's: plugin, timeout, poll.SOURCE, work_threads, work_queue. */
+/* Keys of [connector "NAME"] that are the host's: plugin, timeout, isolation, ... */
 extern const pbay_option_table pb_connector_options;
 
 struct pb_connector_spec {
@@ -32,6 +32,7 @@ struct pb_connector_spec {
     struct pbay_config
         *config;     /* checked against pb_connector_options and the plugin's table as one. Taken */
     bool check_only; /* never started */
+    bool here;       /* this is the process of its own */
 };
 
 struct pb_connector_stats {
@@ -41,6 +42,7 @@ struct pb_connector_stats {
     uint64_t rows;      /* sent */
     uint64_t late;      /* answered by the host in the plugin's place */
     uint64_t faults;    /* breaches of the rules */
+    uint64_t crashes;   /* ends of its own process */
     uint32_t in_flight; /* calls the plugin has not completed */
 };
 
@@ -73,6 +75,10 @@ enum pb_connector_state pb_connector_state(struct pb_connector *c, pbay_str *sen
 const char *pb_connector_state_name(enum pb_connector_state s);
 /* The host's own view, e.g. after crashes. UP takes it back. */
 void pb_connector_set_state(struct pb_connector *c, enum pb_connector_state s, const char *sentence);
+/* It keeps what it owes for too long: a process of its own is replaced; a plugin in the worker is out. */
+void pb_connector_stuck(struct pb_connector *c, const char *sentence);
+/* Does it run in a process of its own? */
+bool pb_connector_apart(const struct pb_connector *c);
 /* A breach of the rules by the plugin: counted, and logged with its name (at most ten lines a minute). */
 void pb_connector_fault(struct pb_connector *c, const char *what, const char *detail);
 const struct pb_connector_stats *pb_connector_stats(const struct pb_connector *c);

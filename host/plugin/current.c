@@ -56,6 +56,7 @@ static int64_t tick_ns(void)
 
 static void slow(struct pb_connector *c, const char *what, int64_t now, int64_t took)
 {
+    if (pb_connector_apart(c)) return; /* waiting for its process, which says so itself */
     if (c->slow_logged_ns && now - c->slow_logged_ns < LOG_EVERY_S * PB_SEC) return;
     c->slow_logged_ns = now;
     pb_log(PB_LOG_WARN, "plugin", "a plugin blocked the loop", PB_S("plugin", c->plugin->name),

@@ -49,6 +49,11 @@ struct pb_plugin_env {
     bool (*request)(pbay_request request, struct pb_request_parent *out);
     struct pb_chain_pictures *chains; /* pbay.host.chain/1; draws nothing before `draw` is set; NULL: none */
     const struct pb_invoker *invoker; /* pbay.host.invoke/1: plugin/invoke.h */
+    /*
+     * In a connector's own process: services that its worker answers. True: *table is the one for the id, or
+     * NULL: there is none. NULL: this process has a house.
+     */
+    bool (*instead)(const char *id, const void **table);
     /* Set: nothing is sent by pbay.host.http/1; requests are shown to this and end with CANCELLED. */
     pb_explain_fn explain;
     void *explain_user;

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/trust.h"
+#include "plugin/describe.h"
 #include "plugin/image.h"
 #include "plugin/tables.h"
 
@@ -78,6 +79,7 @@ int pb_plugin_load_fd(int fd, const char *path, struct pb_plugin **out, struct p
     struct pb_plugin *p = pb_zalloc(sizeof *p);
     p->path = pb_strdup(path);
     p->dl = dl;
+    p->fd = fcntl(fd, F_DUPFD_CLOEXEC, 10);
     return finish(p, get_entry, out, err);
 }
 
@@ -95,7 +97,30 @@ int pb_plugin_adopt(const pbay_entry *(*get_entry)(void), const char *path, stru
 {
     struct pb_plugin *p = pb_zalloc(sizeof *p);
     p->path = pb_strdup(path);
+    p->fd = -1;
     return finish(p, get_entry, out, err);
+}
+
+struct pb_plugin *pb_plugin_here(struct pb_plugin *p, struct pb_err *err)
+{
+    if (!p->apart) return p;
+    if (!p->other) pb_plugin_load_fd(p->fd, p->path, &p->other, err);
+    return p->other;
+}
+
+struct pb_plugin *pb_plugin_apart(struct pb_plugin *p, struct pb_err *err)
+{
+    if (p->apart || p->other) return p->apart ? p : p->other;
+    if (p->fd < 0) {
+        pb_fail(err, PBAY_INVALID_ARGUMENT, "plugin %s is part of the program", p->name);
+        return NULL;
+    }
+    struct pb_buf told = {0};
+    pb_describe(p, &told);
+    if (!pb_described(pb_buf_view(&told), p->path, &p->other, err))
+        p->other->fd = fcntl(p->fd, F_DUPFD_CLOEXEC, 10);
+    pb_buf_free(&told);
+    return p->other;
 }
 
 /* Only arrays that were copied are ours: read_options leaves the copy, or NULL, in every table it has seen.
@@ -118,6 +143,9 @@ void pb_plugin_free(struct pb_plugin *p)
     pb_free(p->source_table);
     pb_free(p->operations);
     pb_free(p->route_table);
+    pb_plugin_free(p->other);
+    if (p->fd >= 0) close(p->fd);
+    pb_arena_free(&p->mem);
     pb_free(p->path);
     pb_free(p);
 }

@@ -23,6 +23,7 @@
 #include <patchbay/routes.h>
 #include <patchbay/secrets.h>
 
+#include "base/arena.h"
 #include "base/err.h"
 
 struct pb_plugin {
@@ -46,7 +47,11 @@ struct pb_plugin {
     pbay_events_1 events; /* sources points to `source_table` */
     pbay_source *source_table;
     void *dl;
-    uint32_t n_connectors; /* instances alive */
+    int fd;                  /* the file, as it was checked; -1: part of the program */
+    bool apart;              /* described by a process and run in such (apart.h): nothing of it is mapped */
+    struct pb_plugin *other; /* the same plugin the other way, made when it was first asked for */
+    struct pb_arena mem;     /* what a description points to */
+    uint32_t n_connectors;   /* instances alive */
 };
 
 /*
@@ -60,6 +65,12 @@ int pb_plugin_load_fd(int fd, const char *path, struct pb_plugin **out, struct p
 /* A plugin that is part of the program (tests, the mock): the same checks from the prefix on. */
 int pb_plugin_adopt(const pbay_entry *(*get_entry)(void), const char *path, struct pb_plugin **out,
                     struct pb_err *err);
+/*
+ * The same plugin mapped into this process, or run in processes of its own: p itself, or a second that
+ * belongs to it. NULL with err.
+ */
+struct pb_plugin *pb_plugin_here(struct pb_plugin *p, struct pb_err *err);
+struct pb_plugin *pb_plugin_apart(struct pb_plugin *p, struct pb_err *err);
 /* Frees the copies; the code stays mapped. For tests and failed loads. */
 void pb_plugin_free(struct pb_plugin *p);
 

@@ -222,9 +222,9 @@ static void overdue(struct pb_op_call *call)
     call->overdue = true;
     pb_connector_fault(c, "a call was not completed 60 s after its end", call->op->function);
     char text[PB_STATE_TEXT];
-    snprintf(text, sizeof text, "the plugin has not completed a call of \"%s\" 60 s after its end",
-             call->op->function);
-    pb_connector_set_state(c, PB_CONNECTOR_OUT, text);
+    snprintf(text, sizeof text, "%s not completed a call of \"%s\" 60 s after its end",
+             pb_connector_apart(c) ? "has" : "the plugin has", call->op->function);
+    pb_connector_stuck(c, text);
 }
 
 static void on_deadline(void *user)

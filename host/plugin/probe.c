@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "plugin/describe.h"
 #include "plugin/loader.h"
 
 /* The child's verdict: one line on stdout after everything that the plugin's own constructors may have
@@ -30,7 +31,8 @@ struct verdict {
     ino_t ino;
     struct timespec mtime;
     off_t size;
-    struct pb_err err; /* code OK: it loads */
+    struct pb_err err;  /* code OK: it loads */
+    struct pb_buf told; /* what it says of itself */
 };
 
 static struct verdict *known;
@@ -41,6 +43,29 @@ void pb_probe_program(const char *path)
     program = path;
 }
 
+const char *pb_probe_program_path(void)
+{
+    return program;
+}
+
+/* False: nobody listens, as when a person calls it. */
+static bool tell(const struct pb_plugin *p)
+{
+    struct pb_buf told = {0};
+    pb_describe(p, &told);
+    size_t at = 0;
+    while (at < told.n) {
+        ssize_t n = write(PB_PROBE_FD, told.p + at, told.n - at);
+        if (n > 0)
+            at += (size_t)n;
+        else if (errno != EINTR)
+            break;
+    }
+    bool all = at == told.n;
+    pb_buf_free(&told);
+    return all;
+}
+
 int pb_probe_child(const char *path)
 {
     struct pb_err err;
@@ -48,7 +73,7 @@ int pb_probe_child(const char *path)
     int rc = pb_plugin_load(path, &p, &err);
     if (rc)
         printf(VERDICT "%d %s\n", (int)err.code, err.msg);
-    else
+    else if (tell(p))
         printf(VERDICT "0 %s %s\n", p->name, p->descriptor.version);
     fflush(stdout);
     if (!rc) pb_plugin_free(p);
@@ -62,7 +87,7 @@ static void limit(int what, rlim_t value)
     setrlimit(what, &r);
 }
 
-static void run_child(const char *path, int out)
+static void run_child(const char *path, int out, int told)
 {
     setpgid(0, 0);
     limit(RLIMIT_CORE, 0);
@@ -73,27 +98,38 @@ static void run_child(const char *path, int out)
     limit(RLIMIT_AS, (rlim_t)4 << 30);
 #endif
     int null = open("/dev/null", O_RDWR);
-    if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(null, 2) < 0) _exit(126);
+    if (null < 0 || (told = fcntl(told, F_DUPFD, 10)) < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 ||
+        dup2(null, 2) < 0 || dup2(told, PB_PROBE_FD) < 0)
+        _exit(126);
+    close(told);
     execl(program, "patchbay", "plugin-probe", path, (char *)NULL);
     _exit(127);
 }
 
 /* Everything the child says, until it is silent for good or the time is up. False: the time was up. */
-static bool listen_to(int fd, struct pb_buf *out)
+static bool listen_to(int fds[2], struct pb_buf *out, struct pb_buf *told)
 {
     int64_t end = pb_mono_ns() + TIMEOUT_S * PB_SEC;
-    for (;;) {
+    struct pollfd p[2] = {{fds[0], POLLIN, 0}, {fds[1], POLLIN, 0}};
+    while (p[0].fd >= 0 || p[1].fd >= 0) {
         int64_t left = (end - pb_mono_ns()) / PB_MS;
         if (left <= 0) return false;
-        struct pollfd p = {fd, POLLIN, 0};
-        if (poll(&p, 1, (int)left) <= 0) continue;
-        ssize_t n = read(fd, pb_buf_room(out, 4096), 4096);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return true;
-        out->n += (size_t)n;
+        if (poll(p, 2, (int)left) <= 0) continue;
+        for (int i = 0; i < 2; i++) {
+            struct pb_buf *b = i ? told : out;
+            if (p[i].fd < 0 || !p[i].revents) continue;
+            ssize_t n = read(fds[i], pb_buf_room(b, 4096), 4096);
+            if (n < 0 && errno == EINTR) continue;
+            if (n <= 0)
+                p[i].fd = -1;
+            else
+                b->n += (size_t)n;
+        }
         /* Only the end counts. */
         if (out->n > OUTPUT_MAX) pb_buf_drop(out, out->n - OUTPUT_MAX / 2);
+        if (told->n > PB_DESCRIPTION_MAX) p[1].fd = -1;
     }
+    return true;
 }
 
 /* Wait for the end of a child that has closed its output, or is to be killed. */
@@ -137,29 +173,38 @@ static int judge(const char *path, struct pb_buf *said, bool in_time, int status
     return pb_fail(err, code, "%s", at);
 }
 
-static int try_it(const char *path, struct pb_err *err)
+static int try_it(const char *path, struct pb_buf *told, struct pb_err *err)
 {
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC)) return pb_fail(err, PBAY_INTERNAL, "%s: probing: %s", path, strerror(errno));
+    int out[2], desc[2];
+    if (pipe2(out, O_CLOEXEC)) return pb_fail(err, PBAY_INTERNAL, "%s: probing: %s", path, strerror(errno));
+    if (pipe2(desc, O_CLOEXEC)) {
+        close(out[0]);
+        close(out[1]);
+        return pb_fail(err, PBAY_INTERNAL, "%s: probing: %s", path, strerror(errno));
+    }
     fflush(NULL);
     pid_t pid = fork();
-    if (pid == 0) run_child(path, fds[1]);
-    close(fds[1]);
+    if (pid == 0) run_child(path, out[1], desc[1]);
+    close(out[1]);
+    close(desc[1]);
+    int fds[2] = {out[0], desc[0]};
     if (pid < 0) {
         close(fds[0]);
+        close(fds[1]);
         return pb_fail(err, PBAY_INTERNAL, "%s: probing: %s", path, strerror(errno));
     }
     setpgid(pid, pid); /* whoever is first; killing needs it */
     struct pb_buf said = {0};
-    bool in_time = listen_to(fds[0], &said);
+    bool in_time = listen_to(fds, &said, told);
     close(fds[0]);
+    close(fds[1]);
     int status = reap(pid, !in_time);
     int rc = judge(path, &said, in_time, status, err);
     pb_buf_free(&said);
     return rc;
 }
 
-int pb_plugin_probe(const char *path, struct pb_err *err)
+int pb_plugin_probe(const char *path, struct pb_plugin **out, struct pb_err *err)
 {
     struct stat st;
     if (stat(path, &st)) return pb_fail(err, PBAY_NOT_FOUND, "%s: %s", path, strerror(errno));
@@ -173,11 +218,11 @@ int pb_plugin_probe(const char *path, struct pb_err *err)
         v->ino = st.st_ino;
         v->mtime = st.st_mtim;
         v->size = st.st_size;
-        try_it(path, &v->err);
+        try_it(path, &v->told, &v->err);
         v->next = known;
         known = v;
     }
-    if (v->err.code == PBAY_OK) return 0;
+    if (v->err.code == PBAY_OK) return pb_described(pb_buf_view(&v->told), path, out, err);
     if (err) *err = v->err;
     return -1;
 }

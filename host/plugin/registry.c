@@ -43,7 +43,8 @@ void pb_registry_free(struct pb_registry *r)
         pb_free(r->found[i].path);
         pb_free(r->found[i].why);
         /* An abandoned connector's calls may still come back to the tables. */
-        if (r->found[i].plugin && !r->found[i].plugin->n_connectors) pb_plugin_free(r->found[i].plugin);
+        struct pb_plugin *p = r->found[i].plugin;
+        if (p && !p->n_connectors && (!p->other || !p->other->n_connectors)) pb_plugin_free(p);
     }
     pb_free(r->found);
     pb_map_free(&r->connectors);
@@ -91,8 +92,8 @@ int pb_registry_add(struct pb_registry *r, const char *path, struct pb_err *err)
     struct pb_plugin *p = NULL;
     int fd = pb_trust_open(path, &mine);
     if (fd >= 0) {
-        if (!r->probe || !pb_plugin_probe(path, &mine))
-            if (pb_plugin_load_fd(fd, path, &p, &mine)) p = NULL;
+        if (r->probe ? pb_plugin_probe(path, &p, &mine) : pb_plugin_load_fd(fd, path, &p, &mine)) p = NULL;
+        if (p && p->fd < 0) p->fd = fcntl(fd, F_DUPFD_CLOEXEC, 10);
         close(fd);
     }
     int rc = keep(r, path, p, &mine);
@@ -207,6 +208,11 @@ struct pb_connector *pb_registry_connector_at(const struct pb_registry *r, size_
     return r->connectors.entries[i].value;
 }
 
+bool pb_registry_probes(const struct pb_registry *r)
+{
+    return r->probe;
+}
+
 const struct pb_plugin_env *pb_registry_env(const struct pb_registry *r)
 {
     return r->env;
@@ -242,6 +248,8 @@ void pb_registry_publish(struct pb_registry *r)
             {"connector_rows_total", "Rows sent.", PB_METRIC_COUNTER, s->rows},
             {"connector_late_total", "Calls answered in the plugin's place.", PB_METRIC_COUNTER, s->late},
             {"connector_faults_total", "Breaches of the rules by the plugin.", PB_METRIC_COUNTER, s->faults},
+            {"connector_process_ends_total", "Ends of its own process that nobody asked for.",
+             PB_METRIC_COUNTER, s->crashes},
             {"connector_in_flight", "What the plugin has not finished.", PB_METRIC_GAUGE, s->in_flight},
             {"connector_state", "1 up, 2 degraded, 3 out; of several workers the worst.", PB_METRIC_GREATEST,
              (uint64_t)pb_connector_state(c, NULL)},

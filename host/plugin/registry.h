@@ -22,7 +22,10 @@ struct pb_found {
     struct pb_err *why;       /* NULL: loaded */
 };
 
-/* env is borrowed for the registry's life. probe: try new files in a child first. Returns owned. */
+/*
+ * env is borrowed for the registry's life. probe: files are loaded by a child process, which describes them;
+ * in this one they are mapped only for connectors with isolation = none. Returns owned.
+ */
 struct pb_registry *pb_registry_new(const struct pb_plugin_env *env, bool probe);
 /* Every connector must have been closed. */
 void pb_registry_free(struct pb_registry *r); /* NULL is fine */
@@ -48,6 +51,8 @@ const struct pb_found *pb_registry_at(const struct pb_registry *r, size_t i);
 struct pb_connector *pb_registry_connector(const struct pb_registry *r, pbay_str name);
 size_t pb_registry_n_connectors(const struct pb_registry *r);
 struct pb_connector *pb_registry_connector_at(const struct pb_registry *r, size_t i);
+/* Are files tried in a child first, and connectors isolated unless they say otherwise? */
+bool pb_registry_probes(const struct pb_registry *r);
 const struct pb_plugin_env *pb_registry_env(const struct pb_registry *r);
 
 /* Write the connectors' counts into env.metrics: before they are shown. */

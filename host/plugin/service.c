@@ -56,6 +56,8 @@ const void *pb_service(const struct pb_connector *c, const char *id)
         {PBAY_SVC_WORK, &pb_service_work, true},
         {PBAY_SVC_WS, &pb_service_ws, env->outgoing || env->explain},
     };
+    const void *table;
+    if (env->instead && env->instead(id, &table)) return table;
     for (size_t i = 0; i < PB_COUNTOF(all); i++)
         if (all[i].there && !strcmp(id, all[i].id)) return all[i].table;
     return NULL;

@@ -27,6 +27,7 @@ lease = 1s
 attempts = 100
 [connector "a"]
 plugin = actor
+isolation = none
 log = @DIR@/did
 poll.ticks = yes
 ticks = 1000000

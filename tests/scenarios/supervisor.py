@@ -44,8 +44,10 @@ params = name:str, n:int
 returns = str
 [connector "bad"]
 plugin = crasher
+isolation = none
 [connector "calm"]
 plugin = crasher
+isolation = none
 [function "shaky"]
 connector = bad
 operation = echo
@@ -53,6 +55,7 @@ params = word:str
 returns = str
 [connector "narrow"]
 plugin = crasher
+isolation = none
 [function "single"]
 connector = narrow
 operation = echo
@@ -342,7 +345,7 @@ def bad_reload(g):
     os.kill(int(victim), signal.SIGKILL)
     until("a worker is replaced although the file is wrong", lambda: g.replaced(victim))
     before = sorted(w["pid"] for w in g.workers())
-    g.write("[connector \"worse\"]\nplugin = crasher\nlate = yes\n")
+    g.write("[connector \"worse\"]\nplugin = crasher\nisolation = none\nlate = yes\n")
     r = g.reload()
     check((r.returncode, 'connector "worse" (start)' in r.stderr), (1, True), "a reload that crashes: " + r.stderr)
     check(sorted(w["pid"] for w in g.workers()), before, "who serves")
@@ -364,7 +367,7 @@ def crash(g):
             'msg="a worker crashed" .*connector=bad in=submit function=shaky', g.log())) == n)
         until("another worker serves", lambda: len(g.workers()) == 2)
         if n == 1:  # a reload that fails forgives nothing
-            g.write("[connector \"worse\"]\nplugin = crasher\nlate = yes\n")
+            g.write("[connector \"worse\"]\nplugin = crasher\nisolation = none\nlate = yes\n")
             check(g.reload().returncode, 1, "a reload that crashes")
             g.write()
     until("the connector is out", lambda: "out connector=bad" in g.ask("status"))

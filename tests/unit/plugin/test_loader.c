@@ -132,23 +132,28 @@ static void test_probe(void **state)
 {
     (void)state;
     struct pb_err err;
+    struct pb_plugin *p;
     pb_probe_program(PB_TEST_PROBE);
-    if (pb_plugin_probe(PLUGIN("good"), &err)) fail_msg("%s", err.msg);
-    assert_int_equal(pb_plugin_probe(PLUGIN("fault_crash"), &err), -1);
+    if (pb_plugin_probe(PLUGIN("good"), &p, &err)) fail_msg("%s", err.msg);
+    assert_true(p->apart);
+    assert_string_equal(p->name, "good");
+    pb_plugin_free(p);
+    assert_int_equal(pb_plugin_probe(PLUGIN("fault_crash"), &p, &err), -1);
     assert_non_null(strstr(err.msg, "crashed (signal 6"));
-    assert_int_equal(pb_plugin_probe(PLUGIN("fault_exit"), &err), -1);
+    assert_int_equal(pb_plugin_probe(PLUGIN("fault_exit"), &p, &err), -1);
     assert_non_null(strstr(err.msg, "without a word"));
-    assert_int_equal(pb_plugin_probe(PLUGIN("fault_major"), &err), -1);
+    assert_int_equal(pb_plugin_probe(PLUGIN("fault_major"), &p, &err), -1);
     assert_int_equal(err.code, PBAY_INVALID_ARGUMENT);
     assert_non_null(strstr(err.msg, "entry.abi_major is 7"));
     int64_t before = pb_mono_ns();
-    assert_int_equal(pb_plugin_probe(PLUGIN("fault_hang"), &err), -1);
+    assert_int_equal(pb_plugin_probe(PLUGIN("fault_hang"), &p, &err), -1);
     assert_true(pb_mono_ns() - before >= 4 * PB_SEC);
     assert_non_null(strstr(err.msg, "fault_hang"));
     /* Known by now: not tried again. With another program it would be refused. */
     pb_probe_program("/bin/false");
-    if (pb_plugin_probe(PLUGIN("good"), &err)) fail_msg("%s", err.msg);
-    assert_int_equal(pb_plugin_probe(PLUGIN("fault_hang"), &err), -1);
+    if (pb_plugin_probe(PLUGIN("good"), &p, &err)) fail_msg("%s", err.msg);
+    pb_plugin_free(p);
+    assert_int_equal(pb_plugin_probe(PLUGIN("fault_hang"), &p, &err), -1);
     pb_probe_program(PB_TEST_PROBE);
 }
 
