@@ -36,6 +36,19 @@ static pbay_str condition(const struct pb_chain_link *l)
     return pb_str_c(pb_ended_name(l->statuses));
 }
 
+/* The same as an edge shows it, so that a picture tells "and" from "or". */
+static pbay_str label(const struct pb_chain_link *l, char text[64])
+{
+    pbay_str when = condition(l);
+    switch (l->kind) {
+    case PB_LINK_ALL: snprintf(text, 64, "all: %.*s", PB_FMT(when)); break;
+    case PB_LINK_ANY: snprintf(text, 64, "any: %.*s", PB_FMT(when)); break;
+    case PB_LINK_AT_LEAST: snprintf(text, 64, "%u of %u: %.*s", l->need, l->n_sources, PB_FMT(when)); break;
+    default: return when;
+    }
+    return pb_str_c(text);
+}
+
 static const struct pb_chain_app *app_named(const struct picture *p, pbay_str name)
 {
     return pb_chains_app(p->b->chains, name);
@@ -252,13 +265,14 @@ static void dot_node(struct picture *p, const struct pb_chain *c, pbay_str name)
 static void dot_edge(struct picture *p, const struct pb_chain *c, pbay_str parent, pbay_str name,
                      const struct pb_chain_link *l)
 {
+    char text[64];
     (void)c;
     pb_buf_c(p->out, "    ");
     dot_text(p->out, parent.n ? parent : l->name);
     pb_buf_c(p->out, " -> ");
     dot_text(p->out, name);
     pb_buf_c(p->out, " [label=");
-    dot_text(p->out, parent.n ? condition(l) : pb_str("", 0));
+    dot_text(p->out, parent.n ? label(l, text) : pb_str("", 0));
     bool bad =
         l->statuses == PB_ENDED_ERROR || l->statuses == PB_ENDED_CANCELED || l->kind == PB_LINK_DEADLINE;
     pb_buf_printf(p->out, "%s];\n", bad ? ", style=dashed" : "");
@@ -274,10 +288,12 @@ static void dot_chain(struct picture *p, const struct pb_chain *c)
     each_edge(p, c, dot_edge);
 }
 
-/* Ids of Mermaid are words: a number stands for each name of a chain. */
+/* Ids of Mermaid are words: a number stands for each name, the same one in every process (FNV-1a). */
 static void mermaid_id(struct picture *p, pbay_str name)
 {
-    pb_buf_printf(p->out, "n%llx", (unsigned long long)(pb_hash(name) & 0xffffffffffff));
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < name.n; i++) h = (h ^ (unsigned char)name.p[i]) * UINT64_C(0x100000001b3);
+    pb_buf_printf(p->out, "n%llx", (unsigned long long)(h >> 16));
 }
 
 /* Inside ["…"]: quotes and angle brackets as entities, as its documentation has them. */
@@ -310,6 +326,7 @@ static void mermaid_node(struct picture *p, const struct pb_chain *c, pbay_str n
 static void mermaid_edge(struct picture *p, const struct pb_chain *c, pbay_str parent, pbay_str name,
                          const struct pb_chain_link *l)
 {
+    char text[64];
     (void)c;
     pb_buf_c(p->out, "  ");
     mermaid_id(p, parent.n ? parent : l->name);
@@ -320,7 +337,7 @@ static void mermaid_edge(struct picture *p, const struct pb_chain *c, pbay_str p
     }
     pb_buf_c(p->out, parent.n ? " -->|\"" : " --> ");
     if (parent.n) {
-        mermaid_text(p->out, condition(l));
+        mermaid_text(p->out, label(l, text));
         pb_buf_c(p->out, "\"| ");
     }
     mermaid_id(p, name);

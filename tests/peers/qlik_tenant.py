@@ -11,7 +11,8 @@ https://qlik.dev/apis/rest/rate-limiting, OAuth: https://qlik.dev/authenticate/o
         t.started("a-1")                           # the ledger
 
 Faults: 500, 503, 401 (the status), throttle (429 HTTP-429), stall (until t.release() or the other side leaves), lose
-(done, then the connection is closed), reset (not done, the connection is reset).
+(done, then the connection is closed), reset (not done, the connection is reset), empty (done, the answer has no body),
+dribble (the answer comes chunked, three bytes at a time).
 """
 import argparse
 import json
@@ -529,6 +530,22 @@ class Tenant(Service):
             entry.status = 204
             handler.send_response(204)
             handler.end_headers()
+        elif manner == "empty":
+            handler.reply(status, b"", "application/json")
+        elif manner == "dribble":
+            entry.status = status
+            handler.send_response(status)
+            for name, value in (("content-type", "application/json"), ("transfer-encoding", "chunked")):
+                handler.send_header(name, value)
+            handler.end_headers()
+            text = json.dumps(body).encode()
+            for i in range(0, len(text) + 3, 3):  # and the empty one at the end
+                handler.wfile.write(b"%x\r\n%s\r\n" % (len(text[i:i + 3]), text[i:i + 3]))
+                handler.wfile.flush()
+                if not text[i:i + 3]:
+                    break
+            else:
+                handler.wfile.write(b"0\r\n\r\n")
         elif text is not None:
             handler.reply(status, text.encode(), "text/plain; charset=utf-8")
         else:

@@ -13,8 +13,9 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.environ["PB_TESTS_DIR"], "peers"))
-from lib.gateway import Folder, Gateway  # noqa: E402
+from lib.gateway import WORKERS, Folder, Gateway  # noqa: E402
 from lib.story import SOAK, contains, equal, eventually, main, rng, story, true  # noqa: E402
+import qlik_events  # noqa: E402
 from qlik_tenant import KEY, Tenant  # noqa: E402
 
 HOOK = "0123456789abcdef0123456789abcdef"
@@ -147,7 +148,9 @@ def a_chain_runs_through():
             equal(tenant.started("id-transform")[0]["body"], {"appId": "id-transform"})
             equal(target.bodies, [{"text": "report ok &amp; &lt;done&gt;"}])
             contains(g.runs("show", run["id"]).out, "1 of 2 have ended", "starts transform", "report", "scripts")
-            contains(g.runs("--chain", "finance", "--app", "fx").out, run["id"])
+            contains(g.runs("--chain", "finance", "--app", "fx", "--since", run["started"]).out, run["id"])
+            contains(g.runs("--app", "nix").out, "no runs")
+            contains(g.runs("--since", "2099-01-01T00:00:00Z").out, "no runs")
             contains(g.runs("--state-of-run", "failed").out, "no runs")
             # The root fails: only the message.
             tenant.outcome["id-extract"] = "FAILED"
@@ -358,7 +361,9 @@ def pages_and_pictures():
             dot = subprocess.run(["dot", "-Tplain"], input=curl(g, "/chains/dot")[2], capture_output=True, text=True)
             equal(dot.returncode, 0, dot.stderr)
             contains(dot.stdout, "node extract", "edge extract transform")
-            contains(curl(g, "/chains/mermaid")[2], "flowchart LR", "-->|")
+            for name in ("dot", "mermaid", "list"):
+                with open(os.path.join(os.environ["PB_TESTS_DIR"], "data", "chains", "pictures", "finance." + name)) as f:
+                    equal(curl(g, "/chains/" + name)[2].strip(), f.read().strip())
             # What changes something wants the key.
             with open(os.path.join(g.state, "admin.token")) as f:
                 key = ("-H", "authorization: Bearer " + f.read().strip())
@@ -438,12 +443,13 @@ def mistakes_are_named():
 @story
 def apps_known_by_name():
     """Found once by name; from then on events that tell an id alone are theirs."""
+    cache = "1h" if WORKERS == "0" else "0s"  # what is told to one worker is news to that one
     lua = 'app "in" { name = "Sales extract" } app "out" { name = "SALES report", space = "Finance" }\n' \
           'chain "x" { on("in").ok { "out" }, on("out").ok { notify "ops" } }'
     target = Target()
     with Tenant(apps={"id-1": "Sales extract", "id-2": {"name": "Sales report", "spaceId": "s1"}, "id-3": "Sales report"},
                 spaces={"s1": {"name": "Finance", "type": "shared"}}) as tenant:
-        with Site(config(tenant, target).replace("reload_poll", "name_cache = 0s\nreload_poll"), {"scripts/chains/x.lua": lua}) as g:
+        with Site(config(tenant, target).replace("reload_poll", "name_cache = %s\nreload_poll" % cache), {"scripts/chains/x.lua": lua}) as g:
             g.hooked(tenant)
             eventually(lambda: len(g.query("SELECT 1 FROM kv WHERE space = '@chains'")) == 4, "both found")
             tenant.run_by_hand("id-1")
@@ -456,12 +462,56 @@ def apps_known_by_name():
             # The app is deleted and made anew: its id is found again, for what follows and for what starts it.
             del tenant.apps["id-2"]
             tenant.add_app("id-9", "Sales report", "s1")
+            # That it was deleted is told, and nothing that `events` names; but its name is looked up anew.
+            gone = qlik_events.envelope("com.qlik.app.deleted", "cloudevents", {"id": "id-2"}, "id-2")
+            w = next(iter(tenant.webhooks.values()))
+            contains(tenant.send(w, qlik_events.encode(gone), gone["type"])["response"]["body"], "ignored")
             tenant.run_by_hand("id-1")
             g.settled(2)
             equal([p["body"]["appId"] for p in tenant.started()], ["id-2", "id-9"])
             eventually(lambda: len(target.bodies) == 2, "told")
             tenant.run_by_hand("id-9")
             eventually(lambda: len(target.bodies) == 3, "it is known by its id")
+    target.close()
+
+
+@story
+def across_tenants():
+    """An app of another connector is reloaded there, with that one's key; a tenant that wants silence holds nobody else."""
+    with Tenant(apps={"id-a": "a", "id-c": "c"}) as one, \
+            Tenant(apps={"id-a": "b", "id-d": "d"}, keys=["the-other-key"], tenant_id="tenant-2") as two:
+        conf = config(one)
+        section = conf[conf.index('[connector "prod"]'):conf.index("[chains]")]
+        conf += section.replace('"prod"', '"other"').replace(one.url, two.url).replace(KEY, "the-other-key")
+        lua = 'app "a" { connector = "prod", id = "id-a" } app "b" { connector = "other", id = "id-a" }\n' \
+            'app "c" { connector = "prod", id = "id-c" } app "d" { connector = "other", id = "id-d" }\n' \
+            'chain "x" { on("a").ok { "b", "c" }, all_of("b", "c") { "d" } }'
+        with Site(conf, {"scripts/chains/x.lua": lua}) as g:
+            one.hook("http://%s/prod/hook" % g.address("http"), secret=HOOK)
+            two.hook("http://%s/other/hook" % g.address("http"), secret=HOOK)
+            one.fault("POST /api/v1/reloads", "throttle", times=3)
+            one.run_by_hand("id-a")
+            equal(g.settled()[0]["state"], "ok")
+            equal([p["body"]["appId"] for p in one.started()], ["id-c"])
+            equal([p["body"]["appId"] for p in two.started()], ["id-a", "id-d"])
+            # b began while the first tenant still wanted silence: three times a second.
+            true(two.started()[0]["time"] < one.started()[0]["time"], one.started(), two.started())
+
+
+@story
+def an_alert_is_told_once():
+    target = Target()
+    with Tenant(apps={"id-a": "a", "id-b": "b"}) as tenant:
+        lua = apps("ab") + 'chain "x" { on("a").when(function(ev) return ev.nothing.here end) { "b" } }'
+        with Site(config(tenant, target), {"scripts/chains/x.lua": lua}) as g:
+            g.hooked(tenant)
+            for n in range(1, 6):
+                tenant.run_by_hand("id-a")
+                eventually(lambda: len(g.query("SELECT 1 FROM decision WHERE outcome = 5")) == n, "raised")
+            eventually(lambda: not g.query("SELECT 1 FROM job WHERE action = 'ops' AND state < 2"), "told")
+            true(1 <= len(target.bodies) <= 2, target.bodies)  # two, when a quarter of an hour ended just then
+            contains(target.bodies[0]["text"], 'Chain "x", on("a").when', "chains/x.lua:3: attempt to index a nil value", "nothing starts")
+            equal((tenant.started(), g.all_runs()), ([], []))
     target.close()
 
 

@@ -102,7 +102,7 @@ def bodies_are_the_documented_ones():
 def lost_answers_start_nothing_twice():
     apps = {"app-%d" % i: "App %d" % i for i in range(8)}
     with Tenant(apps=apps, duration=0.3) as t, Site(t) as g:
-        for i, manner in enumerate(["lose", "reset", 500, 503, "lose", "lose"]):
+        for i, manner in enumerate(["lose", "reset", 500, 503, "lose", "empty", "dribble"]):
             t.fault("POST /api/v1/reloads", manner)
             if i == 4:
                 t.fault("GET /api/v1/reloads", 503, times=2)  # nor can it be asked for at first
@@ -111,10 +111,10 @@ def lost_answers_start_nothing_twice():
             equal(len(t.started("app-%d" % i)), 1, manner)
         # Somebody starts the app in the hub at that moment: that is another reload, ours is still to come.
         t.fault("POST /api/v1/reloads", 500)
-        t.run_by_hand("app-6")
+        t.run_by_hand("app-7")
         eventually(t.idle, "the hub's ended")
-        done, = g.call("reload", ["app-6"])
-        equal((done["type"], len(t.started("app-6"))), ("external", 1))
+        done, = g.call("reload", ["app-7"])
+        equal((done["type"], len(t.started("app-7"))), ("external", 1))
 
 
 @story

@@ -197,7 +197,8 @@ def both_events_of_a_reload_are_one():
 
 @story
 def what_is_not_for_us_is_ignored():
-    with Gateway(config("tenant_id = " + q.TENANT)) as g:
+    admin = '[listen "admin"]\naddress = 127.0.0.1:0\n'
+    with Gateway(admin + config("tenant_id = " + q.TENANT)) as g:
         h = Hook(g)
         for e in [q.envelope("com.qlik.v1.user.created", "cloudevents", {"id": "u"}, ""),
                   q.envelope("com.qlik.app.deleted", "hybrid", {"id": APP}, APP),
@@ -209,6 +210,12 @@ def what_is_not_for_us_is_ignored():
         equal(h.post(q.reload_finished(APP, "r1", tenant="another"))[0], 403)
         equal(events(g), [])
         equal(h.post(q.reload_finished("an-app-in-no-chain", "r9"))[1], {"result": "stored"})
+        c = http.client.HTTPConnection(g.address("admin"), timeout=30)
+        c.request("GET", "/metrics")
+        text = c.getresponse().read().decode()
+        c.close()
+        for result, n in (("stored", 1), ("ignored", 4), ("foreign", 1), ("refused", 0)):
+            contains(text, 'patchbay_qlik_saas_webhooks_total{connector="prod",result="%s"} %d\n' % (result, n))
     more = "events = com.qlik.v1.app.data.updated, com.qlik.v1.reload.finished\nsession_apps = yes\nmax_age = 1h"
     with Gateway(config(more)) as g:
         h = Hook(g)
