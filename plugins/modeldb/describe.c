@@ -123,9 +123,10 @@ struct description *describe_job(struct modeldb *m, pbay_str name, int64_t deadl
 {
     static const pbay_invoke_events events = {.struct_size = sizeof events, .on_done = on_job};
     if (!m->host->get_str(m->config, "sagemaker").n) {
-        modeldb_refuse(
-            m, why, PBAY_FAILED_PRECONDITION,
-            "this connector asks nobody for jobs: set sagemaker = NAME, a connector of plugin sagemaker");
+        modeldb_refuse(m, why, PBAY_FAILED_PRECONDITION,
+                       "connector \"%.*s\" asks nobody for jobs: set sagemaker = NAME, a connector of plugin "
+                       "sagemaker",
+                       FMT(m->host->name(m->host)));
         return NULL;
     }
     struct description *d = calloc(1, sizeof *d);
