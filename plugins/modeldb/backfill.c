@@ -79,7 +79,8 @@ static void release(struct errand *e)
 
 static void stopped(struct backfill *b)
 {
-    errand_end_cancelled(&b->e, "; the next backfill goes on from there");
+    errand_say(&b->e, "Stopped after %zu; the next backfill goes on from there.\n", b->collected);
+    errand_end_with(&b->e, PBAY_CANCELLED, "stopped");
 }
 
 /* ------------------------------------------------------------------------------------------------ the end */

@@ -53,11 +53,6 @@ void errand_end_with(struct errand *e, int32_t code, const char *fmt, ...)
     errand_end(e, &r);
 }
 
-void errand_end_cancelled(struct errand *e, const char *what_next)
-{
-    errand_end_with(e, PBAY_CANCELLED, "stopped%s", what_next);
-}
-
 void errand_say(struct errand *e, const char *fmt, ...)
 {
     va_list ap, again;

@@ -30,8 +30,6 @@ void errand_end(struct errand *e, const pbay_result *result);
 /* The same with a sentence of our own, cut to fit. */
 void errand_end_with(struct errand *e, int32_t code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* It was cancelled: the sentence for that. */
-void errand_end_cancelled(struct errand *e, const char *what_next);
 void errand_say(struct errand *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Text from outside, quoted, with what a terminal would obey written out, and no longer than a line of prose.

@@ -85,7 +85,7 @@ static void on_mark(void *user, const pbay_result *result, pbay_str value)
     char why[MDB_WHY];
     pbay_text changed = {NULL, 0, 0};
     if (v->e.cancelled) {
-        errand_end_cancelled(&v->e, "");
+        errand_end_with(&v->e, PBAY_CANCELLED, "stopped");
     } else if (result->code == PBAY_NOT_FOUND) {
         errand_end_with(&v->e, PBAY_NOT_FOUND,
                         "training job %.100s was not written through connector \"%.*s\"", v->name,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Training jobs that ended before anybody listened, or while a store was away for an hour: each gets in once, and none is left out."""
+import signal
 import subprocess
 import sys
 
@@ -119,10 +120,16 @@ def a_backfill_that_is_killed():
         h.api.page = 2
         h.api.faults["ListTrainingJobs"] = [None] + 10000 * ["throttle"]
         where = ("--config", g.config, "--state", g.state)
-        p = subprocess.Popen([PROGRAM, "modeldb", "backfill", "--since", "30d", *where], env=environment(), cwd=g.dir)
-        eventually(lambda: ("ListTrainingJobs", "throttle") in h.api.hit, "the second page")
-        p.kill()
-        p.wait()
+        for end in (signal.SIGINT, signal.SIGKILL):
+            p = subprocess.Popen([PROGRAM, "modeldb", "backfill", "--since", "30d", *where], env=environment(), cwd=g.dir,
+                                 stdout=subprocess.PIPE)
+            eventually(lambda: ("ListTrainingJobs", "throttle") in h.api.hit, "the second page")
+            p.send_signal(end)
+            said = p.communicate(timeout=60)[0].decode()
+            equal(p.returncode, 130 if end == signal.SIGINT else -9, said)
+            contains(said, "Stopped after 2; the next backfill goes on from there." if end == signal.SIGINT else "")
+            h.api.hit.clear()
+            h.api.faults["ListTrainingJobs"] = [None] + 10000 * ["throttle"]
         h.api.faults.clear()
         idle(g)
         equal([sorted(r["info"]["run_name"] for r in h.mlflow.runs.values()), h.asked("DescribeTrainingJob")], [names[:2], 2])
