@@ -115,11 +115,11 @@ char *mark_of(const mdb_record *r)
         if (v) json_object_set(o, RULE[i], v);
     }
     if (json_object_size(changed)) json_object_set(o, "changed", changed);
-    char *text = json_dumps(o, JSON_COMPACT);
+    char *text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
     if (text && strlen(text) > MARK_MAX) { /* then `verify` tells of it as of differences */
         free(text);
         json_object_del(o, "changed");
-        text = json_dumps(o, JSON_COMPACT);
+        text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
     }
     json_decref(changed);
     json_decref(o);

@@ -214,8 +214,9 @@ def killed_and_lied_to():
         reader = threading.Thread(target=lambda: out.append(fill.stdout.read().decode()), daemon=True)
         reader.start()
         killed, under_way, began = [], 0, time.monotonic()
+        eventually(lambda: busy(g), "it begins")
         for k in range(kills):
-            time.sleep(r.uniform(0.1, 0.6))
+            time.sleep(r.uniform(0.1, 0.6) if SOAK else r.uniform(0, 0.2))
             under_way += bool(busy(g))
             if k % 5 == 4:
                 g.process.kill()

@@ -387,6 +387,7 @@ static void test_what_a_script_changed(void **state)
         {"{\"tags\": {\"a\": \"2\", \"b\": \"1\"}}", "tags"},
         {"{\"channels\": []}", "channels"},
         {"{\"metrics\": null}", "metrics"},
+        {"{\"tags\": {}, \"channels\": [], \"metrics\": {}}", "channels, metrics, tags"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mdb_record r;
@@ -398,7 +399,7 @@ static void test_what_a_script_changed(void **state)
         pbay_text changed = {NULL, 0, 0};
         assert_int_equal(mark_apply(str(mark), now, &changed), 0);
         is(pbay_text_view(&changed), cases[i].changed);
-        if (*cases[i].changed)
+        if (*cases[i].changed && !strchr(cases[i].changed, ','))
             assert_true(json_equal(json_object_get(now, cases[i].changed),
                                    json_object_get(change, cases[i].changed)));
         assert_false(mark_is_later(str(mark), &r));
