@@ -32,6 +32,7 @@ secret = bench
 %s
 [connector "echo"]
 plugin = echo
+isolation = none
 [function "same"]
 connector = echo
 operation = echo
@@ -56,6 +57,7 @@ ENDPOINT = """
 address = 127.0.0.1:0
 [connector "runtime"]
 plugin = local_endpoint
+isolation = none
 """
 
 
