@@ -131,7 +131,7 @@ bool pb_chain_listens(const struct pb_bundle *now, const struct pb_event_put *ev
 /*
  * Put the next time of each cron and deadline, those that are there already stay; inside a transaction. h,
  * unless NULL: apps that are known by name alone are looked for (the action find_app of their connector), so
- * that events which tell an id alone are known to be theirs.
+ * that events which tell an id alone are known to be theirs; and steps that wait start where there is room.
  */
 int pb_chain_clocks(const struct pb_bundle *now, struct pb_store *s, const struct pb_chain_host *h,
                     struct pb_err *err);

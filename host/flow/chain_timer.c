@@ -181,10 +181,13 @@ int pb_chain_clocks(const struct pb_bundle *now, struct pb_store *s, const struc
         int64_t at = pb_cron_next(&l->cron, pb_now_ms());
         if (at != PB_NEVER && put_clock(now, s, l, at, err) != 0) return -1;
     }
-    struct pb_world w = {.s = s, .h = h, .now = now, .err = err};
-    for (uint32_t i = 0; h && i < g->n_apps; i++)
-        if (!g->apps[i].id.n && pb__chain_look_for(&w, &g->apps[i], PB_DAY_MS) != 0) return -1;
-    return 0;
+    if (!h) return 0;
+    /* Whatever waits for room starts when the scripts of now have more of it. */
+    struct pb_world w = {.s = s, .h = h, .now = now, .err = err, .room = true};
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < g->n_apps; i++)
+        if (!g->apps[i].id.n) rc = pb__chain_look_for(&w, &g->apps[i], PB_DAY_MS);
+    return pb__chain_end(&w, rc);
 }
 
 /* The app ended well since: nobody is told. */

@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "script/chains_priv.h"
 #include "script/spec.h"
 
+enum { LATE_TIMES = 3 };
+#define LATE_NS (60 * PB_SEC)
 enum { LOAD_BUDGETS = 10, CONDITION_BUDGET_MS = 1000, FILES_MAX = 10000, ARGS_MAX = 512 << 10 };
 #define BUNDLE_HEAD "patchbay-chains 1\n"
 
@@ -171,6 +174,7 @@ void pb_chains_free(struct pb_chains *c)
     if (!c) return;
     for (size_t i = 0; i < c->n_scripts; i++) pb_script_drop(c->scripts[i]);
     pb_free(c->scripts);
+    pb_free(c->late);
     pb_vm_free(c->vm);
     pb_map_free(&c->apps);
     pb_map_free(&c->chains);
@@ -364,8 +368,34 @@ static int ask_args(lua_State *L)
     return 0;
 }
 
+/*
+ * Everything else of the worker waits while a script runs. One that used up its time LATE_TIMES in a row is
+ * left alone for a while, so that an endless loop costs others seconds of an hour, and not every event's.
+ */
+static int is_late(struct pb_chains *c, uint32_t fn, struct pb_err *err)
+{
+    if (fn >= c->n_late || c->late[fn].times < LATE_TIMES || pb_mono_ns() >= c->late[fn].until_ns) return 0;
+    return pb_fail(err, PBAY_RESOURCE_EXHAUSTED,
+                   "it was stopped after %d ms %u times in a row, and is not called for a minute",
+                   (int)c->budget_ms, c->late[fn].times);
+}
+
+static void note_late(struct pb_chains *c, uint32_t fn, bool late)
+{
+    if (!late && fn >= c->n_late) return;
+    if (fn >= c->n_late) {
+        size_t cap = c->n_late;
+        PB_GROW(c->late, cap, fn + 1);
+        for (uint32_t i = c->n_late; i < cap; i++) c->late[i] = (struct pb_chain_late){0};
+        c->n_late = (uint32_t)cap;
+    }
+    c->late[fn].times = late ? c->late[fn].times + 1 : 0;
+    c->late[fn].until_ns = pb_mono_ns() + LATE_NS;
+}
+
 static int call(struct pb_chains *c, lua_CFunction fn, struct ask *a, struct pb_err *err)
 {
+    if (is_late(c, a->fn, err) != 0) return -1;
     /* Declarations of a rebuilt state go where they can be forgotten. */
     struct pb_arena mem = {0};
     struct pb_dsl again = {.mem = &mem};
@@ -374,6 +404,7 @@ static int call(struct pb_chains *c, lua_CFunction fn, struct ask *a, struct pb_
     bool rebuilt = c->generation != c->vm->generation || c->vm->broken;
     if (rebuilt) c->vm->o.budget_ms = LOAD_BUDGETS * c->budget_ms;
     int rc = pb_vm_call(c->vm, &ctx, fn, a, err);
+    note_late(c, a->fn, rc != 0 && c->vm->end == PB_END_BUDGET);
     c->vm->o.budget_ms = c->budget_ms;
     c->into = &c->dsl;
     pb_dsl_free(&again);

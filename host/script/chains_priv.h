@@ -27,8 +27,16 @@ struct pb_chain_hits {
     uint32_t *links;
 };
 
+/* A function that used up its time, several times in a row: until then it is not called. */
+struct pb_chain_late {
+    uint32_t times;
+    int64_t until_ns;
+};
+
 struct pb_chains {
     struct pb_vm *vm;
+    struct pb_chain_late *late; /* by function */
+    uint32_t n_late;
     struct pb_arena mem, scratch;
     struct pb_dsl dsl;
     struct pb_dsl *into; /* where declarations go now */

@@ -415,6 +415,33 @@ static void test_conditions(void **state)
     pb_chains_free(c);
 }
 
+/* An endless loop costs others its time three times, and not with each event. */
+static void test_late(void **state)
+{
+    (void)state;
+    struct pb_chain_verdict v;
+    struct pb_err err;
+    budget_ms = 30;
+    struct pb_chains *c =
+        load(APPS "chain \"x\" { on(\"a\").when(function(ev) while true do end end) { \"b\", name = "
+                  "\"loop\" },\n on(\"a\").when(function(ev) return true end) { \"b\", name = \"well\" } }");
+    budget_ms = 2000;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(ask(c, "loop", &v, &err), -1);
+        assert_non_null(strstr(err.msg, "stopped after"));
+    }
+    int64_t from = pb_mono_ns();
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(ask(c, "loop", &v, &err), -1);
+        assert_false(v.yes);
+        assert_non_null(strstr(err.msg, "not called for a minute"));
+        assert_int_equal(ask(c, "well", &v, &err), 0);
+        assert_true(v.yes);
+    }
+    print_message("%.0f ms for 2,000 conditions, half of them loops\n", (double)(pb_mono_ns() - from) / 1e6);
+    pb_chains_free(c);
+}
+
 static void test_many(void **state)
 {
     (void)state;
@@ -441,7 +468,8 @@ int main(void)
         cmocka_unit_test(test_model),        cmocka_unit_test(test_bundle_is_the_same),
         cmocka_unit_test(test_mistakes),     cmocka_unit_test(test_cycles),
         cmocka_unit_test(test_fan_in_scope), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_conditions),   cmocka_unit_test(test_many),
+        cmocka_unit_test(test_conditions),   cmocka_unit_test(test_late),
+        cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
