@@ -109,7 +109,9 @@ static const pbay_option limits_list[] = {
 static const pbay_option jobs_list[] = {
     {"concurrency", PBAY_OPT_INT, 0, "32", "1..256", "Durable jobs that one worker runs at once."},
     {"attempts", PBAY_OPT_INT, 0, "8", "1..1000",
-     "How often a job is tried before it is dead; a queue may say otherwise."},
+     "How often a job is tried before it is dead; a queue may say otherwise. Where neither says it, actions "
+     "that "
+     "are worth waiting for (modeldb's) are tried for three days."},
     {"backoff", PBAY_OPT_DURATION, 0, "1s", "10ms..1h",
      "How long a job waits after its first failure; twice as long after each further one."},
     {"backoff_max", PBAY_OPT_DURATION, 0, "5m", "10ms..24h", "The longest such wait."},
