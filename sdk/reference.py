@@ -9,7 +9,7 @@ import re
 import sys
 
 HEADERS = """types plugin functions actions events routes commands secrets health host_batch host_call host_http host_ws host_stream
-host_crypto host_invoke host_work host_event host_job host_limit host_kv host_chain host_timer host_secret host_metric host_log""".split()
+host_crypto host_invoke host_work host_event host_job host_limit host_kv host_chain host_timer host_secret host_metric host_log mockhost""".split()
 HEAD = """# The SDK's reference
 
 Made from the comments of `sdk/include/patchbay/*.h` by `sdk/reference.py --write`: change those. How to begin is in
@@ -25,7 +25,7 @@ ITEM = re.compile(r"""\s*(?:
   | struct[ ](?P<plain>\w+)[ ]\{(?P<plain_body>.*?)\n\};
   | typedef[ ](?P<typedef>[^{}]*?);(?P<said>[ ]+/\*.*?\*/)?
   | (?P<inline>static[ ]inline[^{]*?)\n\{.*?\n\}
-  | (?P<function>[A-Z][^{};]*\([^{};]*\);)
+  | (?P<function>[A-Za-z][^{};]*\([^{};]*\);)(?P<aside>[ ]+/\*.*?\*/)?
 )""", re.S | re.X)
 
 
@@ -163,7 +163,7 @@ def header(root, name):
             said = ""
         elif m["typedef"] or m["inline"] or m["function"]:
             code = m["inline"] or m["function"] or "typedef " + m["typedef"] + ";"
-            about = said or (words(m["said"]) if m["said"] else "")
+            about = said or (words(m["said"] or m["aside"]) if m["said"] or m["aside"] else "")
             out += ["```c", re.sub(r"\s+", " ", code.replace("static inline ", "")).rstrip(";") + ";", "```", ""] + ([markdown(about), ""] if about else [])
             said = ""
     flush()

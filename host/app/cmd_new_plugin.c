@@ -13,10 +13,10 @@
 #include "base/str.h"
 
 /* The files of sdk/template, made by host/cmake/Embed.cmake. */
-extern const unsigned char pb_template_cmakelists[], pb_template_plugin[], pb_template_ini[],
-    pb_template_test[], pb_template_readme[];
-extern const size_t pb_template_cmakelists_size, pb_template_plugin_size, pb_template_ini_size,
-    pb_template_test_size, pb_template_readme_size;
+extern const unsigned char pb_template_cmakelists[], pb_template_plugin[], pb_template_unit[],
+    pb_template_ini[], pb_template_test[], pb_template_readme[];
+extern const size_t pb_template_cmakelists_size, pb_template_plugin_size, pb_template_unit_size,
+    pb_template_ini_size, pb_template_test_size, pb_template_readme_size;
 
 static const struct template
 {
@@ -28,6 +28,7 @@ static const struct template
 templates[] = {
     {"CMakeLists.txt", pb_template_cmakelists, &pb_template_cmakelists_size, 0644},
     {"plugin.c", pb_template_plugin, &pb_template_plugin_size, 0644},
+    {"unit.c", pb_template_unit, &pb_template_unit_size, 0644},
     {"patchbay.ini", pb_template_ini, &pb_template_ini_size, 0644},
     {"test.sh", pb_template_test, &pb_template_test_size, 0755},
     {"README.md", pb_template_readme, &pb_template_readme_size, 0644},

@@ -5,12 +5,15 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/attr.h"
 #include "base/str.h"
 
-static _Atomic int64_t fake_ms = -1;
+static _Atomic int64_t fake_ms = -1, fake_ns = -1;
 
 static int64_t mono_of(clockid_t clock)
 {
+    int64_t f = atomic_load_explicit(&fake_ns, memory_order_relaxed);
+    if (PB_UNLIKELY(f >= 0)) return f;
     struct timespec t;
     clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * PB_SEC + t.tv_nsec;
@@ -48,6 +51,11 @@ int64_t pb_now_coarse_ms(void)
 void pb_clock_fake(int64_t ms)
 {
     atomic_store(&fake_ms, ms);
+}
+
+void pb_clock_fake_mono(int64_t ns)
+{
+    atomic_store(&fake_ns, ns);
 }
 
 /* Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms" (public domain): years begin in March. */

@@ -23,6 +23,9 @@ int64_t pb_mono_coarse_ns(void);
 int64_t pb_now_coarse_ms(void);
 /* Tests: freeze pb_now_ms at ms, or (-1) let it run again. */
 void pb_clock_fake(int64_t ms);
+/* Tests: freeze pb_mono_ns and pb_mono_coarse_ns at ns, or (-1) let them run again. Loops wait by their own
+ * clock all the same: who freezes it asks pb_loop_due when to go on. */
+void pb_clock_fake_mono(int64_t ns);
 
 /* "2026-11-21T07:31:05.123Z" with NUL; returns the length. */
 enum { PB_TIME_MAX = 32 };

@@ -110,6 +110,11 @@ void pb_timer_set(struct pb_loop *loop, struct pb_timer *t, int64_t after_ms);
 /* The same at a monotonic time. */
 void pb_timer_set_at(struct pb_loop *loop, struct pb_timer *t, int64_t due_ns);
 void pb_timer_cancel(struct pb_timer *t);
+/*
+ * When the next timer or deadline is looked at, monotonic (a deadline may turn out not to be due then);
+ * PB_NO_DEADLINE: nothing is set. For a clock that somebody else turns.
+ */
+int64_t pb_loop_due(const struct pb_loop *loop);
 static inline bool pb_timer_is_set(const struct pb_timer *t)
 {
     return t->at != 0;

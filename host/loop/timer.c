@@ -180,13 +180,19 @@ static void on_timer(uv_timer_t *h)
     }
 }
 
-void pb__timers_arm(struct pb_loop *loop)
+int64_t pb_loop_due(const struct pb_loop *loop)
 {
     int64_t due = loop->n_heap ? loop->heap[0]->due_ns : PB_NO_DEADLINE;
     if (loop->wheel_next != INT64_MAX) {
         int64_t tick = loop->wheel_next * PB_DEADLINE_GRAIN_NS;
         if (tick < due) due = tick;
     }
+    return due;
+}
+
+void pb__timers_arm(struct pb_loop *loop)
+{
+    int64_t due = pb_loop_due(loop);
     if (due == loop->armed_ns) return;
     loop->armed_ns = due;
     if (due == PB_NO_DEADLINE) {

@@ -28,6 +28,16 @@ for name in weather other; do
             clean "$cmake" --build "$name/build" &&
             clean "$(dirname "$cmake")/ctest" --test-dir "$name/build" --output-on-failure
     } > "$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+    grep -q "unit .*Passed" "$tmp/log" || { cat "$tmp/log"; echo "$name: no unit test"; exit 1; }
 done
+# The same unit test, built as pkg-config says; in a plugin that leaks a builder it says so.
+pc=$(dirname "$(find "$tmp/prefix" -name patchbay-mockhost.pc)")
+# shellcheck disable=SC2046
+clean "$cc" -Wall -Wextra -Werror weather/unit.c -o weather/unit $(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs patchbay-mockhost)
+clean weather/unit weather/build/plugins/weather.so > "$tmp/said"
+sed -i 's/complete(call, &ok, out)/complete(call, \&ok, x->batch->create(x->host))/' "$tmp/weather/plugin.c"
+clean "$cmake" --build weather/build > "$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+if clean weather/unit weather/build/plugins/weather.so 2> "$tmp/said"; then echo "a builder that leaks is not noticed"; exit 1; fi
+grep -q "mock host: " "$tmp/said" || { cat "$tmp/said"; exit 1; }
 # The configuration that comes with it is one.
 clean patchbay check --config weather/patchbay.ini --state "$tmp/state" > "$tmp/said" 2>&1 || { cat "$tmp/said"; exit 1; }
