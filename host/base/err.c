@@ -99,3 +99,43 @@ const char *pb_code_name(int32_t code)
     };
     return code >= 0 && (size_t)code < PB_COUNTOF(names) ? names[code] : "UNKNOWN";
 }
+
+/*
+ * Does p begin with what goes before the values of a row? How much of it may be said; 0: it does not.
+ * "(row 3: a = 1)", ", found x", "answered 400: what a model says of its input".
+ */
+static size_t before_values(const char *p)
+{
+    static const char *const begins[] = {"(row ", "answered HTTP ", "answered "};
+    if (strncmp(p, ", found ", 8) == 0) return 8;
+    for (size_t i = 0; i < PB_COUNTOF(begins); i++) {
+        size_t n = strlen(begins[i]);
+        if (strncmp(p, begins[i], n) != 0) continue;
+        size_t digits = strspn(p + n, "0123456789");
+        if (digits && digits < 20 && p[n + digits] == ':') return n + digits + 1;
+    }
+    return 0;
+}
+
+void pb_err_unquoted(const char *msg, char out[PB_ERR_TEXT])
+{
+    static const char dots[] = "…";
+    size_t n = 0, k;
+    /* A step writes at most 48 bytes, and msg may be as long as out. */
+    for (const char *p = msg; *p && n + 48 < PB_ERR_TEXT;) {
+        if ((k = before_values(p))) {
+            memcpy(out + n, p, k);
+            memcpy(out + n + k, dots, sizeof dots);
+            if (*p == '(') memcpy(out + n + k + sizeof dots - 1, ")", 2);
+            return;
+        }
+        out[n++] = *p;
+        if (*p++ != '"') continue;
+        while (*p && *p != '"') p += *p == '\\' && p[1] ? 2 : 1;
+        memcpy(out + n, dots, sizeof dots - 1);
+        n += sizeof dots - 1;
+        if (*p == '"') out[n++] = *p++;
+    }
+    out[n] = 0;
+    cut_whole(out, n + 1);
+}

@@ -33,6 +33,11 @@ int pb_fail_in(struct pb_err *err, const char *fmt, ...) PB_PRINTF(2, 3);
 /* To and from what crosses the ABI. The result borrows from err. */
 void pb_err_from_result(struct pb_err *err, const pbay_result *r);
 pbay_result pb_err_result(const struct pb_err *err);
+/*
+ * What may be logged of a message about rows: values of cells stand in double quotes, behind ", found ", in
+ * "(row 3: ...)" and in what a model answered, and are left out.
+ */
+void pb_err_unquoted(const char *msg, char out[PB_ERR_TEXT]);
 /* No error. */
 void pb_err_clear(struct pb_err *err);
 /* "NOT_FOUND" */

@@ -63,8 +63,8 @@ static enum pb_scan number_cell(struct pbay_reader *r, struct pb_scan_in *in, ui
     TRY(pb_scan_number(in, &s));
     uint32_t kind = r->kinds[c];
     if ((kind == PBAY_NUM || kind == PBAY_DUAL) && !pb_json_number(s, &v))
-        return pb_rows_fail(r, start, c, "%.*s%s is beyond the range of a number", (int)(s.n < 40 ? s.n : 40),
-                            s.p, s.n > 40 ? "…" : "");
+        return pb_rows_fail(r, start, c, "\"%.*s%s\" is beyond the range of a number",
+                            (int)(s.n < 40 ? s.n : 40), s.p, s.n > 40 ? "…" : "");
     if (kind == PBAY_NUM)
         pb_put_num(r->into, c, v);
     else if (kind == PBAY_DUAL)

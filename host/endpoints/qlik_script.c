@@ -86,10 +86,12 @@ static void finish(struct script_call *c, const struct pb_err *err)
 {
     if (!c->grpc) return;
     double ms = (double)(pb_mono_ns() - c->opened_ns) / 1e6;
+    char text[PB_ERR_TEXT];
+    pb_err_unquoted(err->msg, text);
     pb_log(err->code == PBAY_OK ? PB_LOG_INFO : PB_LOG_WARN, "endpoints", "script evaluated",
            PB_S("status", pb_code_name(err->code)), PB_I("rows", c->rows_in), PB_I("answered", c->rows_out),
            PB_F("ms", ms), PB_V("user", c->ctx.user), PB_V("app", c->ctx.app),
-           PB_V("peer", pb_grpc_peer(c->grpc)), PB_S("error", err->msg));
+           PB_V("peer", pb_grpc_peer(c->grpc)), PB_S("error", text));
     pb_eval_free(c->eval);
     c->eval = NULL;
     pb_sse_reply_finish(&c->reply, err, c->ctx.n_nulled > 0);

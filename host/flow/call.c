@@ -172,6 +172,13 @@ static void drop_everything(struct pb_flow_call *call)
     call->input = NULL;
 }
 
+/* What is wrong with rows is told with their values, and those are logged on request alone. */
+static bool about_rows(int32_t code)
+{
+    return code == PBAY_INVALID_ARGUMENT || code == PBAY_DATA_LOSS || code == PBAY_INTERNAL ||
+           code == PBAY_UNKNOWN || code == PBAY_OUT_OF_RANGE || code == PBAY_BAD_VALUE;
+}
+
 static void log_call(struct pb_flow_call *call, int32_t code, const char *message)
 {
     const struct pb_flow_request *r = &call->req;
@@ -194,7 +201,10 @@ static void log_call(struct pb_flow_call *call, int32_t code, const char *messag
     if (s->repeats) f[n++] = PB_I("repeats", s->repeats);
     if (r->call_id.n) f[n++] = PB_V("call_id", r->call_id);
     if (r->traceparent.n) f[n++] = PB_V("traceparent", r->traceparent);
-    if (code != PBAY_OK) f[n++] = PB_S("error", message);
+    char text[PB_ERR_TEXT];
+    bool hide = about_rows(code) && !call->flow->payload;
+    if (hide) pb_err_unquoted(message, text);
+    if (code != PBAY_OK) f[n++] = PB_S("error", hide ? text : message);
     pb_log_write(level, "flow", "call", f, n);
 }
 

@@ -102,13 +102,16 @@ void answer_error(struct snowflake *s, pbay_request request, int32_t status, con
     error_text(&t, code, message, batch_id, query_id);
     if (s->log) {
         char st[12];
+        pbay_text said = {0}; /* rows are not for the log */
+        pbay_text_unquoted(&said, message);
         int k = snprintf(st, sizeof st, "%d", (int)status);
         const pbay_header fields[] = {{STR("status"), {st, (size_t)k}},
                                       {STR("batch_id"), batch_id},
                                       {STR("query_id"), query_id},
-                                      {STR("error"), message}};
+                                      {STR("error"), pbay_text_view(&said)}};
         s->log->write(s->host, status >= 500 ? PBAY_LOG_WARN : PBAY_LOG_INFO, STR("batch refused"), fields,
                       4);
+        pbay_text_free(&said);
     }
     /* The ids may be the request's, which ends here. */
     if (request) answer(s, request, status, pbay_text_view(&t), 0);

@@ -259,8 +259,11 @@ static void log_batch(struct flight *f, const pbay_result *result)
     fields[n++] = (pbay_header){STR("query_id"), f->query_id};
     if (f->user.n) fields[n++] = (pbay_header){STR("user"), f->user};
     if (f->job[0]) fields[n++] = (pbay_header){STR("job"), str_c(f->job)};
-    if (result->code != PBAY_OK) fields[n++] = (pbay_header){STR("error"), result->message};
+    pbay_text said = {0}; /* rows are not for the log */
+    pbay_text_unquoted(&said, result->message);
+    if (result->code != PBAY_OK) fields[n++] = (pbay_header){STR("error"), pbay_text_view(&said)};
     s->log->write(s->host, f->status >= 500 ? PBAY_LOG_WARN : PBAY_LOG_INFO, STR("batch"), fields, n);
+    pbay_text_free(&said);
 }
 
 static void set_text(struct flight *f, const pbay_result *result)

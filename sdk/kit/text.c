@@ -66,6 +66,42 @@ void pbay_text_json(pbay_text *t, pbay_str s)
     pbay_text_c(t, "\"");
 }
 
+/* The bytes of p with which text begins, or 0. */
+static size_t begins(pbay_str text, const char *p)
+{
+    size_t n = strlen(p);
+    return text.n >= n && memcmp(text.p, p, n) == 0 ? n : 0;
+}
+
+/* Does text begin with what goes before the values of a row? How much of it may be said; 0: it does not. */
+static size_t before_values(pbay_str text)
+{
+    static const char *const numbered[] = {"(row ", "answered HTTP ", "answered "};
+    size_t n = begins(text, ", found ");
+    for (size_t i = 0; !n && i < sizeof numbered / sizeof *numbered; i++) {
+        size_t from = begins(text, numbered[i]), k = from;
+        while (from && k < text.n && text.p[k] >= '0' && text.p[k] <= '9') k++;
+        if (from && k > from && k < text.n && text.p[k] == ':') n = k + 1;
+    }
+    return n;
+}
+
+void pbay_text_unquoted(pbay_text *t, pbay_str m)
+{
+    for (size_t i = 0, k; i < m.n;) {
+        if ((k = before_values((pbay_str){m.p + i, m.n - i}))) {
+            pbay_text_add(t, (pbay_str){m.p + i, k});
+            pbay_text_c(t, m.p[i] == '(' ? "…)" : "…");
+            return;
+        }
+        pbay_text_add(t, (pbay_str){m.p + i, 1});
+        if (m.p[i++] != '"') continue;
+        while (i < m.n && m.p[i] != '"') i += m.p[i] == '\\' && i + 1 < m.n ? 2 : 1;
+        pbay_text_c(t, i < m.n ? "…\"" : "…");
+        i++;
+    }
+}
+
 void pbay_text_percent(pbay_text *t, pbay_str s)
 {
     t->n += pbay_percent_encode(s, room(t, PBAY_PERCENT_ROOM(s.n)));

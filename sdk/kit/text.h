@@ -22,6 +22,11 @@ void pbay_text_c(pbay_text *t, const char *s);
 void pbay_text_printf(pbay_text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A JSON string with its quotes (RFC 8259 section 7); s is UTF-8. */
 void pbay_text_json(pbay_text *t, pbay_str s);
+/*
+ * What may be logged of a message about rows: values of cells stand in double quotes, behind ", found ", in
+ * "(row 3: ...)" and in what a model answered, and are left out.
+ */
+void pbay_text_unquoted(pbay_text *t, pbay_str message);
 /* Percent-encoded, as one part of a URL (kit/percent.h). */
 void pbay_text_percent(pbay_text *t, pbay_str s);
 /* Borrowed until the text changes. */

@@ -200,6 +200,62 @@ def rows_are_shown_on_request_alone():
 
 
 @story
+def nor_do_errors_say_them_in_the_log():
+    """Who called is told which value it was; the log which row, and the value on request alone."""
+    more = "".join('[function "%s"]\nscript = %s.lua\nparams = a:%s\nreturns = num\n' % f for f in (
+        ("sums", "sums", "str"), ("raises", "raises", "str"), ("refuses", "refuses", "str"), ("answers", "answers", "str"),
+        ("number", "answers", "num")))
+    more += """
+[connector "model"]
+plugin = sagemaker
+region = eu-west-1
+endpoint_url = http://127.0.0.1:%d
+[function "scores"]
+connector = model
+operation = invoke
+endpoint = churn
+params = a:str
+answer = num
+returns = num
+[connector "snowflake"]
+plugin = snowflake
+trust_network = yes
+"""
+    files = {"scripts/sums.lua": "return function(a) return a + 1 end\n",
+             "scripts/raises.lua": "return function(a) error(string.format('no such customer: %q', a)) end\n",
+             "scripts/refuses.lua": "return function(a) fail('\"' .. a .. '\" is not liked') end\n",
+             "scripts/answers.lua": "return function(a) return a end\n", **FILES}
+
+    class Model(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            said = self.rfile.read(int(self.headers["content-length"])).decode()
+            body = json.dumps({"OriginalStatusCode": 400, "OriginalMessage": "could not convert to float: '%s'" % said}).encode()
+            self.send_response(424)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Model)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    config = CONFIG + more % server.server_address[1]
+    rows, batch = '{"rows": [["geheim"]]}', '{"data": [[0, "geheim"]]}'
+    tried = ("sums", "raises", "refuses", "answers", "number", "scores")
+    for payload in "no", "yes":
+        with Gateway(config + "[log]\npayload = %s\n" % payload, files) as g:
+            for name in tried:
+                for path, body in (("/functions/", rows), ("/snowflake/", batch)):
+                    _, _, text = curl(g, path + name, "-H", "content-type: application/json", "-d", body, listener="http")
+                    contains(text, "geheim")
+            lines = g.await_log("msg=batch", "function=scores") + g.log_lines("msg=call")
+            contains("".join(lines), "the model answered 400:", "raises.lua:1: no such customer", "is not liked", "(row 1:")
+            told = "could not convert to float: 'geheim" in g.log() and "no such customer: \\\"geheim" in g.log()
+            equal(("geheim" in g.log(), told), (payload == "yes",) * 2, g.log())
+    server.shutdown()
+
+
+@story
 def traces_are_passed_on():
     seen = []
 

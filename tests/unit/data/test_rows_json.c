@@ -225,7 +225,7 @@ static void test_errors(void **state)
         {ROWS(.n_columns = 2, .kinds = num_str), "[[1,[2]]]", 0,
          "row 1, column 2, offset 4: a text is expected, found [2]"},
         {ROWS(.n_columns = 2, .kinds = num_str), "[[1e400,\"\"]]", 0,
-         "row 1, column 1, offset 2: 1e400 is beyond the range of a number"},
+         "row 1, column 1, offset 2: \"1e400\" is beyond the range of a number"},
         {ROWS(.n_columns = 2, .kinds = num_str), "[[1]]", 0, "row 1, offset 1: 1 value, 2 expected"},
         {ROWS(.n_columns = 2, .kinds = num_str), "[[1,\"\"],[]]", 1, "row 2, offset 8: 0 values, 2 expected"},
         {ROWS(.n_columns = 2, .kinds = num_str), "[[1,\"\",3,[4]]]", 0,

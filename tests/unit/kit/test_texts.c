@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/attr.h"
+#include "base/err.h"
 #include "base/str.h"
 #include "kit/text.h"
 #include "kit/time.h"
@@ -76,6 +77,47 @@ static void test_time(void **state)
     }
 }
 
+/* The host's log and a plugin's leave out the same. */
+static void test_unquoted(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"", ""},
+        {"no values here", "no values here"},
+        {"x.lua:3: bad value \"secret\" here", "x.lua:3: bad value \"…\" here"},
+        {"a \"b\\\"secret\" c \"\"", "a \"…\" c \"…\""},
+        {"not closed \"secret", "not closed \"…"},
+        {"not closed \"secret\\", "not closed \"…"},
+        {"row 1, column 2 (\"a\"), offset 3: a number is expected, found secret",
+         "row 1, column 2 (\"…\"), offset 3: a number is expected, found …"},
+        {"x.lua:1: attempt (row 12: a = 5, b = \"x)\")", "x.lua:1: attempt (row 12:…)"},
+        {"(row of trees)", "(row of trees)"},
+        {"(row 5)", "(row 5)"},
+        {"endpoint x: the model answered 415: not a float: 'secret'", "endpoint x: the model answered 415:…"},
+        {"https://x answered HTTP 400: secret", "https://x answered HTTP 400:…"},
+        {"https://x answered HTTP 400", "https://x answered HTTP 400"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char out[PB_ERR_TEXT];
+        pbay_text t = {0};
+        pb_err_unquoted(cases[i][0], out);
+        assert_string_equal(out, cases[i][1]);
+        pbay_text_unquoted(&t, pb_str_c(cases[i][0]));
+        pbay_text_add(&t, (pbay_str){"", 1});
+        assert_string_equal(t.p, cases[i][1]);
+        pbay_text_free(&t);
+    }
+    char most[PB_ERR_TEXT], out[PB_ERR_TEXT];
+    for (size_t i = 0; i < sizeof most; i++) most[i] = i % 2 ? ' ' : '"';
+    most[sizeof most - 1] = 0;
+    pb_err_unquoted(most, out);
+    assert_true(strlen(out) < sizeof out);
+    memset(most, 'a', sizeof most - 1);
+    memcpy(most + 970, "(row 1234567890123456789:", 25);
+    pb_err_unquoted(most, out);
+    assert_true(strlen(out) < sizeof out);
+}
+
 static void test_text(void **state)
 {
     (void)state;
@@ -97,6 +139,6 @@ static void test_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_xml), cmocka_unit_test(test_time),
-                                       cmocka_unit_test(test_text)};
+                                       cmocka_unit_test(test_unquoted), cmocka_unit_test(test_text)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
