@@ -63,7 +63,10 @@ static int check_store(const struct pb_site *site, const char *state, bool full,
     PB_AUTO_FREE char *u = url.n ? pb_strndup(url.p, url.n) : pb_sprintf("sqlite:%s/state.db", state);
     struct stat st;
     bool none = strncmp(u, "sqlite:", 7) == 0 && stat(u + 7, &st) != 0 && errno == ENOENT;
-    return none ? 0 : pb_store_verify(u, !full, err);
+    int rc = none ? 0 : pb_store_verify(u, !full, err);
+    if (rc && url.n && err->code == PBAY_INVALID_ARGUMENT)
+        pb_fail_in(err, "%.*s", PB_FMT(pb_config_where(site->store, "url")));
+    return rc;
 }
 
 static int check(int argc, char **argv)

@@ -427,16 +427,37 @@ static int open_all(struct pb_serving *s, struct pb_err *err)
     return check_some(g, err);
 }
 
+static struct place place_at(struct pb_generation *g, size_t i)
+{
+    const struct pb_site_parts *listens = &g->site->listens;
+    return i < listens->n ? place_of_listen(&listens->list[i]) : place_of_qrag(g, &g->qrags[i - listens->n]);
+}
+
+/* What opening would find: an address that is none, or that another has. */
+static int check_address(struct pb_generation *g, size_t i, const struct place *p, struct pb_err *err)
+{
+    PB_AUTO_FREE char *address = pb_strndup(p->address.p, p->address.n);
+    if (pb_bound_check(address, err))
+        return pb_fail_in(err, "%.*s", PB_FMT(pb_config_where(p->cfg, "address")));
+    for (size_t k = 0; k < i && !pb_str_ends(p->address, PB_STR(":0")); k++) {
+        const struct place other = place_at(g, k);
+        if (pb_str_eq(other.address, p->address))
+            return pb_config_fail(p->cfg, "address", err, "the listener %s is at %.*s already", other.name,
+                                  PB_FMT(p->address));
+    }
+    return 0;
+}
+
 int pb_serving_check(struct pb_generation *g, struct pb_gatekeeper *keeper, struct pb_err *err)
 {
     const struct pb_site_parts *listens = &g->site->listens;
     int rc = check_some(g, err);
     for (size_t i = 0; !rc && i < listens->n + g->n_qrags; i++) {
-        const struct place p =
-            i < listens->n ? place_of_listen(&listens->list[i]) : place_of_qrag(g, &g->qrags[i - listens->n]);
-        struct pb_tls *tls;
+        const struct place p = place_at(g, i);
+        struct pb_tls *tls = NULL;
         struct pb_vhost vhost;
-        rc = load_tls(&p, keeper, PB_ALPN_H2, &tls, err);
+        rc = check_address(g, i, &p, err);
+        if (!rc) rc = load_tls(&p, keeper, PB_ALPN_H2, &tls, err);
         if (!rc && !p.sse) rc = vhost_of(g, &p, tls != NULL, &vhost, err);
         pb_tls_unref(tls);
     }

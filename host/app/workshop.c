@@ -33,6 +33,8 @@ static int open_store(struct pb_workshop *w, const struct pb_site *site, const c
         rc = pb_path_make(state_dir, err);
     }
     if (rc == 0) rc = pb_store_open(w->store_url, &w->store, err);
+    if (rc && url.n && err->code == PBAY_INVALID_ARGUMENT)
+        pb_fail_in(err, "%.*s", PB_FMT(pb_config_where(site->store, "url")));
     /* A URL that is none will not become one. */
     if (rc == 0 || need == PB_STORE_MUST || pb_config_get_int(site->store, "required") ||
         err->code == PBAY_INVALID_ARGUMENT)

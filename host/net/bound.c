@@ -13,26 +13,43 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-/* "host:port", "[v6]:port" to the first address it means. */
-static int resolve(const char *address, struct sockaddr_storage *out, struct pb_err *err)
+/* The host without brackets, owned, and the port; NULL with err. */
+static char *parts(const char *address, const char **port_text, struct pb_err *err)
 {
     const char *colon = strrchr(address, ':');
     int64_t port;
-    if (!colon || !pb_parse_i64(pb_str_c(colon + 1), &port) || port < 0 || port > 65535)
-        return pb_fail(err, PBAY_INVALID_ARGUMENT,
-                       "address \"%s\" is not HOST:PORT, such as 0.0.0.0:50058 or [::]:50058", address);
-    PB_AUTO_FREE char *host = NULL;
+    if (!colon || !pb_parse_i64(pb_str_c(colon + 1), &port) || port < 0 || port > 65535) {
+        pb_fail(err, PBAY_INVALID_ARGUMENT,
+                "address \"%s\" is not HOST:PORT, such as 0.0.0.0:50058 or [::]:50058", address);
+        return NULL;
+    }
+    *port_text = colon + 1;
     if (address[0] == '[' && colon > address + 1 && colon[-1] == ']')
-        host = pb_strndup(address + 1, (size_t)(colon - address) - 2);
-    else
-        host = pb_strndup(address, (size_t)(colon - address));
-    if (address[0] != '[' && strchr(host, ':'))
-        return pb_fail(err, PBAY_INVALID_ARGUMENT,
-                       "address \"%s\": write an IPv6 address in brackets, [%s]:%lld", address, host,
-                       (long long)port);
+        return pb_strndup(address + 1, (size_t)(colon - address) - 2);
+    char *host = pb_strndup(address, (size_t)(colon - address));
+    if (address[0] == '[' || !strchr(host, ':')) return host;
+    pb_fail(err, PBAY_INVALID_ARGUMENT, "address \"%s\": write an IPv6 address in brackets, [%s]:%lld",
+            address, host, (long long)port);
+    pb_free(host);
+    return NULL;
+}
+
+int pb_bound_check(const char *address, struct pb_err *err)
+{
+    const char *port;
+    PB_AUTO_FREE char *host = parts(address, &port, err);
+    return host ? 0 : -1;
+}
+
+/* "host:port", "[v6]:port" to the first address it means. */
+static int resolve(const char *address, struct sockaddr_storage *out, struct pb_err *err)
+{
+    const char *port;
+    PB_AUTO_FREE char *host = parts(address, &port, err);
+    if (!host) return -1;
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE},
                     *found;
-    int rc = getaddrinfo(*host ? host : NULL, colon + 1, &hints, &found);
+    int rc = getaddrinfo(*host ? host : NULL, port, &hints, &found);
     if (rc) return pb_fail(err, PBAY_INVALID_ARGUMENT, "address \"%s\": %s", address, gai_strerror(rc));
     memcpy(out, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);

@@ -11,6 +11,8 @@
 
 enum { PB_BOUND_NAME = 64 };
 
+/* Is it "HOST:PORT"? -1 with err. The host is not looked up. */
+int pb_bound_check(const char *address, struct pb_err *err) PB_NODISCARD;
 /*
  * Listen on "HOST:PORT" ("[v6]:port" in brackets; port 0 takes a free one). Returns a descriptor (owned,
  * non-blocking, close-on-exec), or -1 with err, which names the address.
