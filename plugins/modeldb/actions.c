@@ -349,7 +349,7 @@ static void on_lock_seen(void *user, const pbay_result *result, pbay_str value)
                             may take */
         return;
     }
-    if (s->cancelled || s->m->timer->monotonic_ns() + 2 * LOCK_AGAIN_MS * NS_PER_MS > s->deadline) {
+    if (s->cancelled || s->m->timer->monotonic_ns() + INT64_C(2) * LOCK_AGAIN_MS * NS_PER_MS > s->deadline) {
         end_with(s, PBAY_UNAVAILABLE, "it is being written by somebody else");
         return;
     }

@@ -200,7 +200,7 @@ static void key_of(const struct backfill *b, const struct job_name *j, char out[
     int n = snprintf(modified, sizeof modified, "/%lld/%s", (long long)j->modified_ms, b->again);
     const pbay_str parts[2] = {{j->arn, strlen(j->arn)}, {modified, (size_t)n}};
     b->e.m->crypto->hash(PBAY_HASH_SHA256, parts, 2, h);
-    memcpy(out, "backfill-", 9);
+    snprintf(out, KEY, "backfill-");
     hex(h, 20, out + 9);
 }
 

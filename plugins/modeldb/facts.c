@@ -13,7 +13,7 @@ char *mdb_name(const char *prefix, pbay_str name, const char *suffix, const char
     const size_t a = strlen(prefix), b = strlen(suffix);
     char *out = malloc(a + name.n + b + 1);
     if (!out) abort();
-    memcpy(out, prefix, a);
+    memcpy(out, prefix, a + 1);
     for (size_t i = 0; i < name.n; i++) {
         const char c = name.p[i];
         const bool good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
