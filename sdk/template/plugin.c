@@ -15,14 +15,6 @@ struct instance {
     pbay_str greeting; /* lives as long as the instance */
 };
 
-/* A result's message is read before the next call into the plugin. */
-static int32_t refuse(pbay_result *why, int32_t code, const char *text)
-{
-    why->code = code;
-    why->message = (pbay_str){text, strlen(text)};
-    return code;
-}
-
 /* ------------------------------------------------------------------------------------------ the function */
 
 /* [function "..."] was declared on our operation: does it fit? */
@@ -31,8 +23,8 @@ static int32_t bind(void *self, const pbay_function_info *info, void **bound, pb
     *bound = self;
     if (info->n_sends != 1 || info->sends[0].kind != PBAY_STR || info->n_answers != 1 ||
         info->answers[0].kind != PBAY_STR)
-        return refuse(why, PBAY_INVALID_ARGUMENT,
-                      "hello takes one text and answers one: params = who:str, answer = str");
+        return pbay_fail(why, PBAY_INVALID_ARGUMENT,
+                         "hello takes one text and answers one: params = who:str, answer = str");
     return PBAY_OK;
 }
 
@@ -89,7 +81,7 @@ static const pbay_option options[] = {
 static int32_t create(const pbay_host *host, const pbay_config *config, void **self, pbay_result *why)
 {
     struct instance *x = calloc(1, sizeof *x);
-    if (!x) return refuse(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
+    if (!x) return pbay_fail(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
     x->host = host;
     x->batch = host->service(host, PBAY_SVC_BATCH);
     x->call = host->service(host, PBAY_SVC_CALL);
@@ -98,8 +90,8 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     if (x->batch && x->call && x->greeting.n <= 1000) return PBAY_OK;
     const int32_t code =
         x->greeting.n > 1000
-            ? refuse(why, PBAY_INVALID_ARGUMENT, "greeting has more than 1000 bytes")
-            : refuse(why, PBAY_UNIMPLEMENTED, "this host has no pbay.host.batch/1 or pbay.host.call/1");
+            ? pbay_fail(why, PBAY_INVALID_ARGUMENT, "greeting has more than 1000 bytes")
+            : pbay_fail(why, PBAY_UNIMPLEMENTED, "this host has no pbay.host.batch/1 or pbay.host.call/1");
     free(x);
     return code;
 }

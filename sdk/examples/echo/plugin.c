@@ -50,19 +50,16 @@ static const void *extension(const char *id)
 /* One instance per [connector] section. What we need and the host does not have is a reason to refuse. */
 static int32_t create(const pbay_host *host, const pbay_config *config, void **self, pbay_result *why)
 {
-    static const char missing[] = "this host has no pbay.host.batch/1 or pbay.host.call/1";
     struct echo *e = calloc(1, sizeof *e);
     (void)config;
-    if (!e) return PBAY_RESOURCE_EXHAUSTED;
+    if (!e) return pbay_fail(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
     e->host = host;
     e->batch = host->service(host, PBAY_SVC_BATCH);
     e->call = host->service(host, PBAY_SVC_CALL);
     *self = e;
     if (e->batch && e->call) return PBAY_OK;
     free(e);
-    why->message.p = missing;
-    why->message.n = sizeof missing - 1;
-    return PBAY_UNIMPLEMENTED;
+    return pbay_fail(why, PBAY_UNIMPLEMENTED, "this host has no pbay.host.batch/1 or pbay.host.call/1");
 }
 
 static void destroy(void *self)

@@ -88,7 +88,12 @@ endif()
 # The guide: a plugin begun, built and tested with an installed SDK alone.
 if(TARGET patchbay AND installed)
   pb_check(sdk/new_plugin ${here}/check_new_plugin.sh ${CMAKE_COMMAND} ${installed} ${CMAKE_C_COMPILER})
+  pb_check(sdk/guide_followed ${PB_PYTHON} ${here}/../sdk/follow_guide.py ${PROJECT_SOURCE_DIR} ${installed})
 endif()
+# The same from its first line on, in a fresh Debian: for `make soak`.
+add_test(NAME soak/unit/sdk/guide_fresh
+  COMMAND ${PB_PYTHON} ${here}/../sdk/follow_guide.py ${PROJECT_SOURCE_DIR} --fresh)
+set_tests_properties(soak/unit/sdk/guide_fresh PROPERTIES LABELS soak TIMEOUT 3600 RUN_SERIAL ON SKIP_RETURN_CODE 77)
 
 # The unit for systemd.
 if(TARGET patchbay)
