@@ -49,6 +49,9 @@ static void read_own_end(struct pb_occurred *o, const struct pb_json_object *dat
     /* ALREADY_EXISTS: the other side has such a reload pending, and it is as good. */
     o->coalesced = !ok && pb_str_is(text_of(o, data, "code"), "ALREADY_EXISTS");
     if (o->coalesced) o->status = PB_ENDED_UNKNOWN;
+    /* A job ends when somebody looks; what it was about ended before, and deadlines want to know when. */
+    int64_t over;
+    if (has && pb_parse_time(text_of(o, &result, "endTime"), &over) && over < o->time_ms) o->time_ms = over;
     o->again = ok && has && pb_str_is(pb_str_trim(pb_json_get(&result, "again")), "true");
     uint32_t said = has ? pb_ended_parse(text_of(o, &result, "status")) : 0;
     if (ok && said) o->status = said;

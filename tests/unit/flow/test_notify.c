@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bodies of messages, read by jansson; and pictures of chains as far as text tells. */
+/* Bodies of messages, read by jansson; pictures of chains as far as text tells; events as links see them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -120,9 +120,60 @@ static void test_pictures(void **state)
     pb_buf_free(&out);
 }
 
+static void read_event(struct pb_occurred *o, const char *type, const char *data)
+{
+    const struct pb_event e = {.id = PB_STR("e"),
+                               .connector = PB_STR("prod"),
+                               .type = pb_str_c(type),
+                               .subject = PB_STR("s"),
+                               .data = pb_str_c(data),
+                               .time_ms = 1604422870000,
+                               .stored_ms = 1604422870000};
+    pb_occurred_read(o, &e);
+}
+
+/* What our own job says of its end, in all the ways that it ends. */
+static void test_own_ends(void **state)
+{
+    (void)state;
+    static const char key[] = "\"key\":\"01a2269b-2795-7000-b037-0369617d50b3-2\",\"args\":{\"appId\":\"a\"}";
+    struct pb_occurred o;
+    char data[600];
+    /* It ended when the tenant says so, not when a poll saw it. */
+    snprintf(
+        data, sizeof data,
+        "{\"ok\":true,\"code\":\"OK\",%s,\"handle\":\"r1\",\"result\":{\"id\":\"r1\",\"status\":\"FAILED\","
+        "\"errorMessage\":\"why\",\"endTime\":\"2020-11-03T17:00:11.865Z\"}}",
+        key);
+    read_event(&o, "reload.done", data);
+    assert_true(o.own_end && o.app && o.attempt == 2 && o.status == PB_ENDED_ERROR);
+    assert_true(pb_str_is(o.occurrence, "r1") && pb_str_is(o.subject, "a") && pb_str_is(o.message, "why"));
+    assert_int_equal(o.time_ms, 1604422811865);
+    pb_occurred_free(&o);
+    /* Given up or canceled: by the name that the tenant has for it. */
+    snprintf(data, sizeof data, "{\"ok\":false,\"code\":\"CANCELLED\",%s,\"handle\":\"r1\",\"result\":null}",
+             key);
+    read_event(&o, "reload.done", data);
+    assert_true(pb_str_is(o.occurrence, "r1") && o.status == PB_ENDED_CANCELED);
+    assert_int_equal(o.time_ms, 1604422870000);
+    pb_occurred_free(&o);
+    snprintf(data, sizeof data, "{\"ok\":false,\"code\":\"ALREADY_EXISTS\",%s,\"result\":null}", key);
+    read_event(&o, "reload.done", data);
+    assert_true(o.coalesced && !o.again && o.status == PB_ENDED_UNKNOWN);
+    pb_occurred_free(&o);
+    snprintf(data, sizeof data,
+             "{\"ok\":true,\"code\":\"OK\",%s,\"handle\":\"after:r0\",\"result\":{\"again\":true}}", key);
+    read_event(&o, "reload.done", data);
+    assert_true(o.again && !o.coalesced);
+    pb_occurred_free(&o);
+    read_event(&o, "reload", "{\"app_id\":\"a\",\"reload_id\":\"r1\",\"status\":\"error\",\"final\":false}");
+    assert_true(o.app && o.passing && o.status == PB_ENDED_ERROR && pb_str_is(o.occurrence, "r1"));
+    pb_occurred_free(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_bodies), cmocka_unit_test(test_answers),
-                                       cmocka_unit_test(test_pictures)};
+                                       cmocka_unit_test(test_own_ends), cmocka_unit_test(test_pictures)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
