@@ -267,18 +267,19 @@ static int release_one(struct release *r, const struct pb_decision *d, bool fire
     if (rc < 0) return -1;
     fire = fire && rc == 0;
     if (fire && is_held_still(r, d, &f)) return 0;
+    struct pb_run *run = rc == 0 && f.run.n ? pb__chain_run(r->w, f.run) : NULL;
+    bool going = run && run->state == PB_RUN_RUNNING;
+    /* Who canceled the run meant this too. */
+    if (run && run->state == PB_RUN_CANCELED) fire = false;
     if (pb_store_decision_settle(r->w->s, d->seq, fire ? PB_RELEASED : PB_DROPPED, r->w->err) != 0) return -1;
     const char *item = pb_arena_printf(&r->w->mem, "@held:%.*s", PB_FMT(d->occurrence));
     if (pb_store_link_drop(r->w->s, d->chain, d->link, pb_str("", 0), pb_str_c(item), r->w->err) != 0)
         return -1;
-    /* It kept its run open. */
-    struct pb_run *run = rc == 0 && f.run.n ? pb__chain_run(r->w, f.run) : NULL;
-    bool going = run && run->state == PB_RUN_RUNNING;
-    if (going) run->open--;
+    if (going) run->open--; /* it kept it open */
     if (!fire) return 0;
     r->n++;
     f.occurrence = pb_str_c(pb_arena_printf(&r->w->mem, "%.*s~released", PB_FMT(f.occurrence)));
-    /* Its run may have been canceled while it waited. */
+    /* Its run may be forgotten, after so long a time. */
     if (f.run.n && !going) f.run = f.step = pb_str("", 0);
     return pb__chain_fire(r->w, &f, "released");
 }

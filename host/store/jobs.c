@@ -163,6 +163,7 @@ int pb_store_job_fail(struct pb_store *s, const struct pb_job *job, const struct
                            .phase = v.phase,
                            .effect = v.effect,
                            .run_at_ms = pb_now_ms() + v.after_ms,
+                           .uncount = v.early && v.state == PB_JOB_WAITING && v.phase == job->phase,
                            .why = why};
     return settle(s, &in, state, err);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/retry.h"
 
-enum { SLOWER = 5, RETRY_AFTER_MOST_MS = 24 * 3600 * 1000 };
+#include "base/clock.h"
+
+enum { SLOWER = 5, RETRY_AFTER_MOST_MS = 24 * 3600 * 1000, EARLY_MOST_MS = 3 * 24 * 3600 * 1000 };
 
 static int64_t first = 1000, most = 5 * 60 * 1000;
 
@@ -45,8 +47,11 @@ static int64_t delay(uint32_t n, const struct pb_err *why, uint64_t random)
 struct pb_verdict pb_job_verdict(const struct pb_job *job, const struct pb_err *why, uint64_t random)
 {
     uint32_t n = job->phase == PB_JOB_RUN ? job->attempt : job->tries;
-    struct pb_verdict v = {PB_JOB_WAITING, job->phase, job->effect, delay(n, why, random)};
+    struct pb_verdict v = {PB_JOB_WAITING, job->phase, job->effect, delay(n, why, random), false};
     bool last = n >= job->max_attempts || !pb_err_transient(why);
+    v.early = why->code == PBAY_RESOURCE_EXHAUSTED && why->retry_after_ms > 0 &&
+              why->effect == PBAY_EFFECT_NONE && !job->cancel && pb_now_ms() - job->first_ms < EARLY_MOST_MS;
+    last &= !v.early;
     /* A poll or a check changes nothing: what counts is the effect of the run before it. */
     if (job->phase == PB_JOB_RUN && why->effect > v.effect) v.effect = why->effect;
     if (job->phase == PB_JOB_CHECK) {

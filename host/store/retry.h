@@ -12,11 +12,14 @@ struct pb_verdict {
     enum pb_job_phase phase;
     uint32_t effect;
     int64_t after_ms; /* with WAITING */
+    bool early;       /* it was told to come later, and by when; that is no attempt */
 };
 
 /*
  * `job` as it was claimed: attempt, or tries, counts this one. random spreads retries: the delay is between
  * half and all of what the number gives, never less than the error's retry_after_ms.
+ * Who is told that a limit is reached, and when to come again (RESOURCE_EXHAUSTED with retry_after_ms and no
+ * effect), came too early and has not failed: that goes on for three days at most.
  */
 struct pb_verdict pb_job_verdict(const struct pb_job *job, const struct pb_err *why, uint64_t random);
 /* Would the same again, later, possibly succeed? By the error's advice, else by its code. */

@@ -195,6 +195,9 @@ static pbay_result judge(struct api_call *c, int status, pbay_str body, const pb
         r.code = PBAY_RESOURCE_EXHAUSTED; /* the quota of reloads is used up; it opens by and by */
         r.advice = PBAY_ADVICE_RETRY;
         r.retry_after_ms = q->host->get_int(q->config, "quota_wait");
+        qlik_log(q, PBAY_LOG_WARN,
+                 "the quota of reloads of an app is used up; it is asked for again after quota_wait", "error",
+                 r.message, NULL, STR(""));
     } else if (status >= 500 || status == 408) {
         r.code = PBAY_UNAVAILABLE;
         r.advice = PBAY_ADVICE_RETRY;

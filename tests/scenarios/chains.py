@@ -229,7 +229,7 @@ def what_people_do():
             # Why nothing began, and which event that was.
             tenant.outcome["id-a"] = ["FAILED"]
             tenant.run_by_hand("id-a")
-            line = eventually(lambda: next((d for d in g.runs("decisions").out.splitlines() if "it ended error" in d), None), "skipped")
+            line = eventually(lambda: next((d for d in g.runs("decisions").out.splitlines() if "(a error)" in d), None), "skipped")
             contains(line, "skipped", 'x on("a").ok (a error): it ended error, and this is for ok')
             event = line.split()[2]
             equal(g.runs("decisions", "--event", event).out.splitlines(), [line])

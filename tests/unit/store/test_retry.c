@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "store/jobs.h"
 #include <patchbay/actions.h>
 
@@ -91,6 +92,33 @@ static void test_delay(void **state)
     assert_in_range(pb_job_verdict(&job, &e, 1).after_ms, 500, 1000);
 }
 
+/* Five hundred that wait for a limit of fifty a minute: the last is told ten times to come later. */
+static void test_early(void **state)
+{
+    (void)state;
+    struct pb_err e = {.code = PBAY_RESOURCE_EXHAUSTED, .advice = PBAY_ADVICE_SLOW, .retry_after_ms = 1000};
+    struct pb_job job = {.attempt = 8, .max_attempts = 8, .first_ms = pb_now_ms()};
+    struct pb_verdict v = pb_job_verdict(&job, &e, 0);
+    assert_true(v.early && v.state == PB_JOB_WAITING);
+    job.phase = PB_JOB_CHECK;
+    job.tries = 8;
+    v = pb_job_verdict(&job, &e, 0);
+    assert_true(v.early && v.state == PB_JOB_WAITING && v.phase == PB_JOB_CHECK);
+    /* Not for ever; not without a time; not when it may have been done; not when nobody wants it any more. */
+    job.phase = PB_JOB_RUN;
+    job.first_ms -= INT64_C(4) * 24 * 3600 * 1000;
+    assert_int_equal(pb_job_verdict(&job, &e, 0).state, PB_JOB_DEAD);
+    job.first_ms = pb_now_ms();
+    e.retry_after_ms = 0;
+    assert_int_equal(pb_job_verdict(&job, &e, 0).state, PB_JOB_DEAD);
+    e.retry_after_ms = 1000;
+    e.effect = PBAY_EFFECT_MAYBE;
+    assert_false(pb_job_verdict(&job, &e, 0).early);
+    e.effect = PBAY_EFFECT_NONE;
+    job.cancel = true;
+    assert_int_equal(pb_job_verdict(&job, &e, 0).state, PB_JOB_CANCELLED);
+}
+
 /* An action that is patient outlives an hour, and a day, of the other side's absence, and is never more than
  * five minutes late when it is back. */
 static void test_patience(void **state)
@@ -133,7 +161,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules),    cmocka_unit_test(test_advice), cmocka_unit_test(test_delay),
-        cmocka_unit_test(test_patience), cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_patience), cmocka_unit_test(test_early),  cmocka_unit_test(test_trace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
