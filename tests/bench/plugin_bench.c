@@ -2,25 +2,34 @@
 /*
  * What the boundary costs: one function, called where it may stand.
  *
- *     plugin_bench --plugin bench_rows.so [--rows N] [--flight N] [--calls N] [--rounds N] [--ways a,b]
+ *     plugin_bench --plugin bench_rows.so --program patchbay [--rows N] [--flight N] [--calls N] [--rounds N]
+ *                  [--ways a,b]
  *
  * inside   compiled into this program, on the host's own builders, called directly
  * plugin   bench_rows.so, loaded as the gateway loads it: the tables of the SDK, a handle, a deadline, the
  * visit
+ * process  the same with `isolation = process`
+ * socket   no function at all: a byte there and back over a socket pair, to a process that reads and writes
  *
  * All ways answer on a later step of the loop, as the gateway wants it, and their answers are looked at.
  * `flight` calls are under way at a time. The ways take turns within a round, so that a busy machine is busy
  * for all. Prints a line of JSON per way and round; cpu_ns is of this process and of those that it started.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "data/config.h"
 #include "plugin/operation.h"
+#include "plugin/probe.h"
 #include "plugin/registry.h"
 #include "sum.h"
 
@@ -40,10 +49,11 @@ struct way {
     void (*open)(struct bench *b);
     void (*call)(struct place *p);
     void (*close)(struct bench *b);
+    bool waits; /* for another process */
 };
 
 struct bench {
-    const char *plugin;
+    const char *plugin, *program;
     uint32_t rows, flight, calls, rounds;
     const struct way *way;
     struct pb_loop *loop;
@@ -54,6 +64,8 @@ struct bench {
     struct pb_op_context *ctx;
     struct pbay_builder *of; /* the input: one column of numbers */
     const pbay_batch *in;
+    int socket;
+    pid_t echo;
     double wanted;
     uint32_t begun, ended;
     struct place places[FLIGHT_MAX];
@@ -122,7 +134,24 @@ static void call_plugin(struct place *p)
         die("submit", err.msg);
 }
 
-static void open_plugin(struct bench *b)
+/* [connector "bench"] plugin = bench_rows, isolation = process */
+static struct pbay_config *isolated(const struct pb_plugin *p)
+{
+    struct pb_ini_entry entries[] = {
+        {.key = PB_STR("plugin"), .value = PB_STR("bench_rows"), .quoted = true},
+        {.key = PB_STR("isolation"), .value = PB_STR("process"), .quoted = true},
+    };
+    const struct pb_ini doc = {.file = "plugin_bench"};
+    const struct pb_ini_section sec = {.doc = &doc, .kind = PB_STR("connector"), .entries = entries, .n = 2};
+    const pbay_option_table *tables[] = {&pb_connector_options, &p->descriptor.options};
+    const struct pb_config_env env = {.dir = "/"};
+    struct pbay_config *cfg;
+    struct pb_err err;
+    if (pb_config_make(&sec, tables, 2, &env, &cfg, &err)) die("config", err.msg);
+    return cfg;
+}
+
+static void open_connector(struct bench *b, bool apart)
 {
     struct pb_err err;
     b->registry = pb_registry_new(&b->env, false);
@@ -130,6 +159,7 @@ static void open_plugin(struct bench *b)
     struct pb_connector_spec spec = {.name = PB_STR("bench")};
     spec.plugin = pb_registry_find(b->registry, PB_STR("bench_rows"), &err);
     if (!spec.plugin) die(b->plugin, err.msg);
+    if (apart) spec.config = isolated(spec.plugin);
     b->connector = pb_connector_new(b->registry, &spec, &err);
     if (!b->connector || pb_connector_start(b->connector, &err)) die("connector", err.msg);
     static const pbay_field x = {{"x", 1}, PBAY_NUM, 0};
@@ -143,6 +173,18 @@ static void open_plugin(struct bench *b)
     b->op = pb_op_bind(b->connector, PB_STR("sum"), &info, &err);
     if (!b->op) die("bind", err.msg);
     b->ctx = pb_op_context_new(&(struct pb_op_context_info){.deadline_ns = PB_NO_DEADLINE});
+}
+
+static void open_plugin(struct bench *b)
+{
+    open_connector(b, false);
+}
+
+static void open_process(struct bench *b)
+{
+    if (!b->program) die("--program", "is needed for a process");
+    pb_probe_program(b->program);
+    open_connector(b, true);
 }
 
 static void on_closed(void *user, bool clean)
@@ -161,11 +203,48 @@ static void close_plugin(struct bench *b)
     pb_registry_free(b->registry);
 }
 
+/* ------------------------------------------------------------------------------------------------ socket */
+
+static void open_socket(struct bench *b)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) die("socketpair", strerror(errno));
+    b->echo = fork();
+    if (b->echo == 0) {
+        char c;
+        close(ends[0]);
+        while (read(ends[1], &c, 1) == 1 && write(ends[1], &c, 1) == 1) {}
+        _exit(0);
+    }
+    close(ends[1]);
+    b->socket = ends[0];
+}
+
+/* One after the other, whatever `flight` says. */
+static void call_socket(struct place *p)
+{
+    struct bench *b = p->b;
+    for (char c = 'x';;) {
+        if (write(b->socket, &c, 1) != 1 || read(b->socket, &c, 1) != 1) die("socket", strerror(errno));
+        b->ended++;
+        if (b->begun == b->calls) return;
+        b->begun++;
+    }
+}
+
+static void close_socket(struct bench *b)
+{
+    close(b->socket);
+    waitpid(b->echo, NULL, 0);
+}
+
 /* ------------------------------------------------------------------------------------------------ rounds */
 
 static const struct way ways[] = {
-    {"inside", nothing, call_inside, nothing},
-    {"plugin", open_plugin, call_plugin, close_plugin},
+    {"inside", nothing, call_inside, nothing, false},
+    {"plugin", open_plugin, call_plugin, close_plugin, false},
+    {"process", open_process, call_plugin, close_plugin, true},
+    {"socket", open_socket, call_socket, close_socket, false},
 };
 enum { WAYS = sizeof ways / sizeof *ways };
 
@@ -185,7 +264,7 @@ static void run(struct bench *b, uint32_t calls)
         b->begun++;
         b->way->call(&b->places[i]);
     }
-    while (b->ended < calls) pb_loop_turn(b->loop, false);
+    while (b->ended < calls) pb_loop_turn(b->loop, b->way->waits);
 }
 
 /* A way is opened for its turn and closed behind it: the CPU time of a child counts once it has ended. */
@@ -223,6 +302,7 @@ int main(int argc, char **argv)
                                             {"calls", 1, NULL, 'c'},
                                             {"rounds", 1, NULL, 'n'},
                                             {"ways", 1, NULL, 'w'},
+                                            {"program", 1, NULL, 'g'},
                                             {0}};
     static struct bench b = {.rows = 1, .flight = 1, .calls = 200000, .rounds = 5};
     const char *wanted = NULL;
@@ -234,6 +314,7 @@ int main(int argc, char **argv)
         case 'c': b.calls = number(optarg, 1000000000); break;
         case 'n': b.rounds = number(optarg, 1000); break;
         case 'w': wanted = optarg; break;
+        case 'g': b.program = optarg; break;
         default: return 2;
         }
     if (!b.plugin) die("--plugin", "is needed");

@@ -98,18 +98,19 @@ function(pbay_fuzz_target name)
     ENVIRONMENT_MODIFICATION "${PB_TEST_UNSET}")
 endfunction()
 
-# pbay_scenario(name.py [RELEASE] [WORKERS] [SOAK] [SERIAL] [TIMEOUT s] [ARGS a...])
+# pbay_scenario(name.py [RELEASE] [WORKERS] [APART] [SOAK] [SERIAL] [TIMEOUT s] [ARGS a...])
 # runs tests/scenarios/name.py against the built program: exit 0 passes, 77 is a skip (a peer is not installed), but
 # with PATCHBAY_STRICT_TESTS a skip is a failure. It finds PATCHBAY, PATCHBAY_PLUGINS, PATCHBAY_SCRIPTS, PB_TESTS_DIR
 # and SCENARIO_PLUGINS (scenarios/plugins) in its environment, picks free ports, leaves nothing behind. SERIAL: not
 # beside other tests.
 # Gateways of tests/scenarios/lib run in one process, unless PATCHBAY_WORKERS says how many workers they have. WORKERS:
 # runs again as workers/name with two.
+# APART: runs again as apart/name, every connector in a process of its own (PATCHBAY_ISOLATION=process).
 # SOAK: runs with the full counts (PATCHBAY_SOAK=1) as soak/name, for `make soak` alone; on the optimised build when there
 # is one.
 # RELEASE: runs again as release/name and flat/name on the builds that `make test` names (below).
 function(pbay_scenario file)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "RELEASE;WORKERS;SOAK;SERIAL" "TIMEOUT" "ARGS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "RELEASE;WORKERS;APART;SOAK;SERIAL" "TIMEOUT" "ARGS")
   cmake_path(GET file STEM name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
@@ -119,6 +120,10 @@ function(pbay_scenario file)
   if(arg_WORKERS)
     pb_add_scenario(workers ${name} ${PROJECT_BINARY_DIR})
     set_property(TEST workers/${name} APPEND PROPERTY ENVIRONMENT "PATCHBAY_WORKERS=2")
+  endif()
+  if(arg_APART)
+    pb_add_scenario(apart ${name} ${PROJECT_BINARY_DIR})
+    set_property(TEST apart/${name} APPEND PROPERTY ENVIRONMENT "PATCHBAY_ISOLATION=process")
   endif()
   if(arg_SOAK)
     set(soak_build ${PROJECT_BINARY_DIR})

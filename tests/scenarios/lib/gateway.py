@@ -14,6 +14,7 @@ from .story import Failed, eventually, short, true
 
 PROGRAM = os.environ.get("PATCHBAY", "patchbay")
 WORKERS = os.environ.get("PATCHBAY_WORKERS", "0")  # of every gateway that does not say
+ISOLATION = os.environ.get("PATCHBAY_ISOLATION", "")  # of every connector that does not say
 PLUGINS = os.environ.get("PATCHBAY_PLUGINS", "")
 TESTS = os.environ.get("PB_TESTS_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BAD_SIGNS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "ThreadSanitizer", "BUG:")
@@ -42,6 +43,15 @@ def has_sanitizer():
         return b"__asan_init" in f.read()
 
 
+def isolated(config):
+    """The configuration with PATCHBAY_ISOLATION in every [connector] that says nothing of its own."""
+    if not ISOLATION:
+        return config
+    sections = re.split(r"(?m)^(?=\[)", config)
+    return "".join(re.sub(r"\A(\[connector .*\n)", r"\1isolation = %s\n" % ISOLATION, s)
+                   if s.startswith("[connector ") and "\nisolation" not in s else s for s in sections)
+
+
 class Folder:
     """Configuration and scripts; files is {path: text}, and @DIR@ in them is the folder."""
 
@@ -59,7 +69,7 @@ class Folder:
     def _with_plugins(config):
         if PLUGINS and "[plugins]" not in config:
             config += "\n[plugins]\ndir = %s\n" % PLUGINS
-        return config
+        return isolated(config)
 
     def reconfigure(self, config):
         self.write("patchbay.ini", self._with_plugins(config))
