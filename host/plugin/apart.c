@@ -84,9 +84,12 @@ static void how_it_ended(struct pb_apart *a, int status, const struct rusage *us
     else
         said(to, cap, "ended");
     what_it_ran(a->page, to, cap);
-    int64_t most = (int64_t)used->ru_maxrss * 1024;
-    if (a->memory && !a->why[0] && most > a->memory / 10 * 9)
-        said(to, cap, ", with no memory left of process_memory = %lld MiB", (long long)(a->memory >> 20));
+    int64_t most = (int64_t)used->ru_maxrss * 1024, data = atomic_load(&a->page->data);
+    if (data > most) most = data;
+    /* Allocators ask for much at once, so what was refused may have been a good part of the whole. */
+    if (a->memory && !a->why[0] && most > a->memory / 2)
+        said(to, cap, ", with %lld MiB in use of process_memory = %lld MiB", (long long)(most >> 20),
+             (long long)(a->memory >> 20));
 }
 
 /* Its exit status; ended now if it lives on without us. */

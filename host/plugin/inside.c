@@ -204,6 +204,36 @@ static void reply(uint64_t asked, int rc, const struct pb_err *err)
     pb_inside_commit();
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* it maps terabytes */
+/*
+ * The last thing that it does: how much memory was there, so that the worker can tell whether that was why. Then
+ * the signal comes again and ends it.
+ */
+static void last_look(int signum)
+{
+    char text[128];
+    int64_t pages = 0;
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC), field = 0;
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
+    for (ssize_t i = 0; i < n && field < 6; i++) {
+        if (text[i] == ' ')
+            field++;
+        else if (field == 5)
+            pages = pages * 10 + (text[i] - '0');
+    }
+    atomic_store(&pb_inside.page->data, pages * sysconf(_SC_PAGESIZE));
+    if (signum == SIGABRT) signal(SIGABRT, SIG_DFL);
+}
+
+static void watch_memory(int64_t memory)
+{
+    static const int signums[] = {SIGSEGV, SIGABRT, SIGBUS};
+    const struct sigaction action = {.sa_handler = last_look, .sa_flags = (int)SA_RESETHAND};
+    limit(RLIMIT_DATA, memory, memory);
+    for (size_t i = 0; i < PB_COUNTOF(signums); i++) sigaction(signums[i], &action, NULL);
+}
+#endif
+
 /* The worker puts the connector's name in front itself. */
 static void bare(struct pb_err *err)
 {
@@ -239,8 +269,8 @@ static void create(uint64_t asked, struct pb_in *in, const char *file)
     pb_log_setup_use(&log);
     if (files) limit(RLIMIT_NOFILE, files, files);
     if (cpu_ms) limit(RLIMIT_CPU, cpu_ms / 1000, cpu_ms / 1000 + CPU_SPARE_S);
-#ifndef __SANITIZE_ADDRESS__ /* it maps terabytes */
-    if (memory) limit(RLIMIT_DATA, memory, memory);
+#ifndef __SANITIZE_ADDRESS__
+    if (memory) watch_memory(memory);
 #else
     (void)memory;
 #endif

@@ -19,9 +19,20 @@ struct given {
     struct pbay_config *config; /* the arguments */
     pbay_action_info action;
     pbay_request_info request;
+    struct pb_defer gone;
 };
 
 static struct pb_inside_table actions, polls, requests, commands, questions;
+
+/* What the plugin was lent stays until it has returned, also when it has answered from inside. */
+static void gone(void *user)
+{
+    struct given *g = user;
+    pb_config_free(g->config);
+    pb_arena_free(&g->mem);
+    pb_free(g);
+    pb_connector_ended(pb_inside.c);
+}
 
 static struct given *given_new(struct pb_inside_table *t, uint64_t handle, uint32_t index)
 {
@@ -36,10 +47,8 @@ static struct given *given_new(struct pb_inside_table *t, uint64_t handle, uint3
 static void given_free(struct pb_inside_table *t, struct given *g)
 {
     pb_inside_set(t, g->handle, NULL);
-    pb_config_free(g->config);
-    pb_arena_free(&g->mem);
-    pb_free(g);
-    pb_connector_ended(pb_inside.c);
+    g->gone = pb_defer_make(gone, g);
+    pb_loop_defer(pb_inside.loop, &g->gone);
 }
 
 /* ------------------------------------------------------------------------------------------------ actions */
@@ -101,27 +110,19 @@ static struct pb_buf *action_over(pbay_action_run run, uint32_t type, const char
 
 static void action_done(pbay_action_run run, pbay_str json)
 {
-    struct pb_buf text = {0}; /* it may point into what is freed */
-    pb_buf_str(&text, json);
     struct pb_buf *m = action_over(run, PB_APART_ACTION_DONE, "done");
-    if (m) {
-        pb_put_str(m, pb_buf_view(&text));
-        pb_inside_commit();
-    }
-    pb_buf_free(&text);
+    if (!m) return;
+    pb_put_str(m, json);
+    pb_inside_commit();
 }
 
 static void action_started(pbay_action_run run, pbay_str handle, int64_t poll_after_ms)
 {
-    struct pb_buf text = {0};
-    pb_buf_str(&text, handle);
     struct pb_buf *m = action_over(run, PB_APART_ACTION_STARTED, "started");
-    if (m) {
-        pb_put_str(m, pb_buf_view(&text));
-        pb_put_i64(m, poll_after_ms);
-        pb_inside_commit();
-    }
-    pb_buf_free(&text);
+    if (!m) return;
+    pb_put_str(m, handle);
+    pb_put_i64(m, poll_after_ms);
+    pb_inside_commit();
 }
 
 static void action_failed(pbay_action_run run, const pbay_result *result)

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -13,6 +14,7 @@
 #include "base/str.h"
 #include "data/ini.h"
 #include "plugin/operation.h"
+#include "plugin/probe.h"
 
 struct pb_loop *loop;
 struct pb_plugin_env env;
@@ -24,6 +26,7 @@ void harness_open(void)
     loop = pb_loop_new(&err);
     if (!loop) fail_msg("%s", err.msg);
     env = (struct pb_plugin_env){.loop = loop, .metrics = pb_metrics_new()};
+    pb_probe_program(PB_TEST_PROBE);
     registry = pb_registry_new(&env, false);
     if (pb_registry_add(registry, PB_TEST_PLUGINS "/good.so", &err)) fail_msg("%s", err.msg);
 }
@@ -50,6 +53,7 @@ struct pb_connector *try_connector(const char *name, const char *const *lines, s
     if (!spec.plugin) fail_msg("%s", err->msg);
     struct pb_buf text = {0};
     pb_buf_printf(&text, "[connector \"%s\"]\nplugin = good\n", name);
+    if (getenv("PB_TEST_APART")) pb_buf_c(&text, "isolation = process\n");
     for (; lines && *lines; lines++) pb_buf_printf(&text, "%s\n", *lines);
     struct pb_ini *ini;
     if (pb_ini_parse("test.ini", pb_buf_view(&text), PB_INI_OURS, &ini, err)) fail_msg("%s", err->msg);
