@@ -18,7 +18,7 @@ struct head {
     uint64_t handle;
 };
 
-enum { READ_MIN = 64 * 1024, READ_ROUNDS = 4, KEEP = 256 * 1024 };
+enum { READ_MIN = 256 * 1024, READ_ROUNDS = 2, KEEP = 2 * 1024 * 1024 };
 
 struct pb_pipe {
     struct pb_loop *loop;
