@@ -12,7 +12,7 @@
 struct pb_apart_page {
     _Atomic uint64_t begun; /* messages that it has begun to handle */
     _Atomic uint64_t call;  /* whose rows the plugin is looking at; 0: none */
-    _Atomic int64_t data;    /* bytes of memory that it had (what RLIMIT_DATA counts) when it crashed */
+    _Atomic int64_t data;   /* bytes of memory that it had (what RLIMIT_DATA counts) when it crashed */
     struct pb_page_mark mark;
 };
 

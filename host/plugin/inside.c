@@ -206,8 +206,8 @@ static void reply(uint64_t asked, int rc, const struct pb_err *err)
 
 #ifndef __SANITIZE_ADDRESS__ /* it maps terabytes */
 /*
- * The last thing that it does: how much memory was there, so that the worker can tell whether that was why. Then
- * the signal comes again and ends it.
+ * The last thing that it does: how much memory was there, so that the worker can tell whether that was why.
+ * Then the signal comes again and ends it.
  */
 static void last_look(int signum)
 {

@@ -213,7 +213,8 @@ static void open_socket(struct bench *b)
     if (b->echo == 0) {
         char c;
         close(ends[0]);
-        while (read(ends[1], &c, 1) == 1 && write(ends[1], &c, 1) == 1) {}
+        while (read(ends[1], &c, 1) == 1 && write(ends[1], &c, 1) == 1) {
+        }
         _exit(0);
     }
     close(ends[1]);
@@ -296,14 +297,9 @@ static uint32_t number(const char *s, uint32_t most)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"plugin", 1, NULL, 'p'},
-                                            {"rows", 1, NULL, 'r'},
-                                            {"flight", 1, NULL, 'f'},
-                                            {"calls", 1, NULL, 'c'},
-                                            {"rounds", 1, NULL, 'n'},
-                                            {"ways", 1, NULL, 'w'},
-                                            {"program", 1, NULL, 'g'},
-                                            {0}};
+    static const struct option options[] = {
+        {"plugin", 1, NULL, 'p'}, {"rows", 1, NULL, 'r'}, {"flight", 1, NULL, 'f'},  {"calls", 1, NULL, 'c'},
+        {"rounds", 1, NULL, 'n'}, {"ways", 1, NULL, 'w'}, {"program", 1, NULL, 'g'}, {0}};
     static struct bench b = {.rows = 1, .flight = 1, .calls = 200000, .rounds = 5};
     const char *wanted = NULL;
     struct pb_err err;

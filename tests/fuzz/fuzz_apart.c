@@ -67,7 +67,8 @@ static void nothing_more(void *user)
 static void drain(int fd)
 {
     char text[65536];
-    while (recv(fd, text, sizeof text, MSG_DONTWAIT) > 0) {}
+    while (recv(fd, text, sizeof text, MSG_DONTWAIT) > 0) {
+    }
 }
 
 static void messages(const uint8_t *data, size_t size)
