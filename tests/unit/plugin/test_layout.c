@@ -14,8 +14,10 @@
 #include <patchbay/functions.h>
 #include <patchbay/health.h>
 #include <patchbay/routes.h>
+#include <patchbay/secrets.h>
 #include <patchbay/host_batch.h>
 #include <patchbay/host_call.h>
+#include <patchbay/host_chain.h>
 #include <patchbay/host_crypto.h>
 #include <patchbay/host_event.h>
 #include <patchbay/host_http.h>
@@ -618,6 +620,22 @@ AT(pbay_ws_1, open, 8);
 AT(pbay_ws_1, send, 16);
 AT(pbay_ws_1, credit, 24);
 AT(pbay_ws_1, close, 32);
+
+SIZE(pbay_chain_1, 16);
+AT(pbay_chain_1, struct_size, 0);
+AT(pbay_chain_1, reserved, 4);
+AT(pbay_chain_1, graph, 8);
+
+SIZE(pbay_secrets_1, 24);
+AT(pbay_secrets_1, struct_size, 0);
+AT(pbay_secrets_1, n_schemes, 4);
+AT(pbay_secrets_1, schemes, 8);
+AT(pbay_secrets_1, resolve, 16);
+
+SIZE(pbay_resolve_1, 16);
+AT(pbay_resolve_1, struct_size, 0);
+AT(pbay_resolve_1, reserved, 4);
+AT(pbay_resolve_1, resolved, 8);
 
 /* clang-format on */
 #endif

@@ -157,6 +157,10 @@ def main():
             there |= set(re.findall(r"^(?:typedef )?struct (\w+) \{", f.read(), re.M))
     if there != listed:
         sys.exit(f"sdk/abi/every.c: add at its end, or take away: {sorted(there ^ listed)}")
+    with open(os.path.join(ROOT, "tests/unit/plugin/test_layout.c"), encoding="utf-8") as f:
+        asserted = set(re.findall(r"^SIZE\((\w+),", f.read(), re.M))
+    if not there <= asserted:
+        sys.exit(f"tests/unit/plugin/test_layout.c asserts nothing of {sorted(there - asserted)}")
     with tempfile.TemporaryDirectory() as folder:
         said = breaches(include, folder)
         if said:

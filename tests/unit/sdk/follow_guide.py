@@ -22,6 +22,13 @@ WAIT = """ > ready 2> log &
 until grep -q "^ready " ready; do kill -0 $! || { cat log; exit 1; }; sleep 0.1; done
 """
 
+# The first command that fails ends it, and what its block had said is shown.
+HEAD = """set -euo pipefail
+said=${said:-$PWD}
+exec 3>&1
+trap 'rc=$?; kill $(jobs -p) 2> /dev/null || true; [ $rc = 0 ] || cat "$now" >&3' EXIT
+"""
+
 
 def blocks():
     with open(os.path.join(ROOT, "sdk/README.md"), encoding="utf-8") as f:
@@ -35,14 +42,14 @@ def blocks():
 
 def script(change):
     """(a script that leaves what each block said in said.N, what each must end with)"""
-    lines, wanted, n = ["set -euo pipefail", 'said=$PWD'], {}, 0
+    lines, wanted, n = [HEAD], {}, 0
     for kind, text in blocks():
         if kind == "text":
             wanted[n] = text
             continue
         n += 1
         text = re.sub(r"^(patchbay run [^\n&]*)&\n", lambda m: m[1] + WAIT, change(text), flags=re.M)
-        lines.append("{\n%s} > \"$said/said.%d\" 2>&1 || { cat \"$said/said.%d\"; exit 1; }" % (text, n, n))
+        lines.append("now=$said/said.%d\nexec > \"$now\" 2>&1\n%s" % (n, text))
     return "\n".join(lines + ["wait"]) + "\n", wanted, n
 
 
@@ -120,7 +127,7 @@ def fresh():
         tar = subprocess.run(["tar", "-C", ROOT, "--null", "-T", "-", "-cf", "-"], input=files, capture_output=True, check=True).stdout
         subprocess.run(["tar", "-C", os.path.join(home, "patchbay-src"), "-xf", "-"], input=tar, check=True)
         with open(os.path.join(home, "patchbay-src/guide.sh"), "w", encoding="utf-8") as f:
-            f.write("export said=$HOME/said\nmkdir \"$said\"\n" + text.replace("said=$PWD", ""))
+            f.write("export said=$HOME/said\nmkdir \"$said\"\n" + text)
         subprocess.run(["chown", "-R", "1000:1000", home], check=True)
         inside = ('mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && chroot "$0" ip link set lo up && '
                   'exec chroot --userspec=1000:1000 "$0" env -i HOME=/home/new PATH=/usr/bin:/bin LC_ALL=C.UTF-8 '
