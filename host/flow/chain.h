@@ -108,7 +108,7 @@ typedef const struct pb_bundle *(*pb_bundle_fn)(void *user, struct pb_store *s, 
 
 /*
  * Which links listen, and for which run. Reads the store. After ten minutes nobody waits for a job
- * to say whether a reload is its own. *plan is zeroed by the caller.
+ * to say whether a reload is its own, unless it is finding that out. *plan is zeroed by the caller.
  */
 int pb_chain_plan(struct pb_chain_plan *plan, struct pb_store *s, const struct pb_event *event,
                   const struct pb_bundle *now, pb_bundle_fn find, void *user, struct pb_err *err);

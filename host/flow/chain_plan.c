@@ -62,6 +62,12 @@ static const struct pb_chain_app *app_in(struct planning *g, const struct pb_bun
     return a;
 }
 
+/* However long that takes, when the machine was away in between: it ends by itself. */
+static bool is_being_found_out(const struct pb_job *job)
+{
+    return job->state == PB_JOB_RUNNING || (job->state == PB_JOB_WAITING && job->phase == PB_JOB_CHECK);
+}
+
 /*
  * A reload ended that may be a step's. Known by the reload's id, which the step or its job has; while a job
  * is at it and has not said, nobody knows: then it waits.
@@ -93,7 +99,8 @@ static int match_live(struct planning *g, const struct pb_event *e)
         if (pb_store_job_get(g->s, t->job, pb_str("", 0), &job, NULL) != 0) continue;
         if (job->handle.n) {
             if (pb_str_eq(job->handle, p->o.occurrence)) belongs(p, t);
-        } else if (job->attempt > 0 && job->first_ms <= e->stored_ms && patient) {
+        } else if (job->attempt > 0 && job->first_ms <= e->stored_ms &&
+                   (patient || is_being_found_out(job))) {
             /* Also when it has ended: what tells of its end is on its way. */
             p->wait_ms = WAIT_MS;
         }

@@ -516,6 +516,34 @@ def an_alert_is_told_once():
 
 
 @story
+def away_for_a_quarter_of_an_hour():
+    """The answer to a POST was lost, the reload has ended and is told of, and then the machine was down: it is the step's all the same."""
+    with Tenant(apps={"id-" + a: a for a in "abcd"}) as tenant:
+        lua = apps("abcd") + 'chain "x" { on("a").ok { "b", "c" }, all_of("b", "c") { "d" } }'
+        with Site(config(tenant), {"scripts/chains/x.lua": lua}) as g:
+            g.hooked(tenant)
+            tenant.fault("POST /api/v1/reloads", "lose")
+            tenant.fault("GET /api/v1/reloads", 503, times=100000)
+            tenant.run_by_hand("id-a")
+            eventually(lambda: len(g.query("SELECT 1 FROM event WHERE type = 'reload' AND subject IN ('id-b', 'id-c')")) == 2, "both told of")
+            g.process.kill()
+            g.process.wait()
+            g.process.stdout.close()
+            db = sqlite3.connect(os.path.join(g.state, "state.db"))
+            db.execute("UPDATE event SET stored_ms = stored_ms - 900000")
+            db.execute("UPDATE job SET first_ms = first_ms - 900000 WHERE first_ms > 0")
+            db.commit()
+            db.close()
+            g.start()
+            g.hooked(tenant)
+            time.sleep(3)  # it is asked whose reload that was, more than once
+            equal([p["body"]["appId"] for p in tenant.started("id-d")], [])
+            tenant.faults.clear()
+            equal([(r["state"], r["root"]) for r in g.settled()], [("ok", "a")])
+            equal(sorted(p["body"]["appId"] for p in tenant.started()), ["id-b", "id-c", "id-d"])
+
+
+@story
 def many_at_once():
     """Never more than the tenant takes, none starved, each once."""
     n, rate = (500, 100) if SOAK else (60, 30)
