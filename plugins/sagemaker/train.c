@@ -78,6 +78,7 @@ static void release(struct training *c)
     free(c->piece.p);
     free(c->body);
     free(c);
+    if (t->unbound && !t->calls) train_unbind(t->sm, t);
 }
 
 /* The call is over as soon as nothing is under way any more. */

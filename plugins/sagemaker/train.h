@@ -24,6 +24,7 @@ struct trainer {
     uint32_t n_sends, n_trained;
     int32_t key; /* column, or -1 */
     struct training *calls;
+    int unbound; /* and freed with the last of them */
     struct use use;
 };
 

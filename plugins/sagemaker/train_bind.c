@@ -34,6 +34,10 @@ const uint32_t train_n_options = sizeof train_options / sizeof *train_options;
 void train_unbind(struct sagemaker *sm, void *bound)
 {
     struct trainer *t = bound;
+    if (t->calls) { /* answered, but an upload is still being cleaned up: the last of them comes again */
+        t->unbound = 1;
+        return;
+    }
     use_remove(sm, &t->use);
     for (uint32_t i = 0; t->names && i < t->n_trained; i++) free(t->names[i]);
     free(t->names);

@@ -10,16 +10,21 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "data/batch.h"
 #include "data/ini.h"
+#include "mockhost/declare.h"
 #include "plugin/operation.h"
 #include "plugin/registry.h"
 
 /* What the command line said, and in a child what a check works with. */
 struct kit {
     const char *path;
-    struct pb_ini *ini;  /* --config; NULL: none */
-    uint32_t cycles;     /* of create and destroy */
-    int64_t patience_ms; /* how long a call may take */
+    struct pb_ini *ini;   /* --config; NULL: none */
+    uint32_t cycles;      /* of create and destroy */
+    int64_t patience_ms;  /* how long a call may take */
+    int64_t stop_ns;      /* how long `stop` took, of the last that was closed */
+    uint32_t calls_ended; /* counted by kit_count_end */
+    bool ini_may_fail;    /* an allocation fails: a function that cannot be bound is passed over */
 
     struct pb_loop *loop;
     struct pb_plugin_env env;
@@ -57,6 +62,15 @@ void check_cancel(struct kit *k);
 void check_deadline(struct kit *k);
 void check_close(struct kit *k);
 void check_routes(struct kit *k);
+void check_pressure(struct kit *k);
+void check_loop(struct kit *k);
+void check_call_memory(struct kit *k);
+void check_actions(struct kit *k);
+void check_action_cancel(struct kit *k);
+void check_sources(struct kit *k);
+void check_commands(struct kit *k);
+void check_secrets(struct kit *k);
+void check_health(struct kit *k);
 
 /* pbay.host.request/1 of the house. */
 extern const pbay_request_1 kit_requests;
@@ -81,9 +95,37 @@ void kit_close(struct kit *k, struct pb_connector *c);
 /* Breaches that the host noticed: a fault with what it logged. */
 void kit_no_faults(struct kit *k, struct pb_connector *c);
 
-/* Fail the n-th allocation (from 1) that the plugin makes from now on; 0: none. Returns how many it made
- * since the last call. False from kit_can_fail: this build cannot (sanitizers). */
-bool kit_can_fail(void);
-uint32_t kit_fail_allocation(uint32_t n);
-/* The plugin's code lies from .. to. */
-void kit_alloc_watch(const void *from, const void *to);
+/* ------------------------------------------------------------------------------------------------ functions
+ */
+
+/* One to call: bound. */
+struct function {
+    struct kit *k;
+    struct pb_connector *c;
+    const char *name;
+    struct pb_declared *d;
+};
+
+/*
+ * Each [function] of the configuration, else each operation that takes a text and needs no options, one after
+ * the other. How many there were; *why is why another could not.
+ */
+uint32_t kit_functions(struct kit *k, struct pb_connector *c, void (*run)(struct function *f),
+                       struct pb_err *why);
+/* The same in a house of its own; skips when there is none. */
+void kit_over_functions(struct kit *k, void (*run)(struct function *f));
+bool kit_is_map(const struct function *f);
+/* n rows; every third cell is null when holes. Owned. */
+struct pbay_builder *kit_rows(const struct function *f, uint32_t n, bool holes);
+/* deadline_ms 0: none. Owned. */
+struct pb_op_context *kit_context(int64_t deadline_ms);
+/* As pb_op_complete_fn, user is the kit: counts. */
+void kit_count_end(void *user, struct pb_op_answer *a);
+/* What was answered in its place must still be completed. */
+void kit_await_plugin(const struct function *f);
+
+/* The plugin's code: in a process whose n-th allocation fails `run` is called, n = 1, 2, ... until it makes
+ * no more. */
+void kit_without_memory(struct kit *k, void (*run)(struct kit *k));
+/* Before it: its allocations can be made to fail from now on. Skips when it makes none. */
+void kit_watch_memory(struct kit *k);

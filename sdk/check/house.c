@@ -4,10 +4,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <patchbay/host_stream.h>
+
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "check.h"
 #include "data/config.h"
+#include "plugin/connector_priv.h"
+#include "plugin/invoke.h"
 
 /* Nothing leaves the house: requests end with CANCELLED. */
 static void swallow(void *user, pbay_str connector, pbay_str method, pbay_str url, const pbay_header *headers,
@@ -16,13 +21,78 @@ static void swallow(void *user, pbay_str connector, pbay_str method, pbay_str ur
     (void)user, (void)connector, (void)method, (void)url, (void)headers, (void)n, (void)body;
 }
 
+/* pbay.host.invoke/1 of a house with nobody else in it: there is no such function. */
+static int32_t describe_none(void *user, pbay_str function, pbay_invoke_function *out)
+{
+    (void)user, (void)function, (void)out;
+    return PBAY_NOT_FOUND;
+}
+
+static struct pb_invocation *open_none(void *user, const struct pb_invoke_request *request,
+                                       const struct pb_invoke_sink *sink, void *sink_user, struct pb_err *err)
+{
+    (void)user, (void)sink, (void)sink_user;
+    pb_fail(err, PBAY_NOT_FOUND, "there is no \"%.*s\" here", PB_FMT(request->target));
+    return NULL;
+}
+
+static pbay_str no_name(void *user, uint32_t i)
+{
+    (void)user, (void)i;
+    return pb_str(NULL, 0);
+}
+
+static const struct pb_invoker nobody = {.describe = describe_none, .open = open_none, .nth = no_name};
+static struct pb_chain_pictures no_pictures;
+
+/* Nor does a stream leave it. */
+static pbay_stream stream_open(const pbay_host *host, const pbay_stream_open_info *info,
+                               const pbay_stream_events *events, void *user, pbay_result *why)
+{
+    (void)host, (void)info, (void)events, (void)user;
+    if (why)
+        *why = (pbay_result){
+            .struct_size = sizeof *why, .code = PBAY_UNAVAILABLE, .message = PB_STR("shown, not sent")};
+    return 0;
+}
+
+static int32_t stream_write(pbay_stream s, pbay_str piece)
+{
+    (void)s, (void)piece;
+    return PBAY_CANCELLED;
+}
+
+static void stream_credit(pbay_stream s, size_t n)
+{
+    (void)s, (void)n;
+}
+
+static void stream_end(pbay_stream s)
+{
+    (void)s;
+}
+
+static const pbay_stream_1 no_streams = {sizeof no_streams, 0,          stream_open, stream_write,
+                                         stream_credit,     stream_end, stream_end};
+
+static bool instead(const char *id, const void **table)
+{
+    *table = &no_streams;
+    return !strcmp(id, PBAY_SVC_STREAM);
+}
+
 static void open_house(struct kit *k, bool first)
 {
     struct pb_err err;
     k->loop = pb_loop_new(&err);
     if (!k->loop) kit_fault("%s", err.msg);
-    k->env = (struct pb_plugin_env){
-        .loop = k->loop, .metrics = pb_metrics_new(), .requests = &kit_requests, .explain = swallow};
+    k->env = (struct pb_plugin_env){.loop = k->loop,
+                                    .metrics = pb_metrics_new(),
+                                    .requests = &kit_requests,
+                                    .explain = swallow,
+                                    .invoker = &nobody,
+                                    .chains = &no_pictures,
+                                    .instead = instead};
     k->registry = pb_registry_new(&k->env, false);
     int rc = pb_registry_add(k->registry, k->path, &err);
     const struct pb_found *found = rc ? NULL : pb_registry_at(k->registry, 0);
@@ -84,6 +154,8 @@ struct pb_connector *kit_started(struct kit *k)
     struct pb_err err;
     struct pb_connector *c = kit_connector(k, false, &err);
     if (!c) kit_skip("no instance could be made: %s (--config gives it a section)", err.msg);
+    /* What waits for its deadline is to have one within the kit's patience. */
+    if (c->timeout_ms > k->patience_ms / 2) c->timeout_ms = k->patience_ms / 2;
     if (pb_connector_start(c, &err)) kit_skip("it did not start: %s (--config gives it a section)", err.msg);
     return c;
 }
@@ -101,6 +173,8 @@ static void on_closed(void *user, bool clean)
 void kit_close(struct kit *k, struct pb_connector *c)
 {
     closed = false;
+    const int64_t began = pb_mono_ns();
     pb_connector_close(c, 5000, on_closed, NULL);
+    k->stop_ns = pb_mono_ns() - began;
     while (!closed) pb_loop_turn(k->loop, false);
 }

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
-#include <link.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include "base/buf.h"
 #include "check.h"
 #include "data/options.h"
+#include "mockhost/alloc.h"
 
 void check_tables(struct kit *k)
 {
@@ -214,38 +214,34 @@ void check_cycles(struct kit *k)
             (unsigned long long)((after - before) / k->cycles), k->cycles);
 }
 
-static int find_code(struct dl_phdr_info *info, size_t size, void *user)
+enum { MORE = 0, NO_MORE = 10, ALLOCATIONS = 1000 };
+
+void kit_without_memory(struct kit *k, void (*run)(struct kit *k))
 {
-    struct kit *k = user;
-    (void)size;
-    const char *entry;
-    memcpy(&entry, &k->plugin->entry.create, sizeof entry); /* as dlsym's: a function's address as data */
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const char *from = (const char *)info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-        if (info->dlpi_phdr[i].p_type == PT_LOAD && entry >= from &&
-            entry < from + info->dlpi_phdr[i].p_memsz) {
-            kit_alloc_watch(from, from + info->dlpi_phdr[i].p_memsz);
-            return 1;
+    for (uint32_t n = 1, status = MORE; n <= ALLOCATIONS && status != NO_MORE; n++) {
+        int how = 0;
+        pid_t pid = fork();
+        if (pid == 0) {
+            signal(SIGABRT, SIG_DFL);
+            pb_alloc_fail(n);
+            run(k);
+            _exit(pb_alloc_fail(0) < n ? NO_MORE : MORE);
         }
+        while (waitpid(pid, &how, 0) < 0 && errno == EINTR) {
+        }
+        if (WIFEXITED(how) && WEXITSTATUS(how) != MORE && WEXITSTATUS(how) != NO_MORE)
+            _exit(WEXITSTATUS(how));
+        status = WIFEXITED(how) ? (uint32_t)WEXITSTATUS(how) : MORE;
     }
-    return 0;
 }
 
-enum { MORE = 0, NO_MORE = 10 };
-
-/* One instance whose n-th allocation fails, in a process of its own. */
-static void without_memory(struct kit *k, uint32_t n)
+static void make_one(struct kit *k)
 {
     struct pb_err err = {0};
-    signal(SIGABRT, SIG_DFL);
-    kit_fail_allocation(n);
     struct pb_connector *c = kit_connector(k, false, &err);
     bool started = c && pb_connector_start(c, &err) == 0;
     if (c) kit_close(k, c);
-    uint32_t made = kit_fail_allocation(0);
-    if (made >= n && !started && !err.msg[0])
-        kit_fault("allocation %u failed, and so did it, without a message", n);
-    _exit(made < n ? NO_MORE : MORE);
+    if (!started && !err.msg[0]) kit_fault("an allocation failed, and so did it, without a message");
 }
 
 /* It may refuse, go on, or end the process on purpose (abort), as the host itself does; it may not stumble.
@@ -253,17 +249,14 @@ static void without_memory(struct kit *k, uint32_t n)
 void check_memory(struct kit *k)
 {
     kit_open(k);
-    if (!kit_can_fail()) kit_skip("not in a sanitized build");
-    dl_iterate_phdr(find_code, k);
     kit_close(k, kit_started(k));
-    for (uint32_t n = 1, status = MORE; n <= 1000 && status != NO_MORE; n++) {
-        int how = 0;
-        pid_t pid = fork();
-        if (pid == 0) without_memory(k, n);
-        while (waitpid(pid, &how, 0) < 0 && errno == EINTR) {
-        }
-        if (WIFEXITED(how) && WEXITSTATUS(how) != MORE && WEXITSTATUS(how) != NO_MORE)
-            _exit(WEXITSTATUS(how));
-        status = WIFEXITED(how) ? (uint32_t)WEXITSTATUS(how) : MORE;
-    }
+    kit_watch_memory(k);
+    kit_without_memory(k, make_one);
+}
+
+void kit_watch_memory(struct kit *k)
+{
+    const void *code;
+    memcpy(&code, &k->plugin->entry.create, sizeof code); /* as dlsym's: a function's address as data */
+    if (!pb_alloc_watch(code)) kit_skip("it allocates nothing itself");
 }

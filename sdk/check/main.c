@@ -38,6 +38,15 @@ const struct check checks[] = {
     {"a deadline does not keep a call from ending", check_deadline},
     {"it can be closed with calls in flight", check_close},
     {"every request is answered once, whatever it holds", check_routes},
+    {"a caller that reads slowly is waited for", check_pressure},
+    {"the loop is not kept", check_loop},
+    {"an allocation that fails in a call or an action is survived", check_call_memory},
+    {"every attempt of an action ends once", check_actions},
+    {"an action that is cancelled or late still ends once", check_action_cancel},
+    {"every poll of a source is answered once", check_sources},
+    {"every command ends once", check_commands},
+    {"every question for a secret is answered once", check_secrets},
+    {"how it is has a reason", check_health},
 };
 const size_t n_checks = sizeof checks / sizeof *checks;
 

@@ -3,12 +3,13 @@
 set(faulty_dir ${CMAKE_CURRENT_BINARY_DIR}/faulty)
 set(faulty_plugins)
 foreach(fault none export stack relro library summary default doc moving extension longer service mute hang leak descriptor
-    memory crash never twice rows cancel stop)
+    memory crash never twice rows cancel stop pressure block lost attempt abort poll command secret health die)
   string(TOUPPER ${fault} upper)
   add_library(faulty_${fault} MODULE check/faulty.c)
   list(APPEND faulty_plugins faulty_${fault})
   target_link_libraries(faulty_${fault} PRIVATE pbay_sdk)
-  target_compile_definitions(faulty_${fault} PRIVATE FAULT_${upper} _GNU_SOURCE)
+  target_compile_definitions(faulty_${fault} PRIVATE FAULT_${upper} FAULTY_NAME="faulty_${fault}"
+    _GNU_SOURCE)
   target_compile_options(faulty_${fault} PRIVATE -Wall -Wextra -fPIC -fno-sanitize=all -Wno-unused-parameter)
   target_link_options(faulty_${fault} PRIVATE -fno-sanitize=all -Wl,-z,now,-z,relro,-z,noexecstack)
   set_target_properties(faulty_${fault} PROPERTIES PREFIX "" SUFFIX ".so" LIBRARY_OUTPUT_DIRECTORY ${faulty_dir}
