@@ -286,6 +286,18 @@ static void close_step(void *user)
 
 static void close_limit(void *user)
 {
+    enum { END_MS = 1000 };
+    struct pb_connector *c = user;
+    /* What a process of its own keeps ends with it, and then the instance can be destroyed like any other. */
+    if (c->plugin->apart && !c->ended_apart) {
+        pb_log(PB_LOG_WARN, "plugin", "a connector did not finish its calls; its process is ended",
+               PB_S("plugin", c->plugin->name), PB_S("connector", c->name),
+               PB_I("calls", c->stats.in_flight));
+        c->ended_apart = true;
+        pb_timer_set(c->env->loop, &c->close_limit, END_MS);
+        pb_apart_stuck(c, "kept what it owed after it was stopped");
+        return;
+    }
     pb_action_abandon(user);
     pb_service_job_drop(user);
     close_now(user, false);

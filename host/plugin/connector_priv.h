@@ -48,7 +48,7 @@ struct pb_connector {
     uint32_t metrics[64]; /* slots */
 
     /* closing */
-    bool closing;
+    bool closing, ended_apart;
     struct pb_defer close_step;
     struct pb_timer close_limit;
     void (*closed)(void *user, bool clean);
