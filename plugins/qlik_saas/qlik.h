@@ -82,9 +82,10 @@ struct qlik {
     struct name_entry *names;            /* names.c */
     struct command_run *command_run;     /* commands.c: the one there is */
     struct watch *watches[QLIK_SOURCES]; /* sources.c: polls that run */
-    int told_not_admin;                  /* sources.c: reloads can only be listed app by app */
-    int hooks_v1;                        /* pages.c: the tenant has only the older path of webhooks */
-    char why[600];                       /* for results that must outlive a call */
+    int64_t failed_ms;  /* sources.c: the newest end of a reload that failed whose log was asked for */
+    int told_not_admin; /* sources.c: reloads can only be listed app by app */
+    int hooks_v1;       /* pages.c: the tenant has only the older path of webhooks */
+    char why[600];      /* for results that must outlive a call */
 };
 
 /* Fill *why with a code and a sentence (kept in q->why). Returns the code. */

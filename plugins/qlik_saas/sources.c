@@ -13,6 +13,7 @@
 
 #include "happening.h"
 #include "kit/time.h"
+#include "logs.h"
 #include "pages.h"
 
 enum { S_RELOADS, S_DELIVERIES, N_SOURCES };
@@ -25,7 +26,7 @@ struct watch {
     struct qlik *q;
     uint32_t source;
     pbay_poll poll;
-    int64_t since, newest, deadline;
+    int64_t since, newest, deadline, failed; /* failed: the newest end of one that failed */
     struct pages *pages;
     struct happening *found;
     pbay_event *events;
@@ -55,6 +56,7 @@ static void end(struct watch *w, const pbay_result *result, int again)
         w->events[i] = w->found[i].event;
     }
     q->watches[w->source] = NULL;
+    if (w->failed > q->failed_ms) q->failed_ms = w->failed;
     q->event->polled(w->poll, result, result->code == PBAY_OK ? events : NULL,
                      result->code == PBAY_OK ? w->n : 0, pbay_text_view(&cursor), again);
     for (uint32_t i = 0; i < w->n; i++) {
@@ -108,6 +110,11 @@ static void add_record(struct watch *w, const json_t *r)
     e.error_message = member(r, "errorMessage");
     e.partial = json_is_true(json_object_get(r, "partial"));
     if (begun >= 0 && begun <= e.time_ms) e.duration_ms = e.time_ms - begun;
+    /* When nothing else has told of it, nothing else has asked for its log. */
+    if (e.status == STATUS_ERROR && e.time_ms > w->q->failed_ms) {
+        logs_fetch(w->q, e.app, STR(""), e.reload);
+        if (e.time_ms > w->failed) w->failed = e.time_ms;
+    }
     add(w, &e);
 }
 

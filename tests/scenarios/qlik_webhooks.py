@@ -317,20 +317,25 @@ def intake_does_not_wait_for_the_tenant():
         print("the slowest of 50 while the tenant stalls: %.1f ms" % (slowest * 1000))
 
 
+def reloads(g):
+    return [e for e in events(g) if e[0] == "reload"]
+
+
 @story
 def lost_deliveries_are_found():
     url = "https://gw.example.com/prod/hook"
     with Tenant(apps={APP: "Extract", OTHER: "Report"}, both=False) as t:
-        with Gateway(HTTP + connector(t, "poll.reloads = 300ms", "poll.deliveries = 300ms", "webhook_url = " + url)) as g:
+        with Gateway(HTTP + connector(t, "poll.reloads = 300ms", "poll.deliveries = 300ms", "webhook_url = " + url, "script_logs = 1k")) as g:
             t.hosts["https://gw.example.com"] = "http://127.0.0.1:%d" % g.port("http")
             t.hook(url, HMAC)
             time.sleep(0.5)  # the first polls: nothing from before counts
             t.run_by_hand(APP)
-            eventually(lambda: len(events(g)) == 1, "a delivery")
+            eventually(lambda: len(reloads(g)) == 1, "a delivery")
             t.deliver = False  # the network is down
             t.outcome[OTHER] = "FAILED"
             t.run_by_hand(OTHER)
-            eventually(lambda: len(events(g)) == 2, "it was found by asking")
+            eventually(lambda: len(reloads(g)) == 2, "it was found by asking")
+            eventually(lambda: [s for k, s, _ in events(g) if k == "script_log"] == [OTHER], "and so was its log")
             t.deliver = True
             # The delivery comes after all; and polls look back: nothing is stored twice.
             d = [d for ds in t.deliveries.values() for d in ds if d["status"] == "fail"][0]
@@ -338,7 +343,7 @@ def lost_deliveries_are_found():
             equal(json.loads(t.send(w, d["request"]["body"].encode(), d["eventType"])["response"]["body"]),
                   {"result": "known"})
             time.sleep(1)
-            got = events(g)
+            got = reloads(g)
             equal([(s, d["status"]) for _, s, d in got], [(APP, "ok"), (OTHER, "error")])
             # Whichever poll saw it first: the list of reloads knows the code, the failed delivery does not.
             true(got[1][2].get("error_code") in (None, "EngineConnectionError"), got[1])
