@@ -31,6 +31,7 @@ struct call {
     uint64_t n_rows;
     size_t bytes; /* of the answer, about */
     bool starting, over;
+    int status; /* of a body that could not be read; 0: what err says */
     struct pb_err err;
     struct pb_defer give_up;
 };
@@ -89,7 +90,7 @@ static void call_free(struct call *c)
 static void respond(struct call *c)
 {
     if (c->err.code != PBAY_OK) {
-        pb_http_error(c->req, 0, &c->err);
+        pb_http_error(c->req, c->status, &c->err);
         call_free(c);
         return;
     }
@@ -235,11 +236,6 @@ static void call(struct pb_functions_http *h, struct pb_http_request *req, const
     pbay_str body = coded ? pb_buf_view(&plain) : pb_http_body(req);
     bool bad = status || read_rows(fn, body, rows, &err);
     pb_buf_free(&plain);
-    if (bad) {
-        pb_builder_unref(rows);
-        pb_http_error(req, status, &err);
-        return;
-    }
     struct call *c = pb_zalloc(sizeof *c);
     *c = (struct call){.job.gone = on_gone, .magic = JOB_MAGIC, .h = h, .req = req, .starting = true};
     c->guest = *guest;
@@ -263,7 +259,9 @@ static void call(struct pb_functions_http *h, struct pb_http_request *req, const
     pb_http_set_user(req, c);
     c->flow = pb_flow_open(h->flow, &request, &c->err);
     if (!c->flow) c->over = true;
-    if (c->flow && hand_over(c->flow, rows, body.n, &err) && c->flow) pb_flow_fail(c->flow, &err);
+    /* A body that cannot be read is a call that has failed: it is counted, and has its line. */
+    if (c->flow && bad) c->status = status;
+    if (c->flow && (bad || hand_over(c->flow, rows, body.n, &err)) && c->flow) pb_flow_fail(c->flow, &err);
     if (c->flow) pb_flow_end(c->flow);
     pb_builder_unref(rows);
     c->starting = false;

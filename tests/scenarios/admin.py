@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 from lib.gateway import SSE, Gateway
-from lib.sse import client
+from lib.sse import client, common
 from lib.story import contains, equal, eventually, lacks, main, story, true
 
 CONFIG = SSE + """
@@ -103,6 +103,10 @@ def metrics_are_those_of_all_workers():
         eventually(lambda: numbers(g)["patchbay_workers"] == 2, "the old workers are gone")
         equal(call(g, "upper"), 200)
         equal(numbers(g)[ok], 11)
+        for rows in '{"rows": [["x"]', '{"rows": [["x", 1]]}':  # a body that cannot be read is a call that failed
+            equal(call(g, "upper", rows=rows), 400)
+        equal(numbers(g)[bad.replace("fails", "upper")], 2)
+        contains(g.await_log("msg=call", "function=upper", "status=INVALID_ARGUMENT", count=2)[0], "rows=0", "error=", "via=http")
 
 
 @story
@@ -184,6 +188,22 @@ def a_line_for_each_call():
         lacks(g.await_log("msg=call", "rows=1")[0], "traceparent")
         for value in "A", "B", '"a"':
             lacks(line.replace("ACME", ""), " " + value + " ")
+
+
+@story
+def lines_of_json():
+    """Python's json reads every line, of supervisor and workers; what came from outside is in there as it came."""
+    with Gateway(CONFIG + "[log]\nformat = json\n", FILES, workers=2) as g:
+        with client(g) as c:
+            c.call(1, ["a"], metadata=[("traceparent", TRACE)], header=common(user='kim \x1b[2J"\\\n', app="a\u00e9")).ok()
+        g.await_log('"msg":"call"')
+        lines = [json.loads(line) for line in g.log().splitlines()]
+        line, = [x for x in lines if x["msg"] == "call"]
+        equal([line[k] for k in ("level", "room", "function", "status", "rows", "app", "traceparent")],
+              ["info", "flow", "upper", "OK", 1, "a\u00e9", TRACE])
+        contains(line["user"], "kim", '"', "\\")
+        lacks(g.log(), "\x1b")
+        equal({type(line["ms"]), type(line["worker"])}, {float, int})
 
 
 @story
