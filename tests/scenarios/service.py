@@ -123,6 +123,41 @@ def a_call_is_lost(folder):
     t.join()
 
 
+def a_drain_has_an_end(folder):
+    """A call that takes longer than `drain` is lost, and that is said and shown."""
+    g = Gateway(folder, drain="200ms")
+    t = threading.Thread(target=attempt, args=(g, "steady", "hold"))
+    t.start()
+    until("the call is on its way", lambda: sum(g.connections()) == 1)
+    time.sleep(0.1)
+    check(g.end(), 1, "exit code after a drain that was too short")
+    check('why="the drain limit has passed" calls=1' in g.log(), True, g.log())
+    t.join()
+
+
+def who_keeps_dying_is_started_more_and_more_seldom(folder):
+    """Pauses double from 50 ms while no worker of the seat comes up; the other one serves meanwhile."""
+    hold = os.path.join(folder, "hold")
+    g = Gateway(folder, more="[connector \"slow\"]\nplugin = crasher\nheld_by = %s\n" % hold)
+    with open(hold, "w"):
+        pass
+    os.kill(int(g.workers()[0]["pid"]), signal.SIGKILL)
+    pauses = []
+    for _ in range(5):
+        pid = int(until("another is started", lambda: g.workers("starting"))[0]["pid"])
+        os.kill(pid, signal.SIGKILL)
+        began = time.monotonic()
+        until("it is gone", lambda: not any(w["pid"] == str(pid) for w in g.workers("starting")))
+        until("yet another is started", lambda: g.workers("starting"))
+        pauses.append(time.monotonic() - began)
+        check(g.call("greet", "kim", 1), (200, "KIM-1"), "a call meanwhile")
+    for i, pause in enumerate(pauses):
+        check(pause >= 0.05 * 2 ** i, True, f"pauses of {pauses}")
+    os.remove(hold)
+    until("both serve", lambda: len(g.workers()) == 2)
+    check(g.end(), 0, "exit code: " + g.log())
+
+
 def wrong(folder):
     """A configuration that cannot be read, and one that a worker finds wanting: said once, exit code 1."""
     ini = os.path.join(folder, "wrong.ini")
@@ -142,22 +177,29 @@ def systemd(folder):
         manager.bind(os.path.join(folder, "notify"))
         manager.settimeout(PATIENCE)
         where = "127.0.0.1:%d" % listening.getsockname()[1]
+        said = []
+
+        def listen():  # all the time: the kernel keeps only a few of these
+            try:
+                while True:
+                    said.append(manager.recv(1000).decode())
+            except OSError:
+                pass
+
+        threading.Thread(target=listen, daemon=True).start()
         g = Gateway(folder, "auto", where, {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "http",
                                        "NOTIFY_SOCKET": os.path.join(folder, "notify"), "WATCHDOG_USEC": "400000"},
                     preexec_fn=lambda: os.dup2(listening.fileno(), 3), pass_fds=(3,))
         try:
             check(g.at["http"], where, "the address")
             check(g.call("greet", "kim", 1), (200, "KIM-1"), "a call")
-            said = []
-
-            def hears(word):
-                while not any(word in s for s in said):
-                    said.append(manager.recv(1000).decode())
+            def hears(word, after=0):
+                return until("it says " + word, lambda: next((i + 1 for i, s in enumerate(said) if i >= after and word in s), 0))
 
             for word in "READY=1", "WATCHDOG=1":
                 hears(word)
             check(g.reload().returncode, 0, "reload")
-            hears("RELOADING=1\nMONOTONIC_USEC=")
+            hears("READY=1", hears("RELOADING=1\nMONOTONIC_USEC="))
             check(g.call("greet", "kim", 1), (200, "KIM-1"), "a call")
             check(g.end(), 0, "exit code")
             hears("STOPPING=1")
@@ -167,10 +209,12 @@ def systemd(folder):
 
 
 def main():
-    for story in wrong, systemd, activated, bound_elsewhere, stopped_at_a_bad_moment, a_call_is_lost:
+    for story in wrong, systemd, activated, bound_elsewhere, stopped_at_a_bad_moment, a_call_is_lost, a_drain_has_an_end, \
+            who_keeps_dying_is_started_more_and_more_seldom:
         with tempfile.TemporaryDirectory() as d:
             os.chmod(d, 0o700)
             story(d)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -36,7 +36,7 @@ dir = {plugins}
 [scripts]
 dir = {dir}/scripts
 [limits]
-drain = 20s
+drain = {drain}
 [function "greet"]
 id = 7
 script = functions/greet.lua
@@ -94,8 +94,8 @@ def until(what, fn):
 
 
 class Gateway:
-    def __init__(self, folder, workers=2, http="127.0.0.1:0", env=None, more="", start=True, await_ready=True, **options):
-        self.folder, self.http_address, self.sse_address = folder, http, "127.0.0.1:0"
+    def __init__(self, folder, workers=2, http="127.0.0.1:0", env=None, more="", start=True, await_ready=True, drain="20s", **options):
+        self.folder, self.http_address, self.sse_address, self.drain = folder, http, "127.0.0.1:0", drain
         self.ini = os.path.join(folder, "patchbay.ini")
         os.makedirs(os.path.join(folder, "scripts", "functions"), exist_ok=True)
         with open(os.path.join(folder, "scripts", "functions", "greet.lua"), "w") as f:
@@ -116,7 +116,7 @@ class Gateway:
 
     def write(self, more=""):
         with open(self.ini, "w") as f:
-            f.write(INI.format(dir=self.folder, plugins=PLUGINS, http=self.http_address, sse=self.sse_address) + more)
+            f.write(INI.format(dir=self.folder, plugins=PLUGINS, http=self.http_address, sse=self.sse_address, drain=self.drain) + more)
 
     def log(self):
         with open(self.log_path) as f:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Mutual TLS with files made as Qlik's guide makes them, and the line that helps who sees "error code 14"."""
+import os
+import shutil
 import socket
 import ssl
 import tempfile
@@ -137,8 +139,6 @@ def versions_and_alpn():
 
 @story
 def missing_and_mismatched_files_are_named():
-    import os
-    import shutil
     tmp, certs = certificates()
     with tmp:
         for broken, part in (("sse_server_key.pem", "sse_server_key.pem"), ("sse_server_cert.pem", "sse_server_cert.pem"),
@@ -157,6 +157,30 @@ def missing_and_mismatched_files_are_named():
         shutil.copy(certs.client + "/sse_client_key.pem", certs.client + "/sse_server_key.pem")
         with Folder(CONFIG % (certs.client, ""), FILES) as f:
             contains(f.run("run", "--config", f.config, "--state", f.state, code=1).err, "sse_server_key.pem")
+
+
+@story
+def certificates_are_those_of_the_generation():
+    """New files, another root among them, count from a reload on; a reload with files that do not go together changes nothing."""
+    tmp, certs = certificates()
+    with tmp, tempfile.TemporaryDirectory(prefix="patchbay-certs-") as other_dir:
+        other = Certificates(other_dir)
+
+        def install(names):
+            for name in names:
+                with open(os.path.join(certs.server, name), "wb") as f:
+                    f.write(other.read("server/" + name))
+        with Gateway(CONFIG % (certs.server, ""), FILES, workers=2) as g:
+            works(g, good(certs)).ok()
+            install(["sse_server_key.pem"])
+            contains(g.run("reload", "--state", g.state, code=1).err, "sse_server_key.pem")
+            works(g, good(certs)).ok()
+            install(["sse_server_cert.pem", "root_cert.pem"])
+            works(g, good(certs)).ok()  # the running generation has its own
+            refused(g, good(other))
+            g.run("reload", "--state", g.state)
+            works(g, good(other)).ok()
+            refused(g, good(certs))
 
 
 @story
