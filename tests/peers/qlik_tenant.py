@@ -131,6 +131,13 @@ class Tenant(Service):
         """A reload that somebody starts in the hub."""
         return self._begin({"appId": app}, "someone", kind)
 
+    def end(self, app, status="SUCCEEDED"):
+        """What runs of the app ends now; for reloads of a long duration."""
+        with self.state:
+            for r in list(self.reloads.values()):
+                if r["appId"] == app and r["status"] in ACTIVE:
+                    self._end(r, status)
+
     # ------------------------------------------------------------------------------------------ reloads
 
     def _begin(self, body, user, kind):

@@ -254,11 +254,12 @@ def one_that_is_pending_is_enough():
         lua = apps("abcde") + 'chain "x" { on("a").ok { "b", "d" }, on("b").ok { "c" }, all_of("c", "d") { "e" } }'
         with Site(config(tenant), {"scripts/chains/x.lua": lua}) as g:
             g.hooked(tenant)
-            tenant.duration = 1.5
+            tenant.duration = 600
             tenant.run_by_hand("id-b")
             tenant.duration = 0.05
             tenant.run_by_hand("id-a")
             eventually(lambda: g.query("SELECT 1 FROM job WHERE handle <> ''"), "it waits for that one")
+            tenant.end("id-b")
             # In the run that wanted it: what waits for several counts.
             run = g.settled()[0]
             equal(sorted((s["name"], s["state"]) for s in g.one(run["id"])["steps"]), [("b", "ok"), ("c", "ok"), ("d", "ok"), ("e", "ok")])
@@ -274,10 +275,12 @@ def or_one_more_follows_it():
         target = Target()
         with Site(config(tenant, target), {"scripts/chains/x.lua": lua}) as g:
             g.hooked(tenant)
-            tenant.duration = 1.5
+            tenant.duration = 600
             tenant.run_by_hand("id-b")
             tenant.duration = 0.05
             tenant.run_by_hand("id-a")
+            eventually(lambda: g.query("SELECT 1 FROM job WHERE handle LIKE 'after:%'"), "it waits for that one")
+            tenant.end("id-b")
             g.settled(2)
             equal([p["body"]["appId"] for p in tenant.started()], ["id-b"])
             contains("".join(g.runs("show", r["id"]).out for r in g.all_runs()), "has ended: once more")
@@ -316,10 +319,11 @@ def what_is_canceled_ends_there_too():
         with Site(config(tenant), {"scripts/chains/x.lua": lua}) as g:
             g.hooked(tenant)
             tenant.run_by_hand("id-a")
-            tenant.duration = 3
+            tenant.duration = 600
             eventually(lambda: g.query("SELECT 1 FROM job WHERE handle <> ''"), "b is known")
             g.runs("cancel", g.all_runs()[0]["id"])
-            eventually(tenant.idle, "idle")
+            eventually(lambda: [r["status"] for r in tenant.reloads.values() if r["appId"] == "id-b"] == ["CANCELING"], "it is told to stop")
+            tenant.end("id-b", "CANCELED")
             equal([r["status"] for r in tenant.reloads.values() if r["appId"] == "id-b"], ["CANCELED"])
             time.sleep(0.5)  # its webhook is no reason to go on
             equal([p["body"]["appId"] for p in tenant.started()], ["id-b"])
