@@ -7,7 +7,7 @@
 
 #include "flow/chain.h"
 
-enum { CHAIN_RUNS_MAX = 16 };
+enum { PB_CHAIN_KEY_SIZE = 64 }; /* of a job: the step and its attempt */
 
 /* What one transaction touches. Zero and set the first members; end with pb__chain_end. */
 struct pb_known_run {
@@ -59,6 +59,18 @@ int pb__chain_step(struct pb_world *w, const struct pb_firing *f, const struct p
                    pbay_str args, struct pb_run *run, struct pb_buf *said);
 /* Put the job of a step's next attempt; the step is written by the caller. */
 int pb__chain_launch(struct pb_world *w, struct pb_run_step *t, pbay_str cause, int64_t delay_ms);
+/* A message as a step-less job: alerts. */
+int pb__chain_message(struct pb_world *w, pbay_str target, pbay_str text, pbay_str key, pbay_str run,
+                      pbay_str cause, char id[PB_ID_SIZE]);
+/*
+ * Is there room for one more of its chain, of its connector, and is its app free? *why: what it waits for;
+ * *full: whose limit that is, a connector's name or a chain's after a blank; empty: it is the app. live: of
+ * steps with its name, anywhere; what has none is not looked for again.
+ */
+int pb__chain_room(struct pb_world *w, const struct pb_run_step *t, int64_t live, const char **why,
+                   pbay_str *full);
+
+/* chain_ends.c */
 /* A live step has ended. *again: in, it counts as skipped; out, it is tried once more. */
 int pb__chain_step_end(struct pb_world *w, struct pb_run_step *t, uint32_t status, pbay_str occurrence,
                        pbay_str message, pbay_str event, bool *again);
@@ -76,9 +88,6 @@ int pb__chain_is_over(struct pb_world *w, pbay_str chain, pbay_str occurrence, p
 int pb__chain_job_over(struct pb_world *w, const struct pb_run_step *t, const char *why, bool stop);
 /* A run that is canceled ends now. */
 int pb__chain_canceled(struct pb_world *w, struct pb_run *run);
-/* A message as a step-less job: alerts. */
-int pb__chain_message(struct pb_world *w, pbay_str target, pbay_str text, pbay_str key, pbay_str run,
-                      pbay_str cause, char id[PB_ID_SIZE]);
 
 /* chain_plan.c: the plan of one link, asked again; 1 or -1. */
 int pb__chain_plan_one(struct pb_chain_plan *p, struct pb_store *s, const struct pb_firing *f,
