@@ -44,7 +44,7 @@ struct Function {
     uint32_t operation, window;
 };
 
-/* ---------------------------------------------------------------------------------------- a call under way */
+/* -------------------------------------------------------------------------------------- a call under way */
 
 struct Series {
     const Instance &x;
@@ -167,7 +167,7 @@ void Series::cancel()
     finish(PBAY_CANCELLED, nullptr);
 }
 
-/* ----------------------------------------------------------------------------------------------- the table */
+/* --------------------------------------------------------------------------------------------- the table */
 
 int32_t bind(void *self, const pbay_function_info *info, void **bound, pbay_result *why)
 {

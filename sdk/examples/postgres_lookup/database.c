@@ -22,7 +22,7 @@ void database_close(struct database *d)
     *d = (struct database){0};
 }
 
-/* ----------------------------------------------------------------------------------------- what went wrong
+/* --------------------------------------------------------------------------------------- what went wrong
  */
 
 /* https://www.postgresql.org/docs/15/errcodes-appendix.html, by class. */
@@ -67,7 +67,7 @@ static void silent(void *arg, const char *message)
     (void)arg, (void)message; /* notices would go to the gateway's standard error */
 }
 
-/* --------------------------------------------------------------------------------------------- connections
+/* ------------------------------------------------------------------------------------------- connections
  */
 
 static int connected(struct database *d, const struct question *q, struct trouble *t)

@@ -17,7 +17,7 @@ static char *copy(pbay_str s)
     return c;
 }
 
-/* ------------------------------------------------------------------------------------ declaring a function
+/* ---------------------------------------------------------------------------------- declaring a function
  */
 
 static int32_t bind(void *self, const pbay_function_info *info, void **bound, pbay_result *why)
@@ -60,7 +60,7 @@ static uint32_t state(void *self, pbay_str *sentence)
     return x->down[0] ? PBAY_DEGRADED : PBAY_UP;
 }
 
-/* -------------------------------------------------------------------------------------------- the plugin */
+/* ------------------------------------------------------------------------------------------ the plugin */
 
 static const pbay_option lookup_options[] = {
     {"query", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL,

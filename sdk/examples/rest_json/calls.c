@@ -129,7 +129,7 @@ static void on_done(void *user, pbay_http exchange, const pbay_http_reply *reply
     go_on(r);
 }
 
-/* -------------------------------------------------------------------------------------------- the requests */
+/* ------------------------------------------------------------------------------------------ the requests */
 
 /* What w->url and w->body say. */
 static void request(struct row *w)

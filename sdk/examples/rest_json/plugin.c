@@ -5,7 +5,7 @@
 
 #include "rest_json.h"
 
-/* ------------------------------------------------------------------------------------ declaring a function */
+/* ---------------------------------------------------------------------------------- declaring a function */
 
 static int32_t refuse(struct instance *x, pbay_result *why, const char *what, pbay_str which)
 {
@@ -60,7 +60,7 @@ static void unbind(void *self, void *bound)
     free(bound);
 }
 
-/* -------------------------------------------------------------------------------------------------- plugin */
+/* ------------------------------------------------------------------------------------------------ plugin */
 
 static const pbay_option request_options[] = {
     {"path", PBAY_OPT_STR, PBAY_OPTF_REQUIRED, NULL, NULL,
