@@ -105,7 +105,7 @@ const char *pbay_mock_columns(pbay_mock_call *c)
 /* ------------------------------------------------------------------------------------------------ rows */
 
 /* A row as JSON, a row error as an object in its place. */
-static void write_rows(struct pb_buf *out, const pbay_batch *batch)
+void pb_mock_rows_write(struct pb_buf *out, const pbay_batch *batch)
 {
     uint32_t bad = 0;
     for (uint32_t row = 0; row < batch->n_rows; row++) {
@@ -139,33 +139,37 @@ static void write_rows(struct pb_buf *out, const pbay_batch *batch)
     }
 }
 
-/* Rows for the function's columns; NULL and a fault. */
-static struct pbay_builder *read_rows(const struct pb_declared *d, const char *text)
+struct pbay_builder *pb_mock_rows_read(const char *of, const pbay_field *fields, uint32_t n, pbay_str text)
 {
-    const char *names[PB_DECLARED_COLUMNS];
-    uint32_t kinds[PB_DECLARED_COLUMNS];
     struct pb_arena mem = {0};
-    for (uint32_t i = 0; i < d->n_sends; i++) {
-        names[i] = pb_arena_str(&mem, d->sends[i].name).p;
-        kinds[i] = d->sends[i].kind;
+    const char **names = pb_arena_alloc(&mem, (n + 1) * sizeof *names);
+    uint32_t *kinds = pb_arena_alloc(&mem, (n + 1) * sizeof *kinds);
+    for (uint32_t i = 0; i < n; i++) {
+        names[i] = pb_arena_str(&mem, fields[i].name).p;
+        kinds[i] = fields[i].kind;
     }
     const pbay_codec codec = {.struct_size = sizeof codec,
                               .format = PBAY_FORMAT_JSON_ROWS,
                               .names = names,
                               .kinds = kinds,
-                              .n_columns = d->n_sends,
+                              .n_columns = n,
                               .any_kind = PBAY_JSON};
     struct pbay_builder *b = pb_builder_new();
     struct pbay_reader *r = pb_reader_new(&codec, b);
     struct pb_err err;
-    if (pb_reader_feed(r, pb_str_c(text), &err) || pb_reader_finish(r, &err)) {
-        pb_mock_fault("the rows for %s: %s", d->name, err.msg);
+    if (pb_reader_feed(r, text, &err) || pb_reader_finish(r, &err)) {
+        pb_mock_fault("the rows for %s: %s", of, err.msg);
         pb_builder_unref(b);
         b = NULL;
     }
     pb_reader_free(r);
     pb_arena_free(&mem);
     return b;
+}
+
+static struct pbay_builder *read_rows(const struct pb_declared *d, const char *text)
+{
+    return pb_mock_rows_read(d->name, d->sends, d->n_sends, pb_str_c(text));
 }
 
 static struct pb_op_context *context(const struct pbay_mock *m)
@@ -227,7 +231,7 @@ static void on_complete(void *user, struct pb_op_answer *a)
     c->out = a->out;
     c->batch = a->batch;
     c->rows_came += a->batch->n_rows;
-    write_rows(&c->text, a->batch);
+    pb_mock_rows_write(&c->text, a->batch);
     if (c->kind == PB_MOCK_MAP && c->rows_came != c->rows_sent)
         pb_mock_fault("function %s: %u rows were sent and %u answered: a map answers each row, in order",
                       c->name, c->rows_sent, c->rows_came);
@@ -275,7 +279,7 @@ static bool on_emit(void *user, struct pbay_builder *out, const pbay_batch *batc
 {
     struct pbay_mock_call *c = user;
     c->rows_came += batch->n_rows;
-    write_rows(&c->text, batch);
+    pb_mock_rows_write(&c->text, batch);
     pb_builder_unref(out);
     return !c->hold;
 }

@@ -5,6 +5,7 @@
  */
 #include <patchbay/commands.h>
 #include <patchbay/host_crypto.h>
+#include <patchbay/host_invoke.h>
 #include <patchbay/host_timer.h>
 #include <patchbay/host_work.h>
 #include <patchbay/secrets.h>
@@ -338,6 +339,7 @@ const void *pb_mock_guarded(const char *id)
     if (!strcmp(id, PBAY_SVC_TIMER)) return guarded_timer();
     if (!strcmp(id, PBAY_SVC_WORK)) return &guarded_work;
     if (!strcmp(id, PBAY_SVC_CRYPTO)) return &pb_service_crypto;
+    if (!strcmp(id, PBAY_SVC_INVOKE)) return pb_mock_invoke_service();
     if (!strcmp(id, PBAY_SVC_REQUEST)) return &pb_mock_requests;
     return NULL;
 }

@@ -220,7 +220,8 @@ static struct pbay_mock *mock_new(void)
     pb_log_open(m->log_fd, PB_LOG_LOGFMT);
     m->loop = pb_loop_new(&err);
     if (!m->loop) pb_mock_fault("%s", err.msg);
-    m->env = (struct pb_plugin_env){.loop = m->loop, .requests = &pb_mock_requests};
+    m->env =
+        (struct pb_plugin_env){.loop = m->loop, .requests = &pb_mock_requests, .invoker = &pb_mock_invoker};
     m->registry = pb_registry_new(&m->env, false);
     pb_mock = m;
     return m;
@@ -369,6 +370,7 @@ void pbay_mock_stop(pbay_mock *m)
         c->plugin->entry.stop(c->self);
         pb_visit_leave(&v);
     }
+    pb_invoke_stop(c);
     pb_service_work_stop(c);
 }
 
@@ -381,6 +383,7 @@ void pbay_mock_free(pbay_mock *m)
     pb_mock_calls_free(m);
     pb_mock_http_free(m);
     pb_mock_peers_free(m);
+    pb_mock_targets_free(m);
     pb_mock_guard_free(m);
     pb_mock_jobs_free(m);
     pb_mock_store_free(m);

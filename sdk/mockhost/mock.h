@@ -52,6 +52,7 @@ struct pbay_mock {
 
     struct pbay_mock_http *http, **http_end;
     struct pbay_mock_peer *peers, **peers_end;
+    struct pbay_mock_target *targets;
     struct pb_mock_owned *owned; /* guard.c: builders, readers, writers */
     uint32_t n_owned, owned_cap;
     struct pb_mock_store *store;
@@ -85,6 +86,18 @@ void pb_mock_headers_copy(struct pb_mock_headers *h, const pbay_header *list, ui
 const char *pb_mock_headers_get(const struct pb_mock_headers *h, const char *name);
 void pb_mock_headers_free(struct pb_mock_headers *h);
 
+/* "a:num,b:str", or "num" alone; owned. */
+struct pb_mock_fields {
+    pbay_field *list;
+    uint32_t n, cap;
+    struct pb_arena mem;
+};
+void pb_mock_fields_parse(struct pb_mock_fields *f, const char *text);
+void pb_mock_fields_free(struct pb_mock_fields *f);
+/* calls.c: rows as JSON, to and from; a fault that names `of`, and NULL, when they cannot be read. Owned. */
+struct pbay_builder *pb_mock_rows_read(const char *of, const pbay_field *fields, uint32_t n, pbay_str text);
+void pb_mock_rows_write(struct pb_buf *out, const pbay_batch *batch);
+
 /* ------------------------------------------------------------------------------------------------ parts */
 
 /* The table for a service; each part answers for its own. NULL: not one of its. */
@@ -93,7 +106,9 @@ const void *pb_mock_net(const char *id);      /* http.c, connections.c */
 const void *pb_mock_stored(const char *id);   /* store.c, jobs.c */
 const void *pb_mock_recorded(const char *id); /* record.c */
 
-extern const pbay_request_1 pb_mock_requests; /* requests.c */
+extern const pbay_request_1 pb_mock_requests;   /* requests.c */
+extern const struct pb_invoker pb_mock_invoker; /* invoke.c */
+const struct pbay_invoke_1 *pb_mock_invoke_service(void);
 extern const struct pbay_http_1 pb_mock_http_service;
 extern const struct pbay_ws_1 pb_mock_ws_service;
 extern const struct pbay_stream_1 pb_mock_stream_service;
@@ -106,6 +121,7 @@ void pb_mock_calls_free(struct pbay_mock *m);
 void pb_mock_guard_free(struct pbay_mock *m);
 void pb_mock_http_free(struct pbay_mock *m);
 void pb_mock_peers_free(struct pbay_mock *m);
+void pb_mock_targets_free(struct pbay_mock *m);
 void pb_mock_store_free(struct pbay_mock *m);
 void pb_mock_jobs_free(struct pbay_mock *m);
 void pb_mock_record_free(struct pbay_mock *m);

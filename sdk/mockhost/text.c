@@ -85,3 +85,26 @@ void pb_mock_headers_free(struct pb_mock_headers *h)
     pb_arena_free(&h->mem);
     *h = (struct pb_mock_headers){0};
 }
+
+void pb_mock_fields_parse(struct pb_mock_fields *f, const char *text)
+{
+    pbay_str rest = pb_str_c(text), one, kind;
+    while (pb_str_split(&rest, ',', &one)) {
+        const size_t colon = pb_str_chr(one, ':');
+        pbay_field field = {.name =
+                                pb_arena_str(&f->mem, pb_str_trim(pb_str(one.p, colon < one.n ? colon : 0)))};
+        kind = pb_str_trim(colon < one.n ? pb_str(one.p + colon + 1, one.n - colon - 1) : one);
+        if (!pb_kind_parse(kind, &field.kind)) {
+            pb_mock_fault("\"%.*s\" is no kind of column; there are str, num, dual and json", PB_FMT(kind));
+            continue;
+        }
+        PB_GROW(f->list, f->cap, f->n + 1);
+        f->list[f->n++] = field;
+    }
+}
+
+void pb_mock_fields_free(struct pb_mock_fields *f)
+{
+    pb_free(f->list);
+    pb_arena_free(&f->mem);
+}

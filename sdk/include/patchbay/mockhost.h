@@ -29,7 +29,7 @@
  * It is made of the gateway's own rooms: options, batches, calls, actions and their rules are the gateway's
  * code, so what it lets pass the gateway lets pass. Only what stands on the outside is played here: HTTP,
  * WebSockets and streams follow a script, the store is memory, time stands still until the test moves it.
- * pbay.host.invoke/1 and pbay.host.chain/1 are not played: asking for them answers NULL.
+ * pbay.host.chain/1 is not played: asking for it answers NULL.
  *
  * Faults: what the plugin must not do, and what the test did not expect of it, is a sentence. It is printed
  * and the program aborts, unless pbay_mock_on_fault says who hears it instead.
@@ -61,7 +61,8 @@ extern "C" {
 typedef struct pbay_mock pbay_mock;
 typedef struct pbay_mock_call pbay_mock_call;
 typedef struct pbay_mock_http pbay_mock_http;
-typedef struct pbay_mock_peer pbay_mock_peer; /* the other end of a WebSocket or a stream */
+typedef struct pbay_mock_peer pbay_mock_peer;     /* the other end of a WebSocket or a stream */
+typedef struct pbay_mock_target pbay_mock_target; /* what the plugin may invoke */
 
 /* ------------------------------------------------------------------------------------------------ faults */
 
@@ -230,6 +231,28 @@ void pbay_mock_hang_up(pbay_mock_peer *p, uint32_t close_code);
 pbay_str pbay_mock_sent(pbay_mock_peer *p, uint32_t i);
 /* 0: not opened yet, 1: open, 2: the plugin closed it or it ended. */
 int pbay_mock_peer_state(pbay_mock_peer *p);
+
+/* ------------------------------------------------------------------------------------------------
+ * invocations
+ */
+
+/*
+ * pbay.host.invoke/1: what the plugin may invoke: "score" (a function), "aws.invoke" (an operation),
+ * "aws.train" (an action). params and returns: "age:num,plan:str", a kind alone, or NULL (actions). Another
+ * one is a fault.
+ */
+pbay_mock_target *pbay_mock_target_new(pbay_mock *m, const char *name, const char *params,
+                                       const char *returns);
+/* What it answers from now on: rows, or the JSON of an action; a failure; neither: nothing. after: so many ms
+ * later. */
+void pbay_mock_target_answer(pbay_mock_target *t, const char *rows);
+void pbay_mock_target_fail(pbay_mock_target *t, int32_t code, uint32_t effect, const char *message);
+void pbay_mock_target_after(pbay_mock_target *t, int64_t ms);
+/* How often it was invoked; the rows, or arguments, and an option of the last time (NULL: it was not given).
+ */
+uint32_t pbay_mock_target_seen(pbay_mock_target *t);
+const char *pbay_mock_target_rows(pbay_mock_target *t);
+const char *pbay_mock_target_option(pbay_mock_target *t, const char *name);
 
 /* ------------------------------------------------------------------------------------------------ the store
  */

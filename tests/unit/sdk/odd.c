@@ -14,6 +14,7 @@
 #include <patchbay/host_call.h>
 #include <patchbay/host_event.h>
 #include <patchbay/host_http.h>
+#include <patchbay/host_invoke.h>
 #include <patchbay/host_job.h>
 #include <patchbay/host_limit.h>
 #include <patchbay/host_log.h>
@@ -179,6 +180,46 @@ static void connect_to(struct odd *o)
     }
 }
 
+static void invoked_rows(void *user, pbay_invoke call, const pbay_batch *got)
+{
+    struct odd *o = user;
+    (void)call;
+    o->handle = (uint64_t)pbay_batch_col(got, 0)->num[0];
+}
+
+static void invoked_done(void *user, pbay_invoke call, const pbay_result *result, pbay_str json)
+{
+    struct odd *o = user;
+    char said[64];
+    (void)call;
+    snprintf(said, sizeof said, "%d %d %.*s", result->code, (int)o->handle, (int)json.n,
+             json.n ? json.p : "");
+    answer(o, said);
+}
+
+static void invoke(struct odd *o, const pbay_batch *in)
+{
+    static const pbay_invoke_events heard = {sizeof heard, 0, NULL, NULL, invoked_rows, invoked_done};
+    const pbay_invoke_1 *service_invoke = service(o, PBAY_SVC_INVOKE);
+    const pbay_header option = {text("limit"), text("3")};
+    const int action = is(o, "invoke_action");
+    const pbay_invoke_info info = {.struct_size = sizeof info,
+                                   .kind = action ? PBAY_INVOKE_ACTION : PBAY_INVOKE_FUNCTION,
+                                   .target = text(action ? "other.start" : "score"),
+                                   .options = &option,
+                                   .n_options = 1,
+                                   .parent_call = o->kept};
+    pbay_result why = PBAY_RESULT_OK;
+    const pbay_invoke call =
+        service_invoke->open(o->host, &info, text(action ? "{\"a\": 1}" : ""), &heard, o, &why);
+    if (!call) {
+        o->call->complete(o->kept, &why, NULL);
+    } else if (!action) {
+        service_invoke->push(call, in);
+        service_invoke->end(call);
+    }
+}
+
 static void in_work(void *user, uint32_t slot)
 {
     struct odd *o = user;
@@ -235,6 +276,8 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
         connect_to(o);
     } else if (is(o, "thread") || is(o, "work")) {
         ((const pbay_work_1 *)service(o, PBAY_SVC_WORK))->submit(o->host, in_work, after_work, o);
+    } else if (is(o, "invoke") || is(o, "invoke_action")) {
+        invoke(o, in);
     } else if (is(o, "timer")) {
         ((const pbay_timer_1 *)service(o, PBAY_SVC_TIMER))->start(o->host, 3600000, 0, later, o);
     } else if (is(o, "limit")) {

@@ -171,6 +171,42 @@ static void connections(void **state)
     ends(m, "a stream to db.example:98 was expected and did not come");
 }
 
+static void invocations(void **state)
+{
+    (void)state;
+    pbay_mock *m = odd("invoke");
+    pbay_mock_target *t = pbay_mock_target_new(m, "score", "a:str", "num");
+    pbay_mock_target_answer(t, "[[42]]");
+    pbay_mock_target_after(t, 10);
+    pbay_mock_call *c = pbay_mock_submit(m, "f", "[[\"a\"]]");
+    assert_int_equal(pbay_mock_code(c), PBAY_MOCK_PENDING);
+    pbay_mock_advance(m, 10);
+    assert_string_equal(pbay_mock_text(c), "[[\"0 42 \"]]");
+    assert_int_equal(pbay_mock_target_seen(t), 1);
+    assert_string_equal(pbay_mock_target_rows(t), "[[\"a\"]]");
+    assert_string_equal(pbay_mock_target_option(t, "limit"), "3");
+    pbay_mock_target_after(t, 0);
+    pbay_mock_target_fail(t, PBAY_UNAVAILABLE, PBAY_EFFECT_NONE, "busy");
+    assert_string_equal(pbay_mock_text(pbay_mock_submit(m, "f", "[[\"b\"]]")), "[[\"14 42 \"]]");
+    /* Who asked goes away, and what was invoked for him is cancelled. */
+    pbay_mock_target_answer(t, "[[1]]");
+    pbay_mock_target_after(t, 1000000);
+    c = pbay_mock_submit(m, "f", "[[\"c\"]]");
+    pbay_mock_run(m);
+    pbay_mock_cancel(c);
+    assert_int_equal(pbay_mock_code(c), PBAY_CANCELLED);
+    ends(m, NULL);
+    m = odd("invoke_action");
+    t = pbay_mock_target_new(m, "other.start", NULL, NULL);
+    pbay_mock_target_answer(t, "{\"job\":7}");
+    assert_string_equal(pbay_mock_text(pbay_mock_submit(m, "f", "[[\"a\"]]")), "[[\"0 0 {\\\"job\\\":7}\"]]");
+    assert_string_equal(pbay_mock_target_rows(t), "{\"a\": 1}");
+    ends(m, NULL);
+    m = odd("invoke");
+    pbay_mock_submit(m, "f", "[[\"a\"]]");
+    ends(m, "\"score\" was invoked, and the test has no such target");
+}
+
 static void time_and_work(void **state)
 {
     (void)state;
@@ -323,6 +359,7 @@ int main(void)
         cmocka_unit_test(requests_out_of_the_script),
         cmocka_unit_test(http_in_pieces),
         cmocka_unit_test(connections),
+        cmocka_unit_test(invocations),
         cmocka_unit_test(time_and_work),
         cmocka_unit_test(what_was_recorded),
         cmocka_unit_test(actions),
