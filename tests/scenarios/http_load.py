@@ -84,10 +84,15 @@ def p99(port, n):
     return times[len(times) * 99 // 100] * 1000
 
 
+ROUNDS = 7 if SOAK else 1
+
+
 def compare(what, quiet, loud):
-    print("%s: p99 of others %.2f ms, quiet %.2f ms" % (what, loud, quiet))
+    """p99 of a moment says little on a machine that does other things: the median of several, of quiet and loud ones in turn."""
+    quiet, loud = (sorted(times)[len(times) // 2] for times in (quiet, loud))
+    print("%s: p99 of others %.2f ms, quiet %.2f ms, %.1f times" % (what, loud, quiet, loud / quiet))
     if SOAK:
-        true(loud <= 2 * quiet + 0.5, "%s: p99 of others went from %.2f to %.2f ms" % (what, quiet, loud))
+        true(loud <= 2 * quiet + 0.25, "%s: p99 of others went from %.2f to %.2f ms" % (what, quiet, loud))
 
 
 def hold(g, n, greeting=b"", context=None, answer=False):
@@ -111,12 +116,12 @@ def idle_connections_cost_little():
         for s in hold(g, 50):
             s.close()
         p99(g.port("http"), 50)
-        quiet = p99(g.port("http"), CALLS)
+        quiet = [p99(g.port("http"), CALLS) for _ in range(ROUNDS)]
         before = resident(g)
         held = hold(g, IDLE // 2) + hold(g, IDLE - IDLE // 2, Caller(g.port("http")).request, answer=True)
         Caller(g.port("http")).ask()
         each = (resident(g) - before) / IDLE
-        compare("%d idle connections" % IDLE, quiet, p99(g.port("http"), CALLS))
+        compare("%d idle connections" % IDLE, quiet, [p99(g.port("http"), CALLS) for _ in range(ROUNDS)])
         print("an idle connection costs %.1f KiB (HTTP/1.1, half of them after a request)" % each)
         if SOAK and not has_sanitizer():
             true(each < 10, "an idle connection costs %.1f KiB" % each)
@@ -165,6 +170,9 @@ def slow_loris(port, n, ready, stop):
         stop.wait(0.5)
 
 
+flood = multiprocessing.Value("i", 0)  # connections with garbage
+
+
 def garbage(port, seed, ready, stop):
     r = random.Random(seed)
     beginnings = [b"", b"GET / HTTP/1.1\r\n", H2, H2 + b"\0\0\x10\1\5\0\0\0\1", b"\x16\x03\x01", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"]
@@ -172,6 +180,8 @@ def garbage(port, seed, ready, stop):
         try:
             with socket.create_connection(("127.0.0.1", port), 10) as s:
                 s.sendall(r.choice(beginnings) + r.randbytes(r.randrange(1, 2000)))
+                with flood.get_lock():
+                    flood.value += 1
                 if r.random() < 0.5:
                     s.recv(100)
         except OSError:
@@ -180,14 +190,25 @@ def garbage(port, seed, ready, stop):
         time.sleep(0.001)
 
 
+rates = []  # of floods, a second
+
+
+def elsewhere(fn, *args):
+    """Who disturbs would be on another machine: here he takes less of the processor than those who are measured."""
+    os.nice(5)
+    fn(*args)
+
+
 def disturbed(what, port, *workers):
     ready, stop = [multiprocessing.Event() for _ in workers], multiprocessing.Event()
-    ps = [multiprocessing.Process(target=fn, args=(*args, r, stop), daemon=True) for (fn, *args), r in zip(workers, ready)]
+    ps = [multiprocessing.Process(target=elsewhere, args=(fn, *args, r, stop), daemon=True) for (fn, *args), r in zip(workers, ready)]
     for p in ps:
         p.start()
     for r in ready:
         true(r.wait(120), what)
+    before, began = flood.value, time.monotonic()
     loud = p99(port, CALLS)
+    rates.append((flood.value - before) / (time.monotonic() - began))
     stop.set()
     for p in ps:
         p.join(60)
@@ -216,11 +237,11 @@ def those_who_want_no_good_do_not_disturb():
     many_files()
     with Gateway(CONFIG.replace("idle_timeout", "head_timeout = 2s\nidle_timeout")) as g:
         port = g.port("http")
-        quiet = p99(port, CALLS)
-        compare("%d clients that never finish a request" % LORIS, quiet, disturbed("slow loris", port, (slow_loris, port, LORIS)))
-        quiet = p99(port, CALLS)
-        compare("a flood of garbage", quiet,
-                disturbed("garbage", port, (garbage, port, rng().random()), (garbage, port, rng().random())))
+        for what, *workers in (("%d clients that never finish a request" % LORIS, (slow_loris, port, LORIS)),
+                               ("a flood of garbage", *((garbage, port, rng(i).random()) for i in range(2)))):
+            times = [(p99(port, CALLS), disturbed(what, port, *workers)) for _ in range(ROUNDS)]
+            compare(what, *zip(*times))
+        print("garbage came over %.0f connections a second" % sorted(rates)[-1 - ROUNDS // 2])
         sse = g.port("sse")
         disturbed("garbage on the gRPC port", port, (garbage, sse, rng().random()))
         g.alive()
