@@ -110,25 +110,31 @@ void kit_no_faults(struct kit *k, struct pb_connector *c)
     kit_fault("the host noticed %llu breach(es) of the rules", (unsigned long long)n);
 }
 
+/* What is said in a signal handler is put together before. */
+static const struct {
+    int sig;
+    const char *said;
+} deadly[] = {
+    {SIGSEGV, "it crashed (SEGV) in "}, {SIGBUS, "it crashed (BUS) in "},
+    {SIGFPE, "it crashed (FPE) in "},   {SIGILL, "it crashed (ILL) in "},
+    {SIGABRT, "it crashed (ABRT) in "}, {SIGTRAP, "it crashed (TRAP) in "},
+};
+
 static void on_crash(int sig)
 {
-    static const char where[] = " in ";
     const char *what = pb_current.what ? pb_current.what : "its code or in the host";
-    char text[64];
-    int n = snprintf(text, sizeof text, "it crashed (%s)", sigabbrev_np(sig) ? sigabbrev_np(sig) : "?");
-    if (write(out, text, (size_t)n) < 0 || write(out, where, sizeof where - 1) < 0 ||
-        write(out, what, strlen(what)) < 0)
-        _exit(FAULT);
+    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
+        if (deadly[i].sig == sig && write(out, deadly[i].said, strlen(deadly[i].said)) < 0) _exit(FAULT);
+    if (write(out, what, strlen(what)) < 0) _exit(FAULT);
     _exit(FAULT);
 }
 
 static PB_NORETURN void child(struct kit *k, const struct check *check, int fd)
 {
-    static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
     out = fd;
     log_fd = fileno(tmpfile());
     pb_log_open(log_fd, PB_LOG_LOGFMT);
-    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) signal(deadly[i], on_crash);
+    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) signal(deadly[i].sig, on_crash);
     signal(SIGPIPE, SIG_IGN);
     alarm(timeout_s);
     check->run(k);
