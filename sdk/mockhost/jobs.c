@@ -45,6 +45,7 @@ static struct job *by_id(pbay_str id)
 static struct job *job_new(pbay_str action, pbay_str key, pbay_str args)
 {
     struct job *j = pb_zalloc(sizeof *j);
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the items are pointers */
     PB_GROW(jobs.list, jobs.cap, jobs.n + 1);
     jobs.list[jobs.n] = j;
     snprintf(j->id, sizeof j->id, "job-%u", ++jobs.n);
