@@ -79,7 +79,7 @@ def stopped_at_a_bad_moment(folder):
     """A stop while a worker is replaced, right after one was killed, and before anybody serves: no call was lost by it, and
     whoever asked (`systemctl stop`) sees no failure."""
     hold = os.path.join(folder, "hold")
-    slow = "[connector \"slow\"]\nplugin = crasher\nheld_by = %s\n" % hold
+    slow = "[connector \"slow\"]\nplugin = crasher\nisolation = none\nheld_by = %s\n" % hold
 
     def kill_one(g):
         victim = g.workers()[0]["pid"]
@@ -138,7 +138,7 @@ def a_drain_has_an_end(folder):
 def who_keeps_dying_is_started_more_and_more_seldom(folder):
     """Pauses double from 50 ms while no worker of the seat comes up; the other one serves meanwhile."""
     hold = os.path.join(folder, "hold")
-    g = Gateway(folder, more="[connector \"slow\"]\nplugin = crasher\nheld_by = %s\n" % hold)
+    g = Gateway(folder, more="[connector \"slow\"]\nplugin = crasher\nisolation = none\nheld_by = %s\n" % hold)
     with open(hold, "w"):
         pass
     os.kill(int(g.workers()[0]["pid"]), signal.SIGKILL)

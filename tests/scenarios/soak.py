@@ -50,6 +50,7 @@ lease = 30s
 attempts = 100
 [connector "a"]
 plugin = actor
+isolation = none
 log = @DIR@/did
 """
 
