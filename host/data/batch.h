@@ -195,4 +195,6 @@ uint32_t pb_cells_invalid(const char *bytes, const uint32_t *off, uint32_t from,
  */
 struct pb_buf;
 void pb_batch_encode(const pbay_batch *batch, struct pb_buf *out);
+/* What that appends, at most. */
+size_t pb_batch_encoded_most(const pbay_batch *batch);
 struct pbay_builder *pb_batch_decode(pbay_str flat, struct pb_err *err);

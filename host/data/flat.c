@@ -90,6 +90,27 @@ void pb_batch_encode(const pbay_batch *batch, struct pb_buf *out)
     memcpy(out->p + start, &head, sizeof head);
 }
 
+static size_t padded(size_t n)
+{
+    return (n + 7) & ~(size_t)7;
+}
+
+size_t pb_batch_encoded_most(const pbay_batch *batch)
+{
+    size_t rows = batch->n_rows, n = padded(sizeof(struct head));
+    n += batch->n_cols * padded(sizeof(struct col)) + batch->n_row_errors * padded(sizeof(struct note));
+    for (uint32_t c = 0; c < batch->n_cols; c++) {
+        const pbay_column *col = pbay_batch_col(batch, c);
+        n += padded(col->name.n);
+        if (has_num(col->kind)) n += rows * sizeof *col->num;
+        if (col->null_bits) n += (rows + 63) / 64 * 8;
+        if (col->kind != PBAY_NUM)
+            n += padded((rows + 1) * sizeof(uint32_t)) + padded(col->off[rows] - col->off[0]);
+    }
+    for (uint32_t i = 0; i < batch->n_row_errors; i++) n += padded(batch->row_errors[i].message.n);
+    return n;
+}
+
 /* ------------------------------------------------------------------------------------------------ decode */
 
 struct in {

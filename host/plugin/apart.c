@@ -163,7 +163,7 @@ static int launch(struct pb_apart *a, struct pb_err *err)
     pb_log_setup_get(&log);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends))
         return pb_fail(err, PBAY_RESOURCE_EXHAUSTED, "no socket: %s", strerror(errno));
-    memset(a->page, 0, sizeof *a->page);
+    memset(a->page, 0, offsetof(struct pb_apart_page, rings));
     a->why[0] = 0;
     a->incarnation++;
     a->n_metrics = 0;
@@ -191,6 +191,7 @@ static int launch(struct pb_apart *a, struct pb_err *err)
         reap(a, 0, &used);
         return -1;
     }
+    pb_pipe_share(a->pipe, a->page, true);
     a->phase = PB_APART_STARTING;
     a->started_ns = a->heard_ns = pb_mono_ns();
     a->pinged_ns = 0;

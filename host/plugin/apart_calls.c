@@ -213,9 +213,7 @@ static struct pb_buf *begin_call(struct pb_apart *a, const struct pb_apart_bound
 static uint64_t with_rows(struct pb_apart *a, struct pb_buf *m, const pbay_batch *in, size_t *bytes,
                           pbay_result *why)
 {
-    *bytes = m->n;
-    pb_batch_encode(in, m);
-    *bytes = m->n - *bytes;
+    *bytes = pb_pipe_put_rows(a->pipe, m, in);
     if (PB_LIKELY(m->n < PB_APART_MESSAGE_MAX)) return pb_pipe_commit(a->pipe);
     pb_pipe_abort(a->pipe);
     pb_why(why, PBAY_OUT_OF_RANGE, "connector \"%s\": a batch of %u rows is too long for its process",

@@ -34,10 +34,10 @@ static void marks(uint64_t call, uint32_t flags)
 }
 
 /* The rows that a message ends with; NULL: none, or nonsense. */
-static struct pbay_builder *rows(struct pb_apart *a, struct pb_in *in)
+static struct pbay_builder *rows(struct pb_apart *a, struct pb_in *in, size_t *bytes)
 {
     struct pb_err err;
-    struct pbay_builder *out = pb_batch_decode(pb_in_rest(in), &err);
+    struct pbay_builder *out = pb_pipe_rows(a->pipe, in, bytes, &err);
     if (!out) pb_apart_nonsense(a, err.msg);
     return out;
 }
@@ -48,7 +48,8 @@ static void complete(struct pb_apart *a, uint64_t call, struct pb_in *in)
     pbay_result r = pb_in_result(in);
     if (in->bad || !held(a, PB_HELD_CALL, call)) return;
     struct pbay_builder *out = NULL;
-    if (flags & PB_APART_ROWS && !(out = rows(a, in))) return; /* its end answers the call */
+    size_t bytes;
+    if (flags & PB_APART_ROWS && !(out = rows(a, in, &bytes))) return; /* its end answers the call */
     release(a, PB_HELD_CALL, call);
     marks(call, flags);
     pb_service_call.complete(call, &r, out);
@@ -57,9 +58,9 @@ static void complete(struct pb_apart *a, uint64_t call, struct pb_in *in)
 static void emit(struct pb_apart *a, uint64_t call, struct pb_in *in)
 {
     uint32_t flags = pb_in_u32(in);
-    size_t bytes = (size_t)(in->end - in->p);
+    size_t bytes = 0;
     struct pb_apart_held *h = held(a, PB_HELD_CALL, call);
-    struct pbay_builder *out = in->bad || !h ? NULL : rows(a, in);
+    struct pbay_builder *out = in->bad || !h ? NULL : rows(a, in, &bytes);
     if (!out) return;
     marks(call, flags);
     h->emitted += bytes;

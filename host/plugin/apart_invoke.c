@@ -88,7 +88,7 @@ static void on_rows(void *user, pbay_invoke call, const pbay_batch *rows)
     struct pb_apart_invoke *i = user;
     (void)call;
     if (!i->apart) return;
-    pb_batch_encode(rows, pb_pipe_begin(i->apart->pipe, PB_APART_INVOKE_ROWS, i->there));
+    pb_pipe_put_rows(i->apart->pipe, pb_pipe_begin(i->apart->pipe, PB_APART_INVOKE_ROWS, i->there), rows);
     pb_pipe_commit(i->apart->pipe);
 }
 
@@ -181,8 +181,8 @@ static struct pb_apart_invoke *invoke_of(struct pb_apart *a, uint64_t there)
 static void pushed(struct pb_apart *a, struct pb_apart_invoke *i, struct pb_in *in)
 {
     struct pb_err err;
-    size_t bytes = (size_t)(in->end - in->p);
-    struct pbay_builder *rows = pb_batch_decode(pb_in_rest(in), &err);
+    size_t bytes;
+    struct pbay_builder *rows = pb_pipe_rows(a->pipe, in, &bytes, &err);
     if (!rows) {
         pb_apart_nonsense(a, err.msg);
         return;

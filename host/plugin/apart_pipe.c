@@ -10,7 +10,9 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "data/batch.h"
 #include "loop/watch.h"
+#include "plugin/apart_page.h"
 #include "plugin/apart_wire.h"
 
 struct head {
@@ -34,9 +36,19 @@ struct pb_pipe {
     struct pb_buf reply;
     struct pb_defer flush, go_on, over;
     _Atomic uint64_t *begun;
+    struct pb_apart_page *page; /* NULL: all goes by the socket */
+    bool worker;
+    uint64_t put;   /* bytes that were ever put into the ring to the other side; taken is counted alike */
+    uint64_t floor; /* all before was taken, or never used */
+    struct pb_buf copy;
     uint32_t depth;
     bool dead, closed, told;
 };
+
+/* Where rows are. */
+enum { INLINE, BY_RING };
+/* Shorter ones are cheaper by the socket. */
+enum { RING_LEAST = 2048, RING_ALIGN = 64, ROOM_MORE = 16 };
 
 static void told_end(void *user)
 {
@@ -124,6 +136,79 @@ static void flush(void *user)
     pb_pipe_flush(user, false);
 }
 
+/* ------------------------------------------------------------------------------------------------ rows */
+
+void pb_pipe_share(struct pb_pipe *p, struct pb_apart_page *page, bool worker)
+{
+    p->page = page;
+    p->worker = worker;
+}
+
+/* n bytes in one piece of the ring to the other side, or NULL; *at: their number. */
+static char *ring_room(struct pb_pipe *p, size_t n, uint64_t *at)
+{
+    if (!p->page || n > PB_APART_RING) return NULL;
+    int way = p->worker ? 0 : 1;
+    uint64_t taken = atomic_load_explicit(&p->page->taken[way], memory_order_acquire);
+    uint64_t put = (p->put + RING_ALIGN - 1) & ~(uint64_t)(RING_ALIGN - 1);
+    /* An empty one is begun anew: memory that was just used is near. */
+    bool empty = taken == p->put;
+    if (empty || put % PB_APART_RING + n > PB_APART_RING)
+        put = (put + PB_APART_RING - 1) / PB_APART_RING * PB_APART_RING;
+    if (empty) p->floor = put;
+    uint64_t floor = taken > p->floor ? taken : p->floor;
+    if (taken > p->put || put + n - floor > PB_APART_RING) return NULL;
+    *at = put;
+    return p->page->rings[way] + put % PB_APART_RING;
+}
+
+size_t pb_pipe_put_rows(struct pb_pipe *p, struct pb_buf *m, const pbay_batch *rows)
+{
+    uint64_t at = 0;
+    size_t most = pb_batch_encoded_most(rows);
+    char *room = most < RING_LEAST ? NULL : ring_room(p, most + ROOM_MORE, &at);
+    if (!room) {
+        pb_put_u32(m, INLINE);
+        size_t before = m->n;
+        pb_batch_encode(rows, m);
+        return m->n - before;
+    }
+    struct pb_buf fixed = {room, 0, most + ROOM_MORE};
+    pb_batch_encode(rows, &fixed);
+    PB_REQUIRE(fixed.p == room);
+    p->put = at + fixed.n;
+    pb_put_u32(m, BY_RING);
+    pb_put_u64(m, at);
+    pb_put_u64(m, fixed.n);
+    return fixed.n;
+}
+
+struct pbay_builder *pb_pipe_rows(struct pb_pipe *p, struct pb_in *in, size_t *bytes, struct pb_err *err)
+{
+    if (pb_in_u32(in) == INLINE) {
+        pbay_str flat = pb_in_rest(in);
+        *bytes = flat.n;
+        return pb_batch_decode(flat, err);
+    }
+    uint64_t at = pb_in_u64(in), n = pb_in_u64(in);
+    *bytes = (size_t)n;
+    if (in->bad || !p->page || n > PB_APART_RING || at % PB_APART_RING + n > PB_APART_RING) {
+        pb_fail(err, PBAY_INTERNAL, "rows that are nowhere");
+        return NULL;
+    }
+    int way = p->worker ? 1 : 0;
+    pbay_str flat = pb_str(p->page->rings[way] + at % PB_APART_RING, (size_t)n);
+    if (p->worker) { /* what is looked at must not change meanwhile */
+        p->copy.n = 0;
+        pb_buf_str(&p->copy, flat);
+        flat = pb_buf_view(&p->copy);
+    }
+    struct pbay_builder *b = pb_batch_decode(flat, err);
+    /* What lay before was not wanted, or is gone as well. */
+    atomic_store_explicit(&p->page->taken[way], at + n, memory_order_release);
+    return b;
+}
+
 /* ------------------------------------------------------------------------------------------------ reading */
 
 /* The next message of b from *at, which then stands behind it. */
@@ -202,6 +287,7 @@ static void free_pipe(struct pb_pipe *p)
     pb_buf_free(&p->out);
     pb_buf_free(&p->in);
     pb_buf_free(&p->late);
+    pb_buf_free(&p->copy);
     if (p->reply.cap) explicit_bzero(p->reply.p, p->reply.cap);
     pb_buf_free(&p->reply);
     pb_free(p);

@@ -16,6 +16,9 @@
 
 struct pb_pipe;
 struct pb_watch;
+struct pb_apart_page;
+struct pb_in;
+struct pbay_builder;
 
 struct pb_pipe_fns {
     /* A message, borrowed until return. */
@@ -45,6 +48,15 @@ size_t pb_pipe_waiting(const struct pb_pipe *p);
 void pb_pipe_flush(struct pb_pipe *p, bool wait);
 /* Read and hand over what there is, without waiting. */
 void pb_pipe_read(struct pb_pipe *p);
+
+/*
+ * Rows as the rest of a message that was begun, and back. Long ones go by the memory of the page where there
+ * is room. Returns their bytes, of which both sides say the same number. pb_pipe_rows: owned; NULL with err.
+ */
+size_t pb_pipe_put_rows(struct pb_pipe *p, struct pb_buf *m, const pbay_batch *rows);
+struct pbay_builder *pb_pipe_rows(struct pb_pipe *p, struct pb_in *in, size_t *bytes, struct pb_err *err);
+/* Here is that memory. worker: is this end the worker, which looks at copies alone? */
+void pb_pipe_share(struct pb_pipe *p, struct pb_apart_page *page, bool worker);
 
 enum pb_pipe_waited { PB_PIPE_REPLIED, PB_PIPE_GONE, PB_PIPE_LATE };
 /*

@@ -400,6 +400,7 @@ int pb_inside_main(const char *connector, const char *file, int parent)
     pb_inside.pipe = pb_pipe_new(pb_inside.loop, PB_APART_SOCKET, &fns, name.out, &err);
     if (!pb_inside.pipe) return 2;
     pb_pipe_count(pb_inside.pipe, &pb_inside.page->begun);
+    pb_pipe_share(pb_inside.pipe, pb_inside.page, false);
     tick(NULL);
     pb_loop_run(pb_inside.loop);
     close_house();

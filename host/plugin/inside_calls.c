@@ -174,7 +174,7 @@ static void finish(struct call *c, const pbay_result *result, struct pbay_builde
     struct pb_buf *m = pb_inside_begin(PB_APART_COMPLETE, c->handle);
     pb_put_u32(m, c->marks | (batch ? PB_APART_ROWS : 0));
     pb_put_result(m, result);
-    if (batch) pb_batch_encode(batch, m);
+    if (batch) pb_pipe_put_rows(pb_inside.pipe, m, batch);
     pb_inside_commit();
     pb_builder_unref(out);
     pb_inside_set(&calls, c->handle, NULL);
@@ -307,7 +307,8 @@ static void submit(uint64_t handle, struct pb_in *in)
     struct call *c = new_call(handle, in);
     struct pb_err err;
     if (!c) return;
-    c->in = pb_batch_decode(pb_in_rest(in), &err);
+    size_t bytes;
+    c->in = pb_pipe_rows(pb_inside.pipe, in, &bytes, &err);
     if (!c->in) {
         pbay_result r = pb_err_result(&err);
         finish(c, &r, NULL);
@@ -342,9 +343,9 @@ static void open_it(uint64_t handle, struct pb_in *in)
 static void push(struct call *c, struct pb_in *in)
 {
     struct pb_err err;
-    size_t bytes = (size_t)(in->end - in->p);
+    size_t bytes;
     if (c->ending) return;
-    struct pbay_builder *b = pb_batch_decode(pb_in_rest(in), &err);
+    struct pbay_builder *b = pb_pipe_rows(pb_inside.pipe, in, &bytes, &err);
     if (!b) {
         pbay_result r = pb_err_result(&err);
         finish(c, &r, NULL);
@@ -507,9 +508,7 @@ static int32_t call_emit(pbay_call handle, pbay_builder *out)
     }
     struct pb_buf *m = pb_inside_begin(PB_APART_EMIT, handle);
     pb_put_u32(m, c->marks);
-    size_t before = m->n;
-    pb_batch_encode(batch, m);
-    c->emitted += m->n - before;
+    c->emitted += pb_pipe_put_rows(pb_inside.pipe, m, batch);
     pb_inside_commit();
     pb_builder_unref(out);
     if (c->emitted <= PB_INSIDE_WINDOW) return PBAY_OK;

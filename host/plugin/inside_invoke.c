@@ -145,9 +145,7 @@ static int32_t svc_push(pbay_invoke handle, const pbay_batch *batch)
         return PBAY_LATER;
     }
     struct pb_buf *m = pb_inside_begin(PB_APART_INVOKE_PUSH, handle);
-    size_t before = m->n;
-    pb_batch_encode(batch, m);
-    i->pushed += m->n - before;
+    i->pushed += pb_pipe_put_rows(pb_inside.pipe, m, batch);
     pb_inside_commit();
     return PBAY_OK;
 }
@@ -190,7 +188,8 @@ const pbay_invoke_1 pb_inside_invoke = {
 static void on_rows(struct invoked *i, struct pb_in *in)
 {
     struct pb_err err;
-    struct pbay_builder *b = pb_batch_decode(pb_in_rest(in), &err);
+    size_t bytes;
+    struct pbay_builder *b = pb_pipe_rows(pb_inside.pipe, in, &bytes, &err);
     if (!b) return;
     struct pb_visit v;
     pb_visit_enter(&v, pb_inside.c, "invoke rows", NULL);

@@ -87,6 +87,10 @@ static void messages(const uint8_t *data, size_t size)
     c.self = &a;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends)) abort();
     a.pipe = pb_pipe_new(loop, ends[0], &fns, &a, &err);
+    /* By the ring come whichever bytes. */
+    atomic_store(&page.taken[0], 0);
+    memcpy(page.rings[1], data, size < 4096 ? size : 4096);
+    pb_pipe_share(a.pipe, &page, true);
     for (int kind = 0; kind < PB_HELD_KINDS; kind++) pb_apart_hold(&a, (enum pb_apart_kind)kind, 1, 1);
     while (size >= 4) {
         size_t n = data[2] | (size_t)data[3] << 8;

@@ -16,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct pb_buf out = {0};
     if (!v) abort();
     pb_batch_encode(v, &out);
+    if (out.n > pb_batch_encoded_most(v)) abort();
     if (out.n != size || memcmp(out.p, data, size) != 0) abort();
     pb_buf_free(&out);
     pb_builder_unref(b);
