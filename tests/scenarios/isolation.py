@@ -236,7 +236,7 @@ def reloads_leave_nothing():
 @story
 def every_tenth_call():
     """Under 64 streams of calls all of the other connector's succeed, and none of theirs drops a connection."""
-    with Gateway(CONFIG + part("tenth", operation="tenth"), env=ENV) as g:
+    with Gateway(CONFIG + part("tenth", operation="tenth"), env=ENV, workers=2) as g:
         with client(g) as c:
             ids = c.ids()
         end = time.monotonic() + (60 if SOAK else 4)

@@ -56,3 +56,10 @@ get_property(plugins GLOBAL PROPERTY PBAY_PLUGINS)
 foreach(plugin IN LISTS plugins)
   pb_check(plugin/loads_${plugin} $<TARGET_FILE:pb_test_probe> plugin-probe $<TARGET_FILE:${plugin}>)
 endforeach()
+
+# Again with the plugin in a process of its own (the harness says `isolation = process`).
+foreach(name test_secrets test_service_net)
+  add_test(NAME unit/plugin/apart_${name} COMMAND unit_plugin_${name})
+  set_tests_properties(unit/plugin/apart_${name} PROPERTIES LABELS unit TIMEOUT 300
+    ENVIRONMENT "${PB_TEST_ENV};PB_TEST_APART=1" ENVIRONMENT_MODIFICATION "${PB_TEST_UNSET}")
+endforeach()
