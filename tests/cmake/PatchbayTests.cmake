@@ -98,19 +98,20 @@ function(pbay_fuzz_target name)
     ENVIRONMENT_MODIFICATION "${PB_TEST_UNSET}")
 endfunction()
 
-# pbay_scenario(name.py [RELEASE] [WORKERS] [APART] [SOAK] [SERIAL] [TIMEOUT s] [ARGS a...])
+# pbay_scenario(name.py [RELEASE] [WORKERS] [APART|APART_SOAK] [SOAK] [SERIAL] [TIMEOUT s] [ARGS a...])
 # runs tests/scenarios/name.py against the built program: exit 0 passes, 77 is a skip (a peer is not installed), but
 # with PATCHBAY_STRICT_TESTS a skip is a failure. It finds PATCHBAY, PATCHBAY_PLUGINS, PATCHBAY_SCRIPTS, PB_TESTS_DIR
 # and SCENARIO_PLUGINS (scenarios/plugins) in its environment, picks free ports, leaves nothing behind. SERIAL: not
 # beside other tests.
 # Gateways of tests/scenarios/lib run in one process, unless PATCHBAY_WORKERS says how many workers they have. WORKERS:
 # runs again as workers/name with two.
-# APART: runs again as apart/name, every connector in a process of its own (PATCHBAY_ISOLATION=process).
+# APART: runs again as apart/name, every connector in a process of its own (PATCHBAY_ISOLATION=process); APART_SOAK: for
+# `make soak` alone.
 # SOAK: runs with the full counts (PATCHBAY_SOAK=1) as soak/name, for `make soak` alone; on the optimised build when there
 # is one.
 # RELEASE: runs again as release/name and flat/name on the builds that `make test` names (below).
 function(pbay_scenario file)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "RELEASE;WORKERS;APART;SOAK;SERIAL" "TIMEOUT" "ARGS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "RELEASE;WORKERS;APART;APART_SOAK;SOAK;SERIAL" "TIMEOUT" "ARGS")
   cmake_path(GET file STEM name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
@@ -121,9 +122,12 @@ function(pbay_scenario file)
     pb_add_scenario(workers ${name} ${PROJECT_BINARY_DIR})
     set_property(TEST workers/${name} APPEND PROPERTY ENVIRONMENT "PATCHBAY_WORKERS=2")
   endif()
-  if(arg_APART)
+  if(arg_APART OR arg_APART_SOAK)
     pb_add_scenario(apart ${name} ${PROJECT_BINARY_DIR})
     set_property(TEST apart/${name} APPEND PROPERTY ENVIRONMENT "PATCHBAY_ISOLATION=process")
+  endif()
+  if(arg_APART_SOAK)
+    set_tests_properties(apart/${name} PROPERTIES LABELS soak TIMEOUT 1800 RUN_SERIAL ON)
   endif()
   if(arg_SOAK)
     set(soak_build ${PROJECT_BINARY_DIR})
