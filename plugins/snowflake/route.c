@@ -304,11 +304,11 @@ static void get(struct asked *a)
         return;
     }
     struct flight *f = flight_find(s->flights, &a->id);
-    if (f && f->done) {
-        answer(s, a->request, f->status, (pbay_str){f->text, f->n_text}, a->coded);
-    } else if (f) {
+    if (f && !f->done)
         answer(s, a->request, 202, STR("{}"), a->coded);
-    } else
+    else if (f && !f->job[0])
+        answer(s, a->request, f->status, (pbay_str){f->text, f->n_text}, a->coded);
+    else /* a job's result is told when it is on disk: what was told once is there after a crash too */
         park_poll(s, a->request, &a->id, a->h.query_id, a->coded);
 }
 
