@@ -3,11 +3,12 @@
 
 #include "base/mem.h"
 #include "data/options.h"
+#include "plugin/services.h"
 
 #define NONE UINT32_MAX
 
-/* As in service_event.c; and more keys than it takes. */
-enum { EVENT_1_0 = offsetof(pbay_event, data) + sizeof(pbay_str), KEYS_MAX = 100 };
+/* More keys than an event may have. */
+enum { KEYS_MAX = 100 };
 
 /* ------------------------------------------------------------------------------------------------ writing */
 
@@ -64,12 +65,12 @@ void pb_put_events(struct pb_buf *b, const pbay_event *e, uint32_t n)
         pbay_event one = {0};
         uint32_t size;
         memcpy(&size, at, sizeof size);
-        if (size >= EVENT_1_0) {
+        if (size >= PB_EVENT_1_0) {
             memcpy(&one, at, size < sizeof one ? size : sizeof one);
             at += size;
         }
         /* A size that is none is refused where events are read; so it must stay none. */
-        pb_put_u32(b, size < EVENT_1_0 ? size : (uint32_t)sizeof one);
+        pb_put_u32(b, size < PB_EVENT_1_0 ? size : (uint32_t)sizeof one);
         pb_put_str(b, one.type);
         pb_put_str(b, one.id);
         pb_put_str(b, one.subject);

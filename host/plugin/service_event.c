@@ -14,8 +14,6 @@
 
 /* More operations that wait for the store than this: it does not keep up. */
 enum { WAITING_MAX = 20000 };
-/* The size for all time of the shortest event: newer hosts know more members. */
-enum { EVENT_1_0 = offsetof(pbay_event, data) + sizeof(pbay_str) };
 
 int pb_events_read(const struct pb_connector *c, const pbay_event *events, uint32_t n, struct pb_arena *mem,
                    struct pb_event_put **out, struct pb_err *err)
@@ -29,9 +27,9 @@ int pb_events_read(const struct pb_connector *c, const pbay_event *events, uint3
         memcpy(&size, at, sizeof size);
         memcpy(&e, at, size < sizeof e ? size : sizeof e);
         at += size;
-        if (size < EVENT_1_0)
+        if (size < PB_EVENT_1_0)
             return pb_fail(err, PBAY_INVALID_ARGUMENT, "event %u: struct_size is %u, ABI 1.0 has %d", i + 1,
-                           size, EVENT_1_0);
+                           size, PB_EVENT_1_0);
         if (!e.n_keys && !e.id.n) return pb_fail(err, PBAY_INVALID_ARGUMENT, "event %u has no key", i + 1);
         if (e.n_keys > PB_EVENT_KEYS_MAX - 1)
             return pb_fail(err, PBAY_INVALID_ARGUMENT, "event %u has %u keys; expected at most %d", i + 1,

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include <patchbay/plugin.h>
+#include <patchbay/host_event.h>
 
 struct pb_connector;
 
@@ -16,6 +16,9 @@ static inline void pb_copy_known(void *to, size_t size, const void *from, uint32
     memcpy(to, from, has < size ? has : size);
 }
 struct pb_job;
+
+/* The size for all time of the shortest event: newer hosts know more members. */
+enum { PB_EVENT_1_0 = offsetof(pbay_event, data) + sizeof(pbay_str) };
 
 /* The table for an id such as "pbay.host.log/1", or NULL: unknown, or the environment has nothing to make it
  * of. */
