@@ -37,11 +37,6 @@ struct action_run {
     struct name_lookup *names;
 };
 
-static pbay_str str(const char *s)
-{
-    return (pbay_str){s, s ? strlen(s) : 0};
-}
-
 /* ------------------------------------------------------------------------------------------------ ends */
 
 static void run_free(struct action_run *r)
@@ -71,7 +66,7 @@ static void fail_with(struct action_run *r, int32_t code, uint32_t effect, const
     pbay_result result = PBAY_RESULT_OK;
     result.code = code;
     result.effect = effect;
-    result.message = str(message);
+    result.message = pbay_str_c(message);
     fail(r, &result);
 }
 
@@ -88,7 +83,7 @@ static int ended(pbay_str status)
 {
     static const char *const ends[] = {"SUCCEEDED", "FAILED", "CANCELED", "EXCEEDED_LIMIT"};
     for (size_t i = 0; i < COUNT(ends); i++)
-        if (qlik_same(status, str(ends[i]))) return 1;
+        if (qlik_same(status, pbay_str_c(ends[i]))) return 1;
     return 0; /* QUEUED, RELOADING, CANCELING, and what is not known yet */
 }
 
@@ -122,7 +117,8 @@ static void on_started(void *user, const struct api_reply *reply)
     }
     if (reply->result.code != PBAY_OK) {
         /* A name that led to an app that is not there any more. */
-        if (r->asked_names && reply->status >= 400 && reply->status < 500) names_forget(r->q, str(r->app));
+        if (r->asked_names && reply->status >= 400 && reply->status < 500)
+            names_forget(r->q, pbay_str_c(r->app));
         fail(r, &reply->result);
         return;
     }
@@ -163,7 +159,7 @@ static void on_pending(void *user, const struct api_reply *reply)
     }
     if (found && r->pending == PENDING_JOIN) {
         char *text = json_dumps(found, JSON_COMPACT);
-        take_record(r, found, str(text));
+        take_record(r, found, pbay_str_c(text));
         free(text);
     } else if (found) {
         pbay_text handle = {NULL, 0, 0};
@@ -187,7 +183,7 @@ static void list_pending(struct action_run *r)
 {
     pbay_text path = {NULL, 0, 0};
     pbay_text_c(&path, "/api/v1/reloads?sort=-creationTime&limit=10&appId=");
-    pbay_text_percent(&path, str(r->app));
+    pbay_text_percent(&path, pbay_str_c(r->app));
     send_get(r, &path, on_pending);
 }
 
@@ -197,7 +193,7 @@ static void list_for_lookup(struct action_run *r)
 {
     pbay_text path = {NULL, 0, 0};
     pbay_text_c(&path, "/api/v1/reloads?sort=-creationTime&limit=100&appId=");
-    pbay_text_percent(&path, str(r->app));
+    pbay_text_percent(&path, pbay_str_c(r->app));
     send_get(r, &path, on_listed);
 }
 
@@ -233,7 +229,7 @@ static void on_listed(void *user, const struct api_reply *reply)
                   "no reload of the app was started by an API since the first attempt");
     } else {
         char *text = json_dumps(ours, JSON_COMPACT);
-        take_record(r, ours, str(text));
+        take_record(r, ours, pbay_str_c(text));
         free(text);
     }
     json_decref(root);
@@ -248,7 +244,7 @@ static void reload_app(struct action_run *r)
     }
     pbay_text body = {NULL, 0, 0};
     pbay_text_c(&body, "{\"appId\":");
-    pbay_text_json(&body, str(r->app));
+    pbay_text_json(&body, pbay_str_c(r->app));
     pbay_text_add(&body, pbay_text_view(&r->body));
     pbay_text_c(&body, "}");
     const struct api_request rq = {.method = "POST",
@@ -362,7 +358,7 @@ static void on_polled(void *user, const struct api_reply *reply)
     else if (ended(member(record, "status")))
         done(r, STR("{\"again\":true}"));
     else {
-        r->q->action->started(r->id, str(r->handle), r->q->host->get_int(r->q->config, "reload_poll"));
+        r->q->action->started(r->id, pbay_str_c(r->handle), r->q->host->get_int(r->q->config, "reload_poll"));
         run_free(r);
     }
     json_decref(record);

@@ -29,11 +29,6 @@ struct command_run {
     int64_t since;
 };
 
-static pbay_str str(const char *s)
-{
-    return (pbay_str){s, s ? strlen(s) : 0};
-}
-
 static pbay_str member(const json_t *o, const char *name)
 {
     const json_t *v = json_object_get(o, name);
@@ -48,7 +43,7 @@ static void say(struct command_run *r, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    r->q->command->print(r->id, str(text));
+    r->q->command->print(r->id, pbay_str_c(text));
 }
 
 static void finish(struct command_run *r, const pbay_result *result)
@@ -73,7 +68,7 @@ static void end(struct command_run *r, int32_t code, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     result.code = code;
-    result.message = str(text);
+    result.message = pbay_str_c(text);
     finish(r, &result);
 }
 
@@ -229,7 +224,7 @@ static void on_before_create(void *user, const pbay_result *result, const json_t
     pbay_text body = {NULL, 0, 0};
     hook_body(r, &body);
     const struct api_request rq = {.method = "POST",
-                                   .path = str(hooks_path(r->q)),
+                                   .path = pbay_str_c(hooks_path(r->q)),
                                    .body = pbay_text_view(&body),
                                    .tier = TIER_WRITE,
                                    .deadline = deadline(r)};
@@ -245,7 +240,7 @@ static void ask_deliveries(struct command_run *r, const char *query, pages_done 
 {
     pbay_text path = {NULL, 0, 0};
     pbay_text_printf(&path, "%s/", hooks_path(r->q));
-    pbay_text_percent(&path, str(r->hook));
+    pbay_text_percent(&path, pbay_str_c(r->hook));
     pbay_text_printf(&path, "/deliveries?limit=100%s", query);
     const struct pages_request request = {.path = pbay_text_view(&path), .deadline = deadline(r)};
     r->pages = pages_get(r->q, &request, fn, r);
@@ -300,8 +295,8 @@ static void check_hook(struct command_run *r, const json_t *hook)
     show_hook(r, hook);
     json_array_foreach(types, i, t)
     {
-        reloads |= qlik_same(str(json_string_value(t)), STR("com.qlik.v1.reload.finished"));
-        attempts |= qlik_same(str(json_string_value(t)), STR("com.qlik.v1.app.reload.finished"));
+        reloads |= qlik_same(pbay_str_c(json_string_value(t)), STR("com.qlik.v1.reload.finished"));
+        attempts |= qlik_same(pbay_str_c(json_string_value(t)), STR("com.qlik.v1.app.reload.finished"));
     }
     if (!is_true(hook, "enabled")) wrong(r, "it is switched off");
     if (!is_true(hook, "enableCloudEventDelivery"))
@@ -362,7 +357,7 @@ static void resend_next(struct command_run *r)
     }
     pbay_text path = {NULL, 0, 0};
     pbay_text_printf(&path, "%s/", hooks_path(r->q));
-    pbay_text_percent(&path, str(r->hook));
+    pbay_text_percent(&path, pbay_str_c(r->hook));
     pbay_text_c(&path, "/deliveries/");
     pbay_text_percent(&path, member(json_array_get(r->todo, r->at), "id"));
     pbay_text_c(&path, "/actions/resend");

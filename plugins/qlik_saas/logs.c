@@ -18,11 +18,6 @@ struct log_fetch {
     unsigned attempt;
 };
 
-static pbay_str str(const char *s)
-{
-    return (pbay_str){s, strlen(s)};
-}
-
 void logs_tail(pbay_text *out, pbay_str log, size_t most)
 {
     int cut = log.n > most;
@@ -33,7 +28,7 @@ void logs_tail(pbay_text *out, pbay_str log, size_t most)
     }
     json_t *checked = json_stringn(log.n ? log.p : "", log.n); /* NULL: it is not UTF-8 */
     pbay_text_c(out, "\"log\":");
-    pbay_text_json(out, checked ? log : str("(the log is not UTF-8)"));
+    pbay_text_json(out, checked ? log : pbay_str_c("(the log is not UTF-8)"));
     pbay_text_c(out, cut ? ",\"cut\":true" : ",\"cut\":false");
     json_decref(checked);
 }
@@ -64,13 +59,13 @@ static void put_log(struct log_fetch *l, pbay_str log)
     pbay_text key = {NULL, 0, 0}, data = {NULL, 0, 0};
     pbay_text_printf(&key, "log/%s", l->reload);
     pbay_text_c(&data, "{\"status\":\"error\",\"app_id\":");
-    pbay_text_json(&data, str(l->app));
+    pbay_text_json(&data, pbay_str_c(l->app));
     if (l->name[0]) {
         pbay_text_c(&data, ",\"app_name\":");
-        pbay_text_json(&data, str(l->name));
+        pbay_text_json(&data, pbay_str_c(l->name));
     }
     pbay_text_c(&data, ",\"reload_id\":");
-    pbay_text_json(&data, str(l->reload));
+    pbay_text_json(&data, pbay_str_c(l->reload));
     pbay_text_c(&data, ",");
     logs_tail(&data, log, (size_t)q->host->get_int(q->config, "script_logs"));
     pbay_text_c(&data, "}");
@@ -79,7 +74,7 @@ static void put_log(struct log_fetch *l, pbay_str log)
                               .n_keys = 1,
                               .keys = keys,
                               .type = STR("script_log"),
-                              .subject = str(l->app),
+                              .subject = pbay_str_c(l->app),
                               .data = pbay_text_view(&data)};
     q->event->put(q->host, &event, 1, on_stored, q);
     pbay_text_free(&key);
@@ -100,7 +95,7 @@ static void on_log(void *user, const struct api_reply *reply)
         q->timer->start(q->host, DELAYS_MS[l->attempt], 0, ask, l);
     } else {
         qlik_log(q, PBAY_LOG_WARN, "no script log of a failed reload", "error", reply->result.message,
-                 "reload", str(l->reload));
+                 "reload", pbay_str_c(l->reload));
         end(l);
     }
 }
@@ -110,9 +105,9 @@ static void ask(void *user)
     struct log_fetch *l = user;
     pbay_text path = {NULL, 0, 0};
     pbay_text_c(&path, "/api/v1/apps/");
-    pbay_text_percent(&path, str(l->app));
+    pbay_text_percent(&path, pbay_str_c(l->app));
     pbay_text_c(&path, "/reloads/logs/");
-    pbay_text_percent(&path, str(l->reload));
+    pbay_text_percent(&path, pbay_str_c(l->reload));
     const struct api_request rq = {
         .method = "GET", .path = pbay_text_view(&path), .tier = TIER_READ, .max_reply = LOG_MAX};
     l->call = api_send(l->q, &rq, on_log, l);

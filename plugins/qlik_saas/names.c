@@ -34,19 +34,14 @@ struct name_lookup {
     char message[900];
 };
 
-static pbay_str str(const char *s)
-{
-    return (pbay_str){s, s ? strlen(s) : 0};
-}
-
 /* ------------------------------------------------------------------------------------------------ cache */
 
 static struct name_entry *cached(struct qlik *q, pbay_str name, pbay_str space, int is_space)
 {
     int64_t now = q->timer->monotonic_ns();
     for (struct name_entry *e = q->names; e; e = e->next)
-        if (e->is_space == is_space && e->until > now && fold_equal(str(e->name), name) &&
-            fold_equal(str(e->space), space))
+        if (e->is_space == is_space && e->until > now && fold_equal(pbay_str_c(e->name), name) &&
+            fold_equal(pbay_str_c(e->space), space))
             return e;
     return NULL;
 }
@@ -77,9 +72,9 @@ static void keep(struct name_lookup *l)
     }
     if (!life) return;
     struct name_entry *e = qlik_alloc(sizeof *e);
-    e->name = qlik_copy(str(l->name));
-    e->space = qlik_copy(str(l->space));
-    e->id = qlik_copy(str(l->id));
+    e->name = qlik_copy(pbay_str_c(l->name));
+    e->space = qlik_copy(pbay_str_c(l->space));
+    e->id = qlik_copy(pbay_str_c(l->id));
     e->json = qlik_copy(pbay_text_view(&l->json));
     e->is_space = l->is_space;
     e->until = now + life * NS_PER_MS;
@@ -90,7 +85,7 @@ static void keep(struct name_lookup *l)
 void names_forget(struct qlik *q, pbay_str app)
 {
     for (struct name_entry **at = &q->names; *at;) {
-        if (!app.n || qlik_same(str((*at)->id), app))
+        if (!app.n || qlik_same(pbay_str_c((*at)->id), app))
             drop(at);
         else
             at = &(*at)->next;
@@ -112,7 +107,8 @@ static void finish(void *user)
         l->result.code = PBAY_CANCELLED;
     }
     int ok = l->result.code == PBAY_OK;
-    l->done(l->user, &l->result, ok ? str(l->id) : str(NULL), ok ? pbay_text_view(&l->json) : str(NULL));
+    l->done(l->user, &l->result, ok ? pbay_str_c(l->id) : pbay_str_c(NULL),
+            ok ? pbay_text_view(&l->json) : pbay_str_c(NULL));
     free(l->name);
     free(l->space);
     free(l->space_id);
@@ -126,8 +122,8 @@ static void fail(struct name_lookup *l, const pbay_result *result)
 {
     l->result = *result;
     snprintf(l->message, sizeof l->message, "%.*s", FMT(result->message));
-    l->result.message = str(l->message);
-    l->result.vendor_code = str(NULL);
+    l->result.message = pbay_str_c(l->message);
+    l->result.vendor_code = pbay_str_c(NULL);
     finish(l);
 }
 
@@ -155,7 +151,7 @@ static void look_at(struct name_lookup *l, const json_t *item, int space)
 {
     pbay_str name = member(item, "name"), id = member(item, space ? "id" : "resourceId");
     if (!name.n || !id.n) return;
-    int same = fold_equal(name, space && l->in_space ? str(l->space) : str(l->name));
+    int same = fold_equal(name, space && l->in_space ? pbay_str_c(l->space) : pbay_str_c(l->name));
     if (!same || l->found) {
         if (l->n_near++ < LISTED || same)
             pbay_text_printf(&l->near, "%s\"%.*s\"%s%.*s", l->near.n ? ", " : "", FMT(name), same ? " " : "",
@@ -199,10 +195,10 @@ static void ask_first(struct name_lookup *l)
     pbay_text_clear(&l->near);
     pbay_text_c(&path, space ? "/api/v1/spaces?limit=100&name="
                              : "/api/v1/items?resourceType=app&noActions=true&limit=100&name=");
-    pbay_text_percent(&path, str(l->in_space ? l->space : l->name));
+    pbay_text_percent(&path, pbay_str_c(l->in_space ? l->space : l->name));
     if (!space && l->space_id) {
         pbay_text_c(&path, "&spaceId=");
-        pbay_text_percent(&path, str(l->space_id));
+        pbay_text_percent(&path, pbay_str_c(l->space_id));
     }
     ask(l, pbay_text_view(&path));
     pbay_text_free(&path);
@@ -266,7 +262,7 @@ static void settle(struct name_lookup *l)
                  l->near.n ? "; there is " : "", (int)(l->near.n < 400 ? l->near.n : 400),
                  l->near.n ? l->near.p : "");
     l->result.code = l->found ? PBAY_FAILED_PRECONDITION : PBAY_NOT_FOUND;
-    l->result.message = str(l->message);
+    l->result.message = pbay_str_c(l->message);
     finish(l);
 }
 
@@ -284,7 +280,7 @@ static struct name_lookup *begin(struct qlik *q, pbay_str name, pbay_str space, 
     const struct name_entry *e = cached(q, name, space, is_space);
     if (e) {
         l->result = (pbay_result)PBAY_RESULT_OK;
-        l->id = qlik_copy(str(e->id));
+        l->id = qlik_copy(pbay_str_c(e->id));
         pbay_text_c(&l->json, e->json);
         l->later = q->timer->start(q->host, 0, 0, finish, l);
         return l;
@@ -305,7 +301,7 @@ struct name_lookup *names_app(struct qlik *q, pbay_str name, pbay_str space, int
 
 struct name_lookup *names_space(struct qlik *q, pbay_str name, int64_t deadline, names_done done, void *user)
 {
-    return begin(q, name, str(""), 1, deadline, done, user);
+    return begin(q, name, pbay_str_c(""), 1, deadline, done, user);
 }
 
 void names_cancel(struct name_lookup *l)

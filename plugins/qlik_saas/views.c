@@ -31,14 +31,10 @@ struct asked {
     const struct view *view;
 };
 
-static pbay_str str(const char *s)
-{
-    return (pbay_str){s, s ? strlen(s) : 0};
-}
-
 static void answer(struct qlik *q, pbay_request request, int32_t status, const char *type, pbay_str body)
 {
-    const pbay_header headers[] = {{STR("Content-Type"), str(type)}, {STR("Cache-Control"), STR("no-store")}};
+    const pbay_header headers[] = {{STR("Content-Type"), pbay_str_c(type)},
+                                   {STR("Cache-Control"), STR("no-store")}};
     q->request->respond(request, status, headers, COUNT(headers), body);
 }
 
@@ -71,7 +67,7 @@ static const char *member(const json_t *o, const char *name)
 static void put(pbay_text *out, const char *name, const char *value)
 {
     pbay_text_c(out, name);
-    pbay_text_json(out, str(value));
+    pbay_text_json(out, pbay_str_c(value));
 }
 
 static json_t *children(json_t *below, const char *chain, const char *parent, int make)
@@ -180,7 +176,7 @@ static char *query_value(pbay_str query, const char *name)
             char *value = qlik_copy((pbay_str){query.p + n + 1, len - n - 1});
             for (char *p = value; *p; p++)
                 if (*p == '+') *p = ' ';
-            ptrdiff_t got = pbay_percent_decode(str(value), value);
+            ptrdiff_t got = pbay_percent_decode(pbay_str_c(value), value);
             if (got < 0 || memchr(value, 0, (size_t)got)) got = 0;
             value[got] = 0;
             return value;
@@ -205,7 +201,7 @@ void views_handle(struct qlik *q, pbay_request request, const pbay_request_info 
     } else {
         struct asked *a = qlik_alloc(sizeof *a);
         *a = (struct asked){q, request, view};
-        q->chain->graph(q->host, view->picture, str(chain), on_graph, a);
+        q->chain->graph(q->host, view->picture, pbay_str_c(chain), on_graph, a);
     }
     free(format);
     free(chain);

@@ -127,16 +127,12 @@ static int genuine(struct qlik *q, pbay_request request, const pbay_request_info
     return 0;
 }
 
-static pbay_str text_of(const char *s)
-{
-    return (pbay_str){s, strlen(s)};
-}
-
 static void on_stored(void *user, const pbay_result *result, uint32_t n_new)
 {
     struct hook *h = user;
     if (result->code == PBAY_OK) {
-        if (n_new && h->reload) logs_fetch(h->q, text_of(h->app), text_of(h->app_name), text_of(h->reload));
+        if (n_new && h->reload)
+            logs_fetch(h->q, pbay_str_c(h->app), pbay_str_c(h->app_name), pbay_str_c(h->reload));
         answer(h->q, h->request, 200, n_new ? HOOK_STORED : HOOK_KNOWN, NULL);
     } else {
         qlik_log(h->q, PBAY_LOG_ERROR, "an event could not be stored", "error", result->message, NULL,

@@ -18,16 +18,11 @@ enum {
     URL_MAX = 8192,
 };
 
-static pbay_str str(const char *s)
-{
-    return (pbay_str){s, strlen(s)};
-}
-
 static void say(const struct aws *a, uint32_t level, const char *text)
 {
     if (!a->log) return;
-    pbay_header f = {str("reason"), str(a->why)};
-    a->log->write(a->t.host, level, str(text), &f, a->why[0] ? 1 : 0);
+    pbay_header f = {pbay_str_c("reason"), pbay_str_c(a->why)};
+    a->log->write(a->t.host, level, pbay_str_c(text), &f, a->why[0] ? 1 : 0);
 }
 
 static int64_t now(const struct aws *a)
@@ -254,7 +249,8 @@ int aws_refused(struct aws *a, uint32_t generation, const pbay_http_reply *reply
     if (there >= 0 && (off > SKEW_MIN_MS || off < -SKEW_MIN_MS)) {
         a->skew_ms += off;
         if (a->log)
-            a->log->write(a->t.host, PBAY_LOG_WARN, str("this machine's clock differs from AWS's"), NULL, 0);
+            a->log->write(a->t.host, PBAY_LOG_WARN, pbay_str_c("this machine's clock differs from AWS's"),
+                          NULL, 0);
         better = 1;
     }
     if (generation != a->generation || a->chain || a->recheck) return 1;
@@ -306,7 +302,8 @@ pbay_http aws_send(struct aws *a, const struct aws_request *r, const pbay_http_e
     if (n < 0 || (size_t)n >= sizeof url || r->n_headers + PBAY_SIGV4_HEADERS > AWS_HEADERS) {
         why->struct_size = sizeof *why;
         why->code = PBAY_INVALID_ARGUMENT;
-        why->message = str("the address of the request is longer than 8 KiB, or it has too many headers");
+        why->message =
+            pbay_str_c("the address of the request is longer than 8 KiB, or it has too many headers");
         return 0;
     }
     pbay_str path = {url + n_scheme + n_host, prefix.n + r->path.n};
@@ -321,14 +318,14 @@ pbay_http aws_send(struct aws *a, const struct aws_request *r, const pbay_http_e
         .flags = r->service == AWS_S3 ? PBAY_SIGV4_S3 : 0,
         .body = r->body,
     };
-    pbay_aws_keys keys = {str(a->keys.id), str(a->keys.secret), str(a->keys.token)};
+    pbay_aws_keys keys = {pbay_str_c(a->keys.id), pbay_str_c(a->keys.secret), pbay_str_c(a->keys.token)};
     pbay_sigv4_signed sig;
-    int32_t rc = pbay_sigv4_sign(a->t.signer, &keys, str(region), str(aws_services[r->service].signer),
-                                 now(a), &to_sign, &sig, &wrong);
+    int32_t rc = pbay_sigv4_sign(a->t.signer, &keys, pbay_str_c(region),
+                                 pbay_str_c(aws_services[r->service].signer), now(a), &to_sign, &sig, &wrong);
     if (rc != PBAY_OK) {
         why->struct_size = sizeof *why;
         why->code = rc;
-        why->message = str(wrong);
+        why->message = pbay_str_c(wrong);
         return 0;
     }
     for (uint32_t i = 0; i < sig.n_headers; i++) headers[r->n_headers + i] = sig.headers[i];

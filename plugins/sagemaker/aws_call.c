@@ -32,11 +32,6 @@ struct aws_call {
     char why[1024];
 };
 
-static pbay_str str(const char *s)
-{
-    return (pbay_str){s, strlen(s)};
-}
-
 /* ------------------------------------------------------------------------------------------------ end */
 
 static void end(struct aws_call *c, const pbay_result *result, const pbay_http_reply *reply)
@@ -52,7 +47,7 @@ static void end_later(void *user)
     c->timer = 0;
     if (c->cancelled) {
         c->result.code = PBAY_CANCELLED;
-        c->result.message = str("cancelled");
+        c->result.message = pbay_str_c("cancelled");
     }
     end(c, &c->result, NULL);
 }
@@ -63,7 +58,7 @@ static void fail_later(struct aws_call *c, int32_t code, pbay_str message)
     c->result.code = code;
     snprintf(c->why, sizeof c->why, "%s: %.*s", c->who, message.n < 800 ? (int)message.n : 800,
              message.n ? message.p : "");
-    c->result.message = str(c->why);
+    c->result.message = pbay_str_c(c->why);
     c->timer = c->a->t.timer->start(c->a->t.host, 0, 0, end_later, c);
 }
 
@@ -125,7 +120,7 @@ static void on_done(void *user, pbay_http exchange, const pbay_http_reply *reply
     } else {
         snprintf(e.text, sizeof e.text, "%s: %.*s", c->who, r.message.n < 800 ? (int)r.message.n : 800,
                  r.message.n ? r.message.p : "");
-        r.message = str(e.text);
+        r.message = pbay_str_c(e.text);
     }
     int64_t ms = pause(c, &r);
     if (ms < 0)
@@ -142,20 +137,20 @@ static void go(void *user)
     struct aws_request r = c->r;
     pbay_header headers[AWS_HEADERS];
     if (c->cancelled) {
-        fail_later(c, PBAY_CANCELLED, str("cancelled"));
+        fail_later(c, PBAY_CANCELLED, pbay_str_c("cancelled"));
         return;
     }
     int32_t rc = aws_ready(c->a, &c->waiter);
     if (rc == PBAY_LATER) return;
     if (rc != PBAY_OK) {
-        fail_later(c, rc, str(c->a->why));
+        fail_later(c, rc, pbay_str_c(c->a->why));
         return;
     }
     memcpy(headers, c->headers, c->r.n_headers * sizeof *headers);
     snprintf(c->attempt_text, sizeof c->attempt_text, "attempt=%u; max=%u", ++c->attempt,
              c->a->s ? c->a->s->max_attempts : 3);
-    headers[r.n_headers++] = (pbay_header){str("amz-sdk-invocation-id"), str(c->id)};
-    headers[r.n_headers++] = (pbay_header){str("amz-sdk-request"), str(c->attempt_text)};
+    headers[r.n_headers++] = (pbay_header){pbay_str_c("amz-sdk-invocation-id"), pbay_str_c(c->id)};
+    headers[r.n_headers++] = (pbay_header){pbay_str_c("amz-sdk-request"), pbay_str_c(c->attempt_text)};
     r.headers = headers;
     if (r.timeout_ms <= 0) r.timeout_ms = TIMEOUT_MS;
     if (c->deadline_ns != INT64_MAX) {
@@ -232,5 +227,5 @@ void aws_call_cancel(struct aws_call *c)
     }
     aws_forget(c->a, &c->waiter);
     if (c->timer) c->a->t.timer->cancel(c->timer);
-    fail_later(c, PBAY_CANCELLED, str("cancelled"));
+    fail_later(c, PBAY_CANCELLED, pbay_str_c("cancelled"));
 }

@@ -48,11 +48,6 @@ struct aws_chain {
 
 static void begin(struct aws_chain *c);
 
-static pbay_str str(const char *s)
-{
-    return (pbay_str){s, strlen(s)};
-}
-
 static const char *env(const char *name)
 {
     const char *v = getenv(name);
@@ -274,7 +269,7 @@ struct ask {
 
 static void add(struct ask *a, const char *name, const char *value)
 {
-    a->headers[a->n++] = (pbay_header){str(name), str(value)};
+    a->headers[a->n++] = (pbay_header){pbay_str_c(name), pbay_str_c(value)};
 }
 
 static void send_it(struct aws_chain *c, const struct ask *a)
@@ -284,8 +279,8 @@ static void send_it(struct aws_chain *c, const struct ask *a)
     pbay_http_request rq = {
         .struct_size = sizeof rq,
         .flags = a->flags,
-        .method = str(a->method),
-        .url = str(a->url),
+        .method = pbay_str_c(a->method),
+        .url = pbay_str_c(a->url),
         .headers = a->headers,
         .n_headers = a->n,
         .body = {c->body.p, c->body.n},
@@ -370,7 +365,7 @@ static void ask_container(struct aws_chain *c)
         }
         text_add(&c->token, token, strlen(token));
     }
-    if (c->token.n) a.headers[a.n++] = (pbay_header){str("Authorization"), {c->token.p, c->token.n}};
+    if (c->token.n) a.headers[a.n++] = (pbay_header){pbay_str_c("Authorization"), {c->token.p, c->token.n}};
     add(&a, "Accept", "application/json");
     c->body.n = 0;
     send_it(c, &a);
@@ -394,12 +389,12 @@ static void form_role(struct aws_chain *c, const char *action, const struct aws_
     if (!n) snprintf(session, sizeof session, "patchbay-%lld", (long long)c->t.timer->now_ms());
     snprintf(seconds, sizeof seconds, "%lld", (long long)role->duration_s);
     c->body.n = 0;
-    form(c, "Action", str(action));
-    form(c, "Version", str("2011-06-15"));
-    form(c, "RoleArn", str(role->arn));
-    form(c, "RoleSessionName", str(session));
-    form(c, "DurationSeconds", str(seconds));
-    if (role->external_id[0]) form(c, "ExternalId", str(role->external_id));
+    form(c, "Action", pbay_str_c(action));
+    form(c, "Version", pbay_str_c("2011-06-15"));
+    form(c, "RoleArn", pbay_str_c(role->arn));
+    form(c, "RoleSessionName", pbay_str_c(session));
+    form(c, "DurationSeconds", pbay_str_c(seconds));
+    if (role->external_id[0]) form(c, "ExternalId", pbay_str_c(role->external_id));
 }
 
 static void ask_sts(struct aws_chain *c, const struct aws_role *role)
@@ -419,16 +414,16 @@ static void ask_sts(struct aws_chain *c, const struct aws_role *role)
     if (c->step == WEB) form(c, "WebIdentityToken", (pbay_str){c->token.p, c->token.n});
     add(&a, "Content-Type", "application/x-www-form-urlencoded; charset=utf-8");
     if (c->step == ROLE) {
-        pbay_sigv4_request rq = {.method = str("POST"),
+        pbay_sigv4_request rq = {.method = pbay_str_c("POST"),
                                  .host = host,
                                  .path = prefix,
                                  .headers = a.headers,
                                  .n_headers = a.n,
                                  .body = {c->body.p, c->body.n}};
-        pbay_aws_keys keys = {str(c->keys.id), str(c->keys.secret), str(c->keys.token)};
+        pbay_aws_keys keys = {pbay_str_c(c->keys.id), pbay_str_c(c->keys.secret), pbay_str_c(c->keys.token)};
         pbay_sigv4_signed sig;
         const char *wrong = "";
-        if (pbay_sigv4_sign(c->t.signer, &keys, str(c->s->region), str("sts"),
+        if (pbay_sigv4_sign(c->t.signer, &keys, pbay_str_c(c->s->region), pbay_str_c("sts"),
                             c->t.timer->now_ms() + c->skew_ms, &rq, &sig, &wrong) != PBAY_OK) {
             fail(c, PBAY_INTERNAL, "%s", wrong);
             return;
@@ -468,7 +463,7 @@ static void ask_sso(struct aws_chain *c)
     const struct aws_recipe *r = &c->s->recipe;
     char path[AWS_PATH], hex[41], url[AWS_URL + 768], base[AWS_URL];
     uint8_t digest[20];
-    pbay_str name = str(r->token_file);
+    pbay_str name = pbay_str_c(r->token_file);
     const char *home = env("HOME");
     c->t.crypto->hash(PBAY_HASH_SHA1, &name, 1, digest);
     for (size_t i = 0; i < sizeof digest; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
@@ -476,8 +471,8 @@ static void ask_sso(struct aws_chain *c)
     json_t *o = json_load_file(path, 0, NULL);
     const char *token = json_string_value(json_object_get(o, "accessToken"));
     const char *expires = json_string_value(json_object_get(o, "expiresAt"));
-    int64_t until = expires ? pbay_time_rfc3339(str(expires)) : -1;
-    int good_token = token && token_ok(str(token), TOKEN_MAX) && until > c->t.timer->now_ms();
+    int64_t until = expires ? pbay_time_rfc3339(pbay_str_c(expires)) : -1;
+    int good_token = token && token_ok(pbay_str_c(token), TOKEN_MAX) && until > c->t.timer->now_ms();
     clear(&c->token);
     if (good_token) text_add(&c->token, token, strlen(token));
     json_decref(o);
@@ -489,13 +484,13 @@ static void ask_sso(struct aws_chain *c)
         return;
     }
     char account[PBAY_PERCENT_ROOM(sizeof r->sso_account)], role[PBAY_PERCENT_ROOM(sizeof r->sso_role)];
-    size_t n_account = pbay_percent_encode(str(r->sso_account), account);
-    size_t n_role = pbay_percent_encode(str(r->sso_role), role);
+    size_t n_account = pbay_percent_encode(pbay_str_c(r->sso_account), account);
+    size_t n_role = pbay_percent_encode(pbay_str_c(r->sso_role), role);
     aws_settings_url(c->s, AWS_SSO, r->sso_region, base);
     snprintf(url, sizeof url, "%s/federation/credentials?role_name=%.*s&account_id=%.*s", base, (int)n_role,
              role, (int)n_account, account);
     struct ask a = {.method = "GET", .url = url, .flags = PBAY_HTTP_CONFIGURED, .timeout_ms = STS_MS};
-    a.headers[a.n++] = (pbay_header){str("x-amz-sso_bearer_token"), {c->token.p, c->token.n}};
+    a.headers[a.n++] = (pbay_header){pbay_str_c("x-amz-sso_bearer_token"), {c->token.p, c->token.n}};
     c->body.n = 0;
     send_it(c, &a);
 }

@@ -12,11 +12,6 @@
 
 enum { MAX_PARTS = 10000, ETAG = 160, WHO = 160, HEADERS = 12 };
 
-static pbay_str str(const char *s)
-{
-    return (pbay_str){s, strlen(s)};
-}
-
 int s3_bucket_valid(pbay_str b)
 {
     for (size_t i = 0; i < b.n; i++) {
@@ -90,7 +85,7 @@ static void advance(struct s3_upload *u);
 
 static void end(struct s3_upload *u)
 {
-    u->done(u->user, &u->result, str(u->etag));
+    u->done(u->user, &u->result, pbay_str_c(u->etag));
     free(u->keep.p);
     free(u->buffer.p);
     free(u->etags);
@@ -106,7 +101,7 @@ static void fail(struct s3_upload *u, const pbay_result *r)
     u->result.vendor_code = (pbay_str){NULL, 0};
     snprintf(u->why, sizeof u->why, "%.*s", (int)(r->message.n < 1000 ? r->message.n : 1000),
              r->message.n ? r->message.p : "");
-    u->result.message = str(u->why);
+    u->result.message = pbay_str_c(u->why);
     for (struct part *p = u->parts; p; p = p->next) aws_call_cancel(p->call);
 }
 
@@ -115,7 +110,7 @@ static struct aws_call *call(struct s3_upload *u, const char *method, pbay_str q
                              aws_call_done *done, void *user)
 {
     char room[S3_BUCKET + 3 * S3_KEY + 3];
-    struct aws_request r = {.method = str(method),
+    struct aws_request r = {.method = pbay_str_c(method),
                             .query = query,
                             .headers = headers,
                             .n_headers = n,
@@ -186,7 +181,7 @@ static void completed(void *user, const pbay_result *result, const pbay_http_rep
                      code.n ? code.p : "");
             r.code = PBAY_UNAVAILABLE;
             r.advice = PBAY_ADVICE_RETRY;
-            r.message = str(text);
+            r.message = pbay_str_c(text);
         } else {
             pbay_str etag = pbay_xml_element(reply->body, "ETag");
             ptrdiff_t n = etag.n && etag.n < sizeof text ? pbay_xml_text(etag, text) : 0;
@@ -213,7 +208,7 @@ static void complete(struct s3_upload *u)
     }
     text_add(&t, "</CompleteMultipartUpload>", 26);
     u->body = t.p;
-    pbay_header type = {str("Content-Type"), str("application/xml")};
+    pbay_header type = {pbay_str_c("Content-Type"), pbay_str_c("application/xml")};
     int n = snprintf(query, sizeof query, "uploadId=%s", u->id);
     u->call = call(u, "POST", (pbay_str){query, (size_t)n}, &type, 1, (pbay_str){t.p, t.n}, u->deadline_ns,
                    completed, u);
@@ -236,7 +231,7 @@ static void part_done(void *user, const pbay_result *result, const pbay_http_rep
     } else if (!etag.n || etag.n >= ETAG || bad) {
         pbay_result r = PBAY_RESULT_OK;
         r.code = PBAY_DATA_LOSS;
-        r.message = str("a part of the upload was answered without an ETag");
+        r.message = pbay_str_c("a part of the upload was answered without an ETag");
         fail(u, &r);
     } else
         keep_etag(u->etags[p->number - 1], etag);
@@ -283,7 +278,7 @@ static void created(void *user, const pbay_result *result, const pbay_http_reply
         else {
             pbay_result r = PBAY_RESULT_OK;
             r.code = PBAY_DATA_LOSS;
-            r.message = str("the upload was begun without an UploadId");
+            r.message = pbay_str_c("the upload was begun without an UploadId");
             fail(u, &r);
         }
     } else {
@@ -308,7 +303,7 @@ static void advance(struct s3_upload *u)
     if (!u->id[0]) {
         if (u->buffer.n < S3_PART) return;
         u->creating = 1;
-        u->call = call(u, "POST", str("uploads="), u->headers, u->n_headers, (pbay_str){NULL, 0},
+        u->call = call(u, "POST", pbay_str_c("uploads="), u->headers, u->n_headers, (pbay_str){NULL, 0},
                        u->deadline_ns, created, u);
         return;
     }
@@ -383,7 +378,7 @@ void s3_upload_cancel(struct s3_upload *u)
     pbay_result r = PBAY_RESULT_OK;
     if (u->over) return;
     r.code = PBAY_CANCELLED;
-    r.message = str("cancelled");
+    r.message = pbay_str_c("cancelled");
     int idle = !u->n_flying && !u->call;
     fail(u, &r);
     /* Beginning an upload is seen to its end, or it could not be taken back. */

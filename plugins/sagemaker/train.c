@@ -59,11 +59,6 @@ struct training {
 
 static void advance(struct training *c);
 
-static pbay_str str(const char *s)
-{
-    return (pbay_str){s, s ? strlen(s) : 0};
-}
-
 /* ------------------------------------------------------------------------------------------------ ends */
 
 static void release(struct training *c)
@@ -88,7 +83,7 @@ static void fail(struct training *c, const pbay_result *result)
         pbay_result r = *result;
         pbay_str m = result->message;
         snprintf(c->why, sizeof c->why, "%s: %.*s", c->t->who, (int)(m.n < 900 ? m.n : 900), m.n ? m.p : "");
-        r.message = str(c->why);
+        r.message = pbay_str_c(c->why);
         r.advice = PBAY_ADVICE_NONE;
         c->over = 1;
         c->t->sm->call->complete(c->call, &r, NULL);
@@ -104,7 +99,7 @@ static void fail_code(struct training *c, int32_t code, const char *text)
 {
     pbay_result r = PBAY_RESULT_OK;
     r.code = code;
-    r.message = str(text);
+    r.message = pbay_str_c(text);
     fail(c, &r);
 }
 
@@ -128,7 +123,7 @@ static void answer(struct training *c, const json_t *d)
     pbay_builder *out = b->create(sm->host);
     const pbay_result ok = PBAY_RESULT_OK;
     for (uint32_t i = 0; i < COLUMNS; i++) {
-        fields[i] = (pbay_field){str(ANSWER[i].name), ANSWER[i].kind, 0};
+        fields[i] = (pbay_field){pbay_str_c(ANSWER[i].name), ANSWER[i].kind, 0};
         b->add_column(out, fields[i].name, fields[i].kind);
     }
     for (uint32_t i = 0; i < COLUMNS; i++) {
@@ -137,12 +132,12 @@ static void answer(struct training *c, const json_t *d)
         else if (i == 8)
             b->num(out, i, (double)c->rows);
         else if (texts[i])
-            b->text(out, i, str(texts[i]));
+            b->text(out, i, pbay_str_c(texts[i]));
         else
             b->null(out, i);
     }
     sm->call->no_store(c->call);
-    sm->call->describe(c->call, str("job"), fields, COLUMNS);
+    sm->call->describe(c->call, pbay_str_c("job"), fields, COLUMNS);
     sm->call->emit(c->call, out);
     c->over = 1;
     sm->call->complete(c->call, &ok, NULL);
@@ -164,13 +159,13 @@ static void ask(struct training *c, const char *target, json_t *args, uint32_t f
     snprintf(full, sizeof full, "SageMaker.%s", target);
     snprintf(who, sizeof who, "%s of %s", target, c->name);
     pbay_header headers[] = {{STR("Content-Type"), STR("application/x-amz-json-1.1")},
-                             {STR("X-Amz-Target"), str(full)}};
+                             {STR("X-Amz-Target"), pbay_str_c(full)}};
     struct aws_request r = {.service = AWS_CONTROL,
                             .method = STR("POST"),
                             .path = STR("/"),
                             .headers = headers,
                             .n_headers = 2,
-                            .body = str(c->body),
+                            .body = pbay_str_c(c->body),
                             .max_reply = REPLY_MAX};
     c->ask = aws_call_start(&c->t->sm->aws, &r, flags, c->deadline, who, done, c);
 }
@@ -478,7 +473,7 @@ static int32_t open(struct sagemaker *sm, void *bound, pbay_call call, pbay_resu
     pbay_codec codec = {.struct_size = sizeof codec, .format = PBAY_FORMAT_CSV, .trailing_newline = 1};
     c->writer = sm->batch->writer(sm->host, &codec);
     pbay_header type = {STR("Content-Type"), STR("text/csv")};
-    c->upload = s3_upload_open(&sm->aws, t->bucket, str(key), &type, 1, INT64_MAX, uploaded, room, c);
+    c->upload = s3_upload_open(&sm->aws, t->bucket, pbay_str_c(key), &type, 1, INT64_MAX, uploaded, room, c);
     /* The header line, once. */
     struct text line = {0};
     for (uint32_t i = 0; i < t->n_trained; i++) {
