@@ -146,7 +146,7 @@ struct pb_function_ids {
     json_t *all;
     int32_t *ids; /* in the order of the declared */
     struct pb_store_op op;
-    bool busy;
+    bool busy, ending;
 };
 
 /* [store thread] Reads what the loop does not change: names and what operators wrote. */
@@ -165,6 +165,7 @@ static void ids_given(void *user, const struct pb_err *err)
     size_t i = 0;
     unsigned n = 0;
     f->busy = false;
+    if (f->ending) return; /* who is told, may be gone; the next start keeps them */
     if (err && !pb_store_is_away(err))
         pb_log(PB_LOG_WARN, "app", "functions get no id", PB_S("error", err->msg));
     for (struct pb_declared *d = f->g->declared; d && !err; d = d->next, i++) {
@@ -204,9 +205,11 @@ void pb_function_ids_again(struct pb_function_ids *f)
     pb_store_post(pb_durable_store(f->durable), &f->op);
 }
 
-void pb_function_ids_free(struct pb_function_ids *f)
+void pb_function_ids_free(struct pb_function_ids *f, struct pb_loop *loop)
 {
     if (!f) return;
+    f->ending = true;
+    while (f->busy) pb_loop_turn(loop, true);
     json_decref(f->all);
     pb_free(f->ids);
     pb_free(f);

@@ -10,6 +10,7 @@
 
 struct pb_durable;
 struct pb_function_ids;
+struct pb_loop;
 
 /*
  * An id for every function that is declared: the operator's, else the copy's, else the store's next. Without
@@ -20,10 +21,11 @@ int pb_assign_ids(struct pb_generation *g, const char *state_dir, struct pb_err 
 
 /*
  * When the store is there again: what is missing is given, what the copy knew is written down.
- * changed(user) when a function has an id that it had not. One at a time; ends before the durable closes.
+ * changed(user) when a function has an id that it had not. One at a time.
  */
 struct pb_function_ids *pb_function_ids_new(struct pb_generation *g, struct pb_durable *durable,
                                             const char *state_dir, void (*changed)(void *user), void *user);
 void pb_function_ids_again(struct pb_function_ids *f);
-/* After the durable was closed. NULL is fine. */
-void pb_function_ids_free(struct pb_function_ids *f);
+/* Before its generation and its durable: turns the loop until the store, which reads g, has answered. NULL is
+ * fine. */
+void pb_function_ids_free(struct pb_function_ids *f, struct pb_loop *loop);

@@ -482,10 +482,10 @@ int pb_worker_run(const struct pb_worker_options *options)
     close_worker(w);
     pb_chain_work_stop(w->chains);
     pb_sources_free(w->sources);
+    pb_function_ids_free(w->ids, w->shop.loop);
     pb_generation_free(w->generation);
     pb_log(PB_LOG_INFO, "app", "stopped", PB_I("exit", w->exit_code));
     pb_workshop_close(&w->shop);
-    pb_function_ids_free(w->ids);
     pb_chain_work_free(w->chains);
     pb_page_unmap(w->own_page);
     pb_leash_free(w->leash);

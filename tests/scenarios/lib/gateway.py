@@ -91,9 +91,10 @@ class Folder:
                            env=environment(**(env or {})))
         p.out, p.err = p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace")
         for sign in BAD_SIGNS:
-            true(sign not in p.err, p.err)
-        true(code is None or p.returncode == code,
-             "patchbay %s ended with %d\n%s\n%s" % (" ".join(args), p.returncode, p.out, p.err))
+            if sign in p.err:
+                raise Failed("%s of patchbay %s:\n%s" % (sign, " ".join(args), p.err[-12000:]))
+        if code is not None and p.returncode != code:
+            raise Failed("patchbay %s ended with %d\n%s\n%s" % (" ".join(args), p.returncode, p.out, p.err))
         return p
 
     def check(self, code=0, env=None):
@@ -201,9 +202,11 @@ class Gateway(Folder):
         self._reader.join(10)
         self.process.stdout.close()
         self.process = None
-        true(got == code, "the gateway ended with %d, not %d\n%s" % (got, code, short(self.log(), 12000)))
+        if got != code:
+            raise Failed("the gateway ended with %d, not %d\n%s" % (got, code, self.log()[-12000:]))
         for sign in BAD_SIGNS:
-            true(sign not in self.log(), self.log())
+            if sign in self.log():
+                raise Failed("%s in the log:\n%s" % (sign, self.log()[-12000:]))
 
     def restart(self, config=None):
         self.stop()
