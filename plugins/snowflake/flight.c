@@ -145,12 +145,20 @@ struct flights *flights_new(struct snowflake *s)
     return fs;
 }
 
+static void stop_work(struct flight *f)
+{
+    if (f->begun)
+        f->work->cancel(f);
+    else
+        f->cancelled = 1;
+}
+
 void flights_stop(struct flights *fs)
 {
     for (uint32_t i = 0; i < BUCKETS; i++)
         for (struct flight *f = fs->buckets[i], *next; f; f = next) {
             next = f->next;
-            if (f->running && !f->done) f->work->cancel(f);
+            if (f->running && !f->done) stop_work(f);
         }
 }
 
@@ -159,7 +167,7 @@ void flights_cancel(struct flights *fs, pbay_str job)
     for (uint32_t i = 0; i < BUCKETS; i++)
         for (struct flight *f = fs->buckets[i]; f; f = f->next)
             if (f->running && str_eq(str_c(f->job), job)) {
-                f->work->cancel(f);
+                stop_work(f);
                 return;
             }
 }
@@ -339,6 +347,32 @@ void flight_done(struct flight *f, const pbay_result *result)
     keep(fs, f);
 }
 
+void flight_drop(struct flight *f)
+{
+    const pbay_result ok = PBAY_RESULT_OK;
+    f->elsewhere = 1;
+    if (f->begun)
+        f->work->cancel(f);
+    else
+        flight_done(f, &ok);
+}
+
+/* 0: it was not, and the flight is over. */
+static int begin_work(struct flight *f)
+{
+    pbay_result why = PBAY_RESULT_OK;
+    if (f->cancelled) {
+        why.code = PBAY_CANCELLED;
+        why.message = STR("the gateway ends, or somebody cancelled the job");
+    } else if (!f->work->begin(f, &why)) {
+        f->begun = 1;
+        return 1;
+    }
+    why.effect = PBAY_EFFECT_NONE;
+    flight_done(f, &why);
+    return 0;
+}
+
 void flight_parked(struct flight *f, const char *id)
 {
     f->parking = 0;
@@ -349,6 +383,7 @@ void flight_parked(struct flight *f, const char *id)
         forget(f->s->flights, f);
         return;
     }
+    if (!f->begun && !begin_work(f)) return;
     if (!id) return; /* it goes on as it was; the host answers in its place when it takes too long */
     if (f->effects && f->patient) return; /* on disk; the callers may still get it at once */
     f->parked = 1;
@@ -505,16 +540,10 @@ struct flight *flight_begin(struct snowflake *s, const struct flight_info *i)
         return NULL;
     }
     if (!i->request) f->body = (pbay_str){NULL, 0};
-    if (f->work->begin(f, &why)) {
-        why.effect = PBAY_EFFECT_NONE;
-        flight_done(f, &why);
-        return NULL;
-    }
-    if (i->request && s->async_after_ms) {
-        be_patient(fs, f);
-        /* What has effects is on disk before anything else can happen to it. */
-        if (f->effects) park(f);
-    } else if (i->request)
-        park(f);
+    /* What has effects is on disk before it is begun: other rows under an id that is known begin nothing. */
+    int first = f->effects && i->request && s->job;
+    if (!first && !begin_work(f)) return NULL;
+    if (i->request && s->async_after_ms) be_patient(fs, f);
+    if (i->request && (f->effects || !s->async_after_ms)) park(f);
     return f;
 }

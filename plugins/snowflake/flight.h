@@ -70,6 +70,7 @@ struct flight {
     uint32_t answered;
 
     int running, done, over_limit, rows_mode;
+    int begun, cancelled; /* cancelled before it was begun */
     int parking, parked;
     int elsewhere; /* another process has it: its end is of no interest here */
     char job[80];
@@ -135,6 +136,8 @@ void flight_done(struct flight *f, const pbay_result *result);
 void flight_parked(struct flight *f, const char *id);
 /* Somebody else has it: wait for nothing, tell the callers status and text. */
 void flight_leave(struct flight *f, int32_t status, pbay_str text);
+/* Its end is of no interest any more; the last that is done to it. */
+void flight_drop(struct flight *f);
 
 /* The key by which the store and the other side know a batch, into out (65 bytes). */
 void batch_key(const struct snowflake *s, const struct batch_id *id, char *out);

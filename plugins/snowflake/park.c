@@ -76,9 +76,8 @@ static void on_parked(void *user, const pbay_result *result, const pbay_job_stat
     }
     if (result->code == PBAY_OK && job->known && !f->done) {
         f->parking = 0;
-        f->elsewhere = 1;
         answer_known(f, job);
-        f->work->cancel(f);
+        flight_drop(f);
         return;
     }
     if (result->code != PBAY_OK || job->known) {

@@ -45,7 +45,7 @@ struct plan {
     struct row *rows;
     pbay_str connector;
     uint32_t next, live;
-    int pumping;
+    int pumping, cancelled;
 };
 
 static pbay_str cell(const struct row *r, uint32_t c)
@@ -131,6 +131,7 @@ static void step(struct row *r)
     const char *action = NULL;
     pbay_text json = {0};
     pbay_result why = PBAY_RESULT_OK;
+    if (r->p->cancelled && !r->p->told[r->i].text) tell(r, PBAY_CANCELLED, "cancelled before it was done");
     int more =
         r->p->told[r->i].code == PBAY_OK && !r->p->told[r->i].text ? r->p->kind->ask(r, &action, &json) : 1;
     if (more) {
@@ -198,6 +199,7 @@ static int begin(struct flight *f, const struct kind *kind, pbay_result *why)
 static void cancel(struct flight *f)
 {
     struct plan *p = f->task;
+    if (p) p->cancelled = 1; /* what has not begun does not */
     for (uint32_t i = 0; p && i < p->next; i++)
         if (p->rows[i].call) f->s->invoke->cancel(p->rows[i].call);
 }

@@ -96,11 +96,16 @@ def training_for_every_row_and_once():
         arns = [v for _, v in json.loads(reply.body)["data"]]
         equal(len(set(arns)), 3, "a job for each row")
         equal(json.loads(c.send("POST", "t:1", body).body)["data"], [[i, a] for i, a in enumerate(arns)], "the same batch again")
+        # Other rows under its id are refused before any of them is worked on.
+        more = c.send("POST", "t:1", encode([[i, *r] for i, r in enumerate(rows * 10)]))
+        equal(more.status, 409, more.body)
+        equal(len(g.caller("train").batch([["DB.S.C", "DB.S.OUT_C"]])), 1)  # whatever had begun has been asked for by now
+        equal(len(api.jobs["training-job"]), 4)
         g.restart()
         c = g.caller("train_and_get_recommendations")
         del c
         equal(json.loads(g.caller("train").send("POST", "t:1", body).body)["data"], [[i, a] for i, a in enumerate(arns)])
-        equal(len(api.jobs["training-job"]), 3, "jobs that were paid for")
+        equal(len(api.jobs["training-job"]), 4, "jobs that were paid for")
         name = arns[0].rsplit("/", 1)[1]
         sent = api.jobs["training-job"][name]["args"]
         equal(sent, {"TrainingJobName": name,
