@@ -88,6 +88,8 @@ const char gateway_aws[] =
     "    Type: AWS::ApiGateway::RestApi\n"
     "    Properties:\n"
     "      Name: patchbay-snowflake\n"
+    "      # Replies are compressed when Snowflake asks for it; an API that does not say so takes them for UTF-8, and damages them.\n"
+    "      BinaryMediaTypes: [\"*~1*\"]\n"
     "      EndpointConfiguration:\n"
     "        Types: [REGIONAL]\n"
     "      Policy:\n"

@@ -136,27 +136,65 @@ static int32_t submit(struct snowflake *s, pbay_action_run run, const pbay_actio
     return rc;
 }
 
-/* Texts of JSON scalars as the API wants them: all binding values are texts or null. */
-static int value_text(const json_t *v, char room[64], pbay_str *out)
+/*
+ * The arguments, with every number as a text of its literal behind U+0001: a NUMBER has 38 digits, and what
+ * is bound is a text anyway. Texts that begin so get another one. NULL: *why.
+ */
+static json_t *arguments(struct snowflake *s, pbay_str json, pbay_result *why)
+{
+    static const pbay_str MARK = {"\\u0001", 6};
+    pbay_text t = {0};
+    size_t from = 0, i = 0;
+    while (i < json.n) {
+        char c = json.p[i];
+        if (c == '"') {
+            i++;
+            if (json.n - i >= MARK.n && memcmp(json.p + i, MARK.p, MARK.n) == 0) {
+                pbay_text_add(&t, (pbay_str){json.p + from, i - from});
+                pbay_text_add(&t, MARK);
+                from = i;
+            }
+            while (i < json.n && json.p[i] != '"') i += json.p[i] == '\\' ? 2 : 1;
+            i++;
+        } else if (c == '-' || (c >= '0' && c <= '9')) {
+            pbay_text_add(&t, (pbay_str){json.p + from, i - from});
+            from = i;
+            while (i < json.n && json.p[i] && strchr("+-.0123456789Ee", json.p[i])) i++;
+            pbay_text_c(&t, "\"");
+            pbay_text_add(&t, MARK);
+            pbay_text_add(&t, (pbay_str){json.p + from, i - from});
+            pbay_text_c(&t, "\"");
+            from = i;
+        } else
+            i++;
+    }
+    if (from < json.n) pbay_text_add(&t, (pbay_str){json.p + from, json.n - from});
+    json_t *v = json_loadb(t.p, t.n, JSON_ALLOW_NUL, NULL);
+    pbay_text_free(&t);
+    if (!v) snowflake_refuse(s, why, PBAY_INVALID_ARGUMENT, "the arguments are not a JSON object");
+    return v;
+}
+
+/* JSON scalars as the API wants them: all binding values are texts or null. NULL: it is none. */
+static const char *value_text(const json_t *v, pbay_str *out)
 {
     if (json_is_null(v)) {
         *out = (pbay_str){NULL, 0};
-    } else if (json_is_string(v)) {
-        *out = (pbay_str){json_string_value(v), json_string_length(v)};
-    } else if (json_is_integer(v)) {
-        *out = (pbay_str){room, (size_t)snprintf(room, 64, "%lld", (long long)json_integer_value(v))};
-    } else if (json_is_real(v)) {
-        *out = (pbay_str){room, (size_t)snprintf(room, 64, "%.17g", json_real_value(v))};
-    } else if (json_is_boolean(v)) {
+        return "TEXT";
+    }
+    if (json_is_boolean(v)) {
         *out = json_is_true(v) ? STR("true") : STR("false");
-    } else
-        return -1;
-    return 0;
-}
-
-static const char *type_of(const json_t *v)
-{
-    return json_is_integer(v) ? "FIXED" : json_is_real(v) ? "REAL" : json_is_boolean(v) ? "BOOLEAN" : "TEXT";
+        return "BOOLEAN";
+    }
+    if (!json_is_string(v)) return NULL;
+    *out = (pbay_str){json_string_value(v), json_string_length(v)};
+    if (!out->n || out->p[0] != 1) return "TEXT";
+    out->p++;
+    out->n--;
+    if (out->n && out->p[0] == 1) return "TEXT";
+    for (size_t i = 0; i < out->n; i++)
+        if (strchr(".eE", out->p[i])) return "REAL";
+    return "FIXED";
 }
 
 static const char *known_type(const char *t)
@@ -171,22 +209,19 @@ static const char *known_type(const char *t)
 struct bound {
     pbay_sf_binding *b;
     pbay_str *values;
-    char (*rooms)[64];
 };
 
 static void bound_new(struct bound *b, size_t n_bindings, size_t n_values)
 {
     b->b = calloc(n_bindings + 1, sizeof *b->b);
     b->values = calloc(n_values + 1, sizeof *b->values);
-    b->rooms = calloc(n_values + 1, sizeof *b->rooms);
-    if (!b->b || !b->values || !b->rooms) abort();
+    if (!b->b || !b->values) abort();
 }
 
 static void bound_free(struct bound *b)
 {
     free(b->b);
     free(b->values);
-    free(b->rooms);
 }
 
 /* "bindings": a list of values, each a scalar or {"type": "DATE", "value": "..."}. */
@@ -212,18 +247,18 @@ static int32_t execute(struct snowflake *s, pbay_action_run run, const pbay_acti
     bound_new(&b, n, n);
     for (size_t i = 0; i < n && rc == PBAY_OK; i++) {
         const json_t *v = json_array_get(list, i);
-        const char *type = NULL;
+        const char *type = NULL, *own;
         if (json_is_object(v)) {
             type = known_type(json_string_value(json_object_get(v, "type")));
             v = json_object_get(v, "value");
             if (!type) v = NULL;
         }
-        if (!v || value_text(v, b.rooms[i], &b.values[i]))
+        if (!v || !(own = value_text(v, &b.values[i])))
             rc = snowflake_refuse(s, why, PBAY_INVALID_ARGUMENT,
                                   "bindings: value %zu is to be a scalar or {\"type\": ..., \"value\": ...}",
                                   i + 1);
         else
-            b.b[i] = (pbay_sf_binding){type ? type : type_of(v), &b.values[i], 1, 0};
+            b.b[i] = (pbay_sf_binding){type ? type : own, &b.values[i], 1, 0};
     }
     st.bindings = b.b;
     st.n_bindings = (uint32_t)n;
@@ -262,7 +297,7 @@ static int32_t insert(struct snowflake *s, pbay_action_run run, const pbay_actio
             rc =
                 snowflake_refuse(s, why, PBAY_INVALID_ARGUMENT, "rows: row %zu has not %zu values", r + 1, n);
         for (size_t c = 0; c < n && rc == PBAY_OK; c++)
-            if (value_text(json_array_get(row, c), b.rooms[c * n_rows + r], &b.values[c * n_rows + r]))
+            if (!value_text(json_array_get(row, c), &b.values[c * n_rows + r]))
                 rc = snowflake_refuse(s, why, PBAY_INVALID_ARGUMENT, "rows: row %zu, value %zu is no scalar",
                                       r + 1, c + 1);
     }
@@ -303,7 +338,8 @@ static int32_t run_action(void *self, uint32_t action, pbay_action_run run, cons
     if (action >= STATUS)
         return by_handle(s, action, run, arg(s, info, "statementHandle"),
                          action == FETCH ? s->host->get_int(info->arguments, "partition") : 0, 0, why);
-    json_t *args = json_loadb(info->json.p, info->json.n, JSON_ALLOW_NUL, NULL);
+    json_t *args = arguments(s, info->json, why);
+    if (!args) return PBAY_INVALID_ARGUMENT;
     int32_t rc = action == EXECUTE ? execute(s, run, info, args, why) : insert(s, run, info, args, why);
     json_decref(args);
     return rc;

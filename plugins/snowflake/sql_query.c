@@ -35,7 +35,9 @@ struct job {
     uint32_t at;   /* the row (query), or the first row (insert), that runs */
     uint32_t step; /* rows that the statement takes */
     char id[PBAY_SF_UUID], handle[80];
-    uint32_t attempt, partition, n_partitions, n_cols;
+    uint32_t attempt, failures; /* of the statement; in a row */
+    uint32_t partition, n_partitions, n_cols;
+    int64_t due, came; /* rows of the statement; due -1: not said */
     uint32_t *kinds;
     int64_t poll_ms;
     uint64_t inserted;
@@ -134,6 +136,12 @@ static int32_t put_rows(struct job *j, pbay_str body)
     if (rc == PBAY_OK) rc = s->batch->finish(r, &why);
     s->batch->reader_free(r);
     const pbay_batch *batch = rc == PBAY_OK ? s->batch->seal(rows, &why) : NULL;
+    j->came += batch ? batch->n_rows : 0;
+    if (batch && j->due >= 0 && j->partition + 1 >= j->n_partitions && j->came != j->due) {
+        snowflake_refuse(s, &why, PBAY_DATA_LOSS, "Snowflake: %lld rows came, and the statement has %lld",
+                         (long long)j->came, (long long)j->due);
+        batch = NULL;
+    }
     if (!batch) {
         s->batch->free(rows);
         fail(j, &why);
@@ -191,7 +199,9 @@ static void have_rows(struct job *j, pbay_str body)
     if (!j->partition) {
         v = json_loadb(body.p, body.n, JSON_ALLOW_NUL, NULL);
         const json_t *meta = json_object_get(v, "resultSetMetaData");
+        const json_t *rows = json_object_get(meta, "numRows");
         j->n_partitions = (uint32_t)json_array_size(json_object_get(meta, "partitionInfo"));
+        j->due = j->n_partitions && json_is_integer(rows) ? json_integer_value(rows) : -1;
         int bad = j->fn->op == QUERY && describe(j, meta);
         json_decref(v);
         if (bad) {
@@ -220,30 +230,30 @@ static void on_answer(void *user, int32_t status, const pbay_result *result, pba
     struct job *j = user;
     j->asked = NULL;
     if (result->code != PBAY_OK) {
-        if (result->advice == PBAY_ADVICE_NONE || ++j->attempt > RETRIES || j->cancelled) {
+        if (result->advice == PBAY_ADVICE_NONE || ++j->failures > RETRIES || j->cancelled) {
             fail(j, result);
             return;
         }
-        int64_t ms = INT64_C(200) << j->attempt;
+        j->attempt++;
+        int64_t ms = INT64_C(200) << j->failures;
         later(j, result->retry_after_ms > ms ? result->retry_after_ms : ms);
         return;
     }
-    if (status == 202) {
-        json_t *v = json_loadb(body.p, body.n, JSON_ALLOW_NUL, NULL);
-        const char *handle = json_string_value(json_object_get(v, "statementHandle"));
-        if (handle) snprintf(j->handle, sizeof j->handle, "%s", handle);
-        json_decref(v);
-        later(j, j->poll_ms);
-        j->poll_ms = j->poll_ms * 2 > POLL_MAX_MS ? POLL_MAX_MS : j->poll_ms * 2;
-        return;
-    }
+    j->failures = 0;
     if (!j->handle[0]) {
         json_t *v = json_loadb(body.p, body.n, JSON_ALLOW_NUL, NULL);
         const char *handle = json_string_value(json_object_get(v, "statementHandle"));
         if (handle) snprintf(j->handle, sizeof j->handle, "%s", handle);
         json_decref(v);
     }
-    have_rows(j, body);
+    if (status != 202)
+        have_rows(j, body);
+    else if (!j->handle[0]) /* nothing to ask for: the statement is not sent again */
+        complain(j, PBAY_DATA_LOSS, "Snowflake: a statement runs, and its handle is missing");
+    else {
+        later(j, j->poll_ms);
+        j->poll_ms = j->poll_ms * 2 > POLL_MAX_MS ? POLL_MAX_MS : j->poll_ms * 2;
+    }
 }
 
 static void submit(struct job *j)
@@ -261,8 +271,14 @@ static pbay_str bind_cell(const pbay_column *col, uint32_t row, char room[64])
     if (pbay_cell_null(col, row)) return (pbay_str){NULL, 0};
     if (col->kind != PBAY_NUM) return pbay_cell_text(col, row);
     double v = col->num[row];
-    int n = v > -1e15 && v < 1e15 && v == (double)(int64_t)v ? snprintf(room, 64, "%lld", (long long)v)
-                                                             : snprintf(room, 64, "%.17g", v);
+    if (v > -1e15 && v < 1e15 && v == (double)(int64_t)v)
+        return (pbay_str){room, (size_t)snprintf(room, 64, "%lld", (long long)v)};
+    /* The shortest that reads as the same number: it may become a text, or digits of a NUMBER. */
+    int n = 0;
+    for (int digits = 15; digits <= 17; digits++) {
+        n = snprintf(room, 64, "%.*g", digits, v);
+        if (strtod(room, NULL) == v) break;
+    }
     return (pbay_str){room, (size_t)n};
 }
 
@@ -346,7 +362,8 @@ static void next_statement(struct job *j)
     s->crypto->random(random, sizeof random);
     pbay_sf_uuid(random, j->id);
     j->handle[0] = 0;
-    j->attempt = j->partition = j->n_partitions = 0;
+    j->attempt = j->failures = j->partition = j->n_partitions = 0;
+    j->came = 0;
     j->poll_ms = POLL_MS;
     make_body(j, in);
     submit(j);
@@ -440,7 +457,7 @@ static void writable(void *self, void *bound, pbay_call call)
 {
     (void)self;
     struct job *j = job_of(bound, call);
-    if (!j || !j->waiting) return;
+    if (!j || !j->waiting || j->cancelled) return;
     j->waiting = 0;
     partition_done(j);
 }

@@ -188,7 +188,9 @@ class Warehouse(Service):
             number_like = b["type"] in ("FIXED", "REAL")
 
             def cell(v, number_like=number_like):
-                return v if v is None or not number_like else float(v) if "." in v or "e" in v.lower() else int(v)
+                if v is None or not number_like or len(v) > 18:  # SQLite's integers have 64 bits
+                    return v
+                return float(v) if "." in v or "e" in v.lower() else int(v)
             out.append([cell(v) for v in value] if isinstance(value, list) else cell(value))
         return out
 
@@ -324,6 +326,8 @@ class Warehouse(Service):
             status, body = e.status, e.body
         if fault == "lose":
             return self.rude(handler, "close")
+        if fault == "short":
+            body["data"] = body["data"][:-1]
         text = json.dumps(body).encode()
         if "partition=" in entry.path and status == 200:
             return handler.reply(status, gzip.compress(text), Content_Encoding="gzip")
