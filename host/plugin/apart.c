@@ -535,7 +535,7 @@ static void apart_destroy(void *self)
     a->stopping = true;
     if (a->pipe) {
         pb_pipe_send(a->pipe, PB_APART_DESTROY, 0);
-        pb_pipe_flush(a->pipe, false);
+        pb_pipe_flush(a->pipe);
         pb_pipe_close(a->pipe);
         a->pipe = NULL;
     }

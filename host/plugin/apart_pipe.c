@@ -104,16 +104,13 @@ size_t pb_pipe_waiting(const struct pb_pipe *p)
     return p->out.n - p->out_at;
 }
 
-void pb_pipe_flush(struct pb_pipe *p, bool wait)
+void pb_pipe_flush(struct pb_pipe *p)
 {
     while (!p->dead && p->out_at < p->out.n) {
         ssize_t n = send(p->fd, p->out.p + p->out_at, p->out.n - p->out_at, MSG_NOSIGNAL);
         if (n >= 0)
             p->out_at += (size_t)n;
-        else if (errno == EAGAIN && wait) {
-            struct pollfd f = {p->fd, POLLOUT, 0};
-            poll(&f, 1, -1);
-        } else if (errno == EAGAIN)
+        else if (errno == EAGAIN)
             break;
         else if (errno != EINTR) {
             /* What it had said before it went is still to be read; then reading tells that it is gone. */
@@ -133,7 +130,7 @@ void pb_pipe_flush(struct pb_pipe *p, bool wait)
 
 static void flush(void *user)
 {
-    pb_pipe_flush(user, false);
+    pb_pipe_flush(user);
 }
 
 /* ------------------------------------------------------------------------------------------------ rows */
@@ -297,9 +294,10 @@ void pb_pipe_read(struct pb_pipe *p)
 {
     if (p->depth || p->closed) return;
     p->depth++;
+    if (p->late.n) dispatch(p); /* it was read before */
     for (int round = 0; round < READ_ROUNDS && !p->dead && !p->closed; round++) {
         ssize_t n = fill(p, &p->in, p->in_at);
-        if (n > 0 || p->late.n) dispatch(p);
+        if (n > 0) dispatch(p);
         if (n < 0) die(p);
         if (n < READ_MIN) break;
     }
@@ -310,7 +308,7 @@ void pb_pipe_read(struct pb_pipe *p)
 static void on_ready(void *user)
 {
     struct pb_pipe *p = user;
-    if (p->out.n) pb_pipe_flush(p, false);
+    if (p->out.n) pb_pipe_flush(p);
     pb_pipe_read(p);
     /* What was answered leaves with this turn, and what others had to do about it. */
 }
@@ -325,64 +323,78 @@ static void go_on(void *user)
     if (p->closed) free_pipe(p);
 }
 
+/* The next of `late` that does not keep its turn, out of the row and into `reply`: the reply to `handle`, and
+ * what the other side waits for. */
+static bool take_out(struct pb_pipe *p, uint64_t handle, uint32_t also, struct head *h)
+{
+    pbay_str body;
+    for (size_t at = p->late_at; next(p, &p->late, &p->late_at, h, &body); at = p->late_at) {
+        bool mine = h->type == PB_APART_REPLY && h->handle == handle;
+        if (!mine && !pb_apart_urgent(h->type) && h->type != also) continue;
+        p->reply.n = 0;
+        pb_buf_str(&p->reply, body);
+        memmove(p->late.p + at, p->late.p + p->late_at, p->late.n - p->late_at);
+        p->late.n -= p->late_at - at;
+        p->late_at = at;
+        return true;
+    }
+    return false;
+}
+
+static enum pb_pipe_waited wait_for(struct pb_pipe *p, uint64_t handle, uint32_t also, int64_t timeout_ms,
+                                    pbay_str *body)
+{
+    int64_t end = timeout_ms < 0 ? INT64_MAX : pb_mono_ns() + timeout_ms * PB_MS;
+    for (;;) {
+        struct head h;
+        while (!p->closed && take_out(p, handle, also, &h)) {
+            if (h.type == PB_APART_REPLY) {
+                if (p->begun) atomic_fetch_add_explicit(p->begun, 1, memory_order_release);
+                *body = pb_buf_view(&p->reply);
+                return PB_PIPE_REPLIED;
+            }
+            struct pb_buf mine = p->reply; /* it may wait itself */
+            p->reply = (struct pb_buf){0};
+            hand_over(p, &h, pb_buf_view(&mine));
+            pb_buf_free(&mine);
+            p->late_at = 0; /* and then has left replies to others where they were */
+        }
+        if (p->dead) return PB_PIPE_GONE;
+        int64_t left = (end - pb_mono_ns()) / PB_MS;
+        if (left < 0) return PB_PIPE_LATE;
+        /* Both at once: the other side may not read before it has written all that it has. */
+        pb_pipe_flush(p);
+        struct pollfd f = {p->fd, (short)(pb_pipe_waiting(p) ? POLLIN | POLLOUT : POLLIN), 0};
+        poll(&f, 1, left > 1000 ? 1000 : (int)left);
+        if (fill(p, &p->late, p->late_at) < 0) {
+            die(p);
+            return PB_PIPE_GONE;
+        }
+    }
+}
+
 enum pb_pipe_waited pb_pipe_wait(struct pb_pipe *p, uint64_t handle, uint32_t also, int64_t timeout_ms,
                                  pbay_str *body)
 {
-    int64_t end = timeout_ms < 0 ? INT64_MAX : pb_mono_ns() + timeout_ms * PB_MS;
-    pb_pipe_flush(p, true);
     /* What of `in` has not been handed over comes after the message that is being handled, so it is put with
      * what is read now. */
-    if (!p->late.n) p->late_at = 0;
+    p->late_at = 0;
     if (p->in.n > p->in_at) {
         struct pb_buf all = {0};
         pb_buf_add(&all, p->in.p + p->in_at, p->in.n - p->in_at);
         pb_buf_add(&all, p->late.p, p->late.n);
         pb_buf_free(&p->late);
         p->late = all;
-        p->late_at = 0;
         p->in.n = p->in_at;
     }
-    pb_loop_defer(p->loop, &p->go_on);
-    for (;;) {
-        struct head h;
-        pbay_str what;
-        size_t at = p->late_at;
-        while (next(p, &p->late, &p->late_at, &h, &what)) {
-            size_t n = p->late_at - at;
-            bool reply = h.type == PB_APART_REPLY, urgent = pb_apart_urgent(h.type) || h.type == also;
-            if (reply || urgent) { /* out of the row */
-                if (reply && p->begun) atomic_fetch_add_explicit(p->begun, 1, memory_order_release);
-                p->reply.n = 0;
-                pb_buf_str(&p->reply, what);
-                memmove(p->late.p + at, p->late.p + p->late_at, p->late.n - p->late_at);
-                p->late.n -= n;
-                p->late_at = at;
-            }
-            if (reply && h.handle == handle) {
-                *body = pb_buf_view(&p->reply);
-                return PB_PIPE_REPLIED;
-            }
-            if (urgent) {
-                struct pb_buf mine = p->reply; /* it may wait itself */
-                p->reply = (struct pb_buf){0};
-                hand_over(p, &h, pb_buf_view(&mine));
-                pb_buf_free(&mine);
-                pb_pipe_flush(p, true);
-                at = p->late_at; /* that may have gone on reading */
-                continue;
-            }
-            at = p->late_at;
-        }
-        if (p->dead) return PB_PIPE_GONE;
-        int64_t left = (end - pb_mono_ns()) / PB_MS;
-        if (left < 0) return PB_PIPE_LATE;
-        struct pollfd f = {p->fd, POLLIN, 0};
-        poll(&f, 1, timeout_ms < 0 ? -1 : (int)(left > 1000 ? 1000 : left));
-        if (fill(p, &p->late, p->late_at) < 0) {
-            die(p);
-            return PB_PIPE_GONE;
-        }
-    }
+    p->depth++;
+    enum pb_pipe_waited how = wait_for(p, handle, also, timeout_ms, body);
+    p->depth--;
+    if (!p->closed)
+        pb_loop_defer(p->loop, &p->go_on);
+    else if (!p->depth)
+        free_pipe(p);
+    return how;
 }
 
 void pb_pipe_count(struct pb_pipe *p, _Atomic uint64_t *begun)

@@ -44,8 +44,8 @@ void pb_pipe_abort(struct pb_pipe *p);
 uint64_t pb_pipe_send(struct pb_pipe *p, uint32_t type, uint64_t handle);
 /* Bytes that wait to be written. */
 size_t pb_pipe_waiting(const struct pb_pipe *p);
-/* Write what can be written now, or (wait) all of it. */
-void pb_pipe_flush(struct pb_pipe *p, bool wait);
+/* Write what can be written now. */
+void pb_pipe_flush(struct pb_pipe *p);
 /* Read and hand over what there is, without waiting. */
 void pb_pipe_read(struct pb_pipe *p);
 

@@ -366,7 +366,7 @@ static void close_house(void)
     bool done = false;
     pb_timer_cancel(&pb_inside.tick);
     pb_defer_cancel(&pb_inside.notice);
-    pb_pipe_flush(pb_inside.pipe, false);
+    pb_pipe_flush(pb_inside.pipe);
     pb_pipe_close(pb_inside.pipe);
     if (pb_inside.env.http) {
         pb_http_client_close(pb_inside.env.http, set, &done);

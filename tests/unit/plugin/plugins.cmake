@@ -42,6 +42,7 @@ pb_plugin_test(test_secrets SOURCES plugin/harness.c)
 pb_plugin_test(test_service_net SOURCES plugin/harness.c)
 pb_plugin_test(test_services SOURCES plugin/harness.c)
 pbay_unit_test(plugin/test_layout)
+pbay_unit_test(plugin/test_pipe ROOMS plugin)
 
 # The plugins that the ABI has to carry, as far as they can be written down: compiled, with all warnings, never run.
 file(GLOB sketches CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/sketches/*.c)
