@@ -100,7 +100,10 @@ static int reap(struct pb_apart *a, int64_t patience_ms, struct rusage *used)
     for (int64_t ms = 0;; ms++) {
         pid_t got = wait4(a->pid, &status, ms > patience_ms ? 0 : WNOHANG, used);
         if (got == a->pid || (got < 0 && errno != EINTR)) break;
-        if (ms == patience_ms) kill(a->pid, SIGKILL);
+        if (ms == patience_ms) {
+            kill(a->pid, SIGKILL);
+            if (!a->why[0]) snprintf(a->why, sizeof a->why, "closed its socket, or said what is no message");
+        }
         struct timespec one = {0, PB_MS};
         if (ms < patience_ms) nanosleep(&one, NULL);
     }
@@ -242,6 +245,13 @@ static void more_cpu(struct pb_apart *a, int64_t now)
     prlimit(a->pid, RLIMIT_CPU, &r, NULL);
 }
 
+/* Did it end, and a child that it left has the socket still? */
+static bool has_ended(const struct pb_apart *a)
+{
+    siginfo_t how = {0};
+    return !waitid(P_PID, (id_t)a->pid, &how, WEXITED | WNOHANG | WNOWAIT) && how.si_pid == a->pid;
+}
+
 static void set_ping(struct pb_apart *a)
 {
     int64_t ms = a->hang_ms / 4;
@@ -255,7 +265,9 @@ static void ping(void *user)
     if (!a->pipe) return;
     set_ping(a);
     more_cpu(a, now);
-    if (!a->pinged_ns) {
+    if (has_ended(a))
+        pb_pipe_hang_up(a->pipe);
+    else if (!a->pinged_ns) {
         a->pinged_ns = now;
         pb_pipe_send(a->pipe, PB_APART_PING, 0);
     } else if (now - a->pinged_ns > a->hang_ms * PB_MS) {
@@ -273,7 +285,8 @@ void pb_apart_kill(struct pb_apart *a, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(a->why, sizeof a->why, fmt, ap);
     va_end(ap);
-    kill(a->pid, SIGKILL); /* what follows, the end of the pipe brings */
+    kill(a->pid, SIGKILL);
+    if (a->pipe) pb_pipe_hang_up(a->pipe); /* what follows, its end brings */
 }
 
 void pb_apart_nonsense(struct pb_apart *a, const char *what)

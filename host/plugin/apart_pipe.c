@@ -305,6 +305,11 @@ void pb_pipe_read(struct pb_pipe *p)
     if (p->closed) free_pipe(p);
 }
 
+void pb_pipe_hang_up(struct pb_pipe *p)
+{
+    shutdown(p->fd, SHUT_RDWR);
+}
+
 static void on_ready(void *user)
 {
     struct pb_pipe *p = user;

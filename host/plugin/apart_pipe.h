@@ -46,6 +46,8 @@ uint64_t pb_pipe_send(struct pb_pipe *p, uint32_t type, uint64_t handle);
 size_t pb_pipe_waiting(const struct pb_pipe *p);
 /* Write what can be written now. */
 void pb_pipe_flush(struct pb_pipe *p);
+/* What was written until now is still read, and then it is the end, whoever else has the other side. */
+void pb_pipe_hang_up(struct pb_pipe *p);
 /* Read and hand over what there is, without waiting. */
 void pb_pipe_read(struct pb_pipe *p);
 

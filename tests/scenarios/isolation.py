@@ -76,6 +76,17 @@ def descends(pid, ancestor):
     return False
 
 
+def proc(pid, name):
+    with open("/proc/%d/%s" % (pid, name)) as f:
+        return f.read()
+
+
+def descriptors(pid):
+    """What its descriptors are open to."""
+    where = "/proc/%d/fd/" % pid
+    return [os.readlink(where + fd) for fd in os.listdir(where)]
+
+
 def ask(g, function, *words):
     """(status, answer or message)"""
     c = http.client.HTTPConnection(g.address("http"), timeout=60)
@@ -123,10 +134,9 @@ def each_in_its_own():
         for name in ("bad", "calm", "plain"):
             true(processes(g, name), "a process of " + name)
         equal(processes(g, "inside"), [], "processes of a connector that has none")
-        maps = ""
-        for pid in [g.process.pid] + [p for p in processes(g, "calm")]:
-            with open("/proc/%d/maps" % pid) as f:
-                maps += f.read()
+        plain = processes(g, "plain")[0]
+        contains(proc(plain, "maps"), "/echo.so")
+        lacks(proc(g.process.pid, "maps"), "/echo.so")
         gone = processes(g)
         g.stop()
         eventually(lambda: not [p for p in gone if os.path.exists("/proc/%d" % p)], "all processes have ended")
@@ -137,7 +147,8 @@ def it_breaks_in_every_way():
     ways = [("crash", "signal 11 (Segmentation fault), in submit of \"Bad\""),
             ("exit", "ended itself with status 3, in submit of \"Bad\""),
             ("late", "signal 11 (Segmentation fault), in timer"),
-            ("close", "was ended")]
+            ("close", "was ended"),
+            ("unplug", "was ended because it closed its socket")]
     with Gateway(CONFIG, env=ENV) as g:
         for n, (word, why) in enumerate(ways):
             fails(ask(g, "Bad", word), 'connector "bad"', why)
@@ -168,6 +179,14 @@ def it_hangs():
     with Gateway(HEAD + part("bad", "process_hang = 400ms") + part("calm"), env=ENV) as g:
         fails(ask(g, "Bad", "hang"), "did not answer for 400 ms", "in submit of")
         well(g, "Calm")
+        again(g, "Bad")
+
+
+@story
+def it_leaves_a_child():
+    """Which has the socket, too: the end of the process is seen all the same."""
+    with Gateway(HEAD + part("bad", "process_hang = 400ms"), env=ENV) as g:
+        fails(ask(g, "Bad", "fork"), "signal 11 (Segmentation fault), in submit of")
         again(g, "Bad")
 
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A plugin that breaks as a row tells it to: crash, exit, hang, close (its descriptors), late (a crash from a
- * timer), memory, files, spin (CPU time), hold (half a second). Other rows come back as they are, and so does
- * every row of `tenth` but that the whole goes down with every tenth call. `create` and `start` break, too:
- * crash, exit, hang, refuse.
+ * A plugin that breaks as a row tells it to: crash, fork (a child, and crash), exit, hang, close (its
+ * descriptors), unplug (that of the worker's socket), late (a crash from a timer), memory, files, spin (CPU
+ * time), hold (half a second), leak (a descriptor of /dev/zero, to whoever this process starts). Other rows
+ * come back as they are, and so does every row of `tenth` but that the whole goes down with every tenth call.
+ * `create` and `start` break, too: crash, exit, hang, refuse.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -43,6 +44,16 @@ struct held {
 static void crash(void)
 {
     raise(SIGSEGV);
+}
+
+/* The child has all descriptors, and lives on for a while. */
+static void leave_a_child(void)
+{
+    if (fork() == 0) {
+        sleep(5);
+        _exit(0);
+    }
+    crash();
 }
 
 static void hang(void)
@@ -114,10 +125,13 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
     if (bound && ++b->n_calls % 10 == 0) crash();
     for (uint32_t i = 0; i < in->n_rows; i++) {
         if (says(col, i, "crash")) crash();
+        if (says(col, i, "fork")) leave_a_child();
+        if (says(col, i, "leak") && open("/dev/zero", O_RDONLY) < 0) crash();
         if (says(col, i, "exit")) exit(3);
         if (says(col, i, "hang")) hang();
         if (says(col, i, "close"))
             for (int fd = 3; fd < 64; fd++) close(fd);
+        if (says(col, i, "unplug")) close(3);
         if (says(col, i, "memory")) eat();
         if (says(col, i, "unwell")) b->unwell = 1;
         if (says(col, i, "well")) b->unwell = 0;
