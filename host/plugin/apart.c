@@ -237,11 +237,13 @@ static void more_cpu(struct pb_apart *a, int64_t now)
 {
     clockid_t clock;
     struct timespec used;
+    struct rlimit r;
     if (!a->cpu_ms || !a->pid || now < a->cpu_until_ns) return;
     a->cpu_until_ns = now + CPU_WINDOW_S * PB_SEC;
     if (clock_getcpuclockid(a->pid, &clock) || clock_gettime(clock, &used)) return;
-    rlim_t s = (rlim_t)used.tv_sec + (rlim_t)(a->cpu_ms / 1000);
-    const struct rlimit r = {s, s + 5};
+    if (prlimit(a->pid, RLIMIT_CPU, NULL, &r)) return;
+    r.rlim_cur = (rlim_t)used.tv_sec + (rlim_t)(a->cpu_ms / 1000);
+    if (r.rlim_cur > r.rlim_max) r.rlim_cur = r.rlim_max;
     prlimit(a->pid, RLIMIT_CPU, &r, NULL);
 }
 

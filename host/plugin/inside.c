@@ -23,7 +23,7 @@
 #include "plugin/inside_priv.h"
 #include "plugin/registry.h"
 
-enum { TICK_MS = 1000, LEAVE_MS = 2000, CPU_SPARE_S = 5 };
+enum { TICK_MS = 1000, LEAVE_MS = 2000 };
 
 struct pb_inside pb_inside;
 static const char *me; /* the connector's name */
@@ -188,9 +188,14 @@ static int open_house(bool explains, struct pb_err *err)
 
 /* ------------------------------------------------------------------------------------------------ life */
 
+/* hard < 0: as it is, for the worker may be nobody who can raise it again. */
 static void limit(int what, int64_t soft, int64_t hard)
 {
-    const struct rlimit r = {(rlim_t)soft, (rlim_t)hard};
+    struct rlimit r;
+    if (getrlimit(what, &r)) return;
+    r.rlim_cur = (rlim_t)soft;
+    if (hard >= 0) r.rlim_max = (rlim_t)hard;
+    if (r.rlim_cur > r.rlim_max) r.rlim_cur = r.rlim_max;
     setrlimit(what, &r);
 }
 
@@ -207,7 +212,7 @@ static void reply(uint64_t asked, int rc, const struct pb_err *err)
 #ifndef __SANITIZE_ADDRESS__ /* it maps terabytes */
 /*
  * The last thing that it does: how much memory was there, so that the worker can tell whether that was why.
- * Then the signal comes again and ends it.
+ * Then the signal comes again, whoever sent it, and ends it.
  */
 static void last_look(int signum)
 {
@@ -222,7 +227,7 @@ static void last_look(int signum)
             pages = pages * 10 + (text[i] - '0');
     }
     atomic_store(&pb_inside.page->data, pages * sysconf(_SC_PAGESIZE));
-    if (signum == SIGABRT) signal(SIGABRT, SIG_DFL);
+    raise(signum);
 }
 
 static void watch_memory(int64_t memory)
@@ -268,7 +273,7 @@ static void create(uint64_t asked, struct pb_in *in, const char *file)
     if (in->bad || pb_inside.c) return;
     pb_log_setup_use(&log);
     if (files) limit(RLIMIT_NOFILE, files, files);
-    if (cpu_ms) limit(RLIMIT_CPU, cpu_ms / 1000, cpu_ms / 1000 + CPU_SPARE_S);
+    if (cpu_ms) limit(RLIMIT_CPU, cpu_ms / 1000, -1);
 #ifndef __SANITIZE_ADDRESS__
     if (memory) watch_memory(memory);
 #else
@@ -393,6 +398,8 @@ int pb_inside_main(const char *connector, const char *file, int parent)
     prctl(PR_SET_NAME, "patchbay-plugin");
     for (int fd = PB_APART_SOCKET; fd <= PB_APART_LOG; fd++)
         if (fcntl(fd, F_SETFD, FD_CLOEXEC)) return 2;
+    /* What plugins in the worker have opened without a thought of us. */
+    close_range(PB_APART_LOG + 1, ~0U, 0);
     me = connector;
     if (open_page() || !(pb_inside.loop = pb_loop_new(&err))) return 2;
     pb_inside.notice = pb_defer_make(notice, NULL);
