@@ -341,7 +341,9 @@ static void heard(void *user, uint32_t type, uint64_t handle, pbay_str body)
             !pb_inside_answer(type, handle, &in))
             pb_inside_invoked(type, handle, &in);
     }
-    pb_loop_drain(pb_inside.loop);
+    /* Not while the plugin waits for an answer: nobody is called from inside his own call, and what he was
+     * lent stays. */
+    if (!pb_current.connector) pb_loop_drain(pb_inside.loop);
 }
 
 static void gone(void *user)

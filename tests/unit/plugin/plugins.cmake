@@ -35,6 +35,7 @@ function(pb_plugin_test name)
   endforeach()
 endfunction()
 
+pb_plugin_test(test_apart SOURCES plugin/harness.c)
 pb_plugin_test(test_commands SOURCES plugin/harness.c)
 pb_plugin_test(test_loader)
 pb_plugin_test(test_operation SOURCES plugin/harness.c)

@@ -49,6 +49,7 @@ struct good {
     const pbay_timer_1 *timer;
     const pbay_work_1 *work;
     const pbay_kv_1 *kv;
+    const pbay_metric_1 *metric;
     pbay_request request;
     const pbay_command_1 *command;
     pbay_command_run run; /* the one that counts */
@@ -439,6 +440,11 @@ static void run_command(void *self, uint32_t command, pbay_command_run run, cons
         g->count = 0;
         if (!g->host->get_int(arguments, "stuck")) g->counting = g->timer->start(g->host, 1, 1, count, g);
         break;
+    case 3:
+        end_run(g, run, PBAY_OK, "");
+        g->metric->slot(g->host, PBAY_METRIC_COUNTER, "asked", "", "What the house has to answer.");
+        if (!g->host->get_str(arguments, "full_name").n) abort(); /* it is there until we return */
+        break;
     default:
         end_run(g, run, PBAY_NOT_FOUND, g->host->check_only(g->host) ? "not started" : "started");
         end_run(g, run, PBAY_OK, "");
@@ -466,10 +472,11 @@ static const pbay_command commands[] = {
     {"greet", "Say hello.", 0, 0, {greet_arguments, 3, sizeof(pbay_option)}},
     {"count up", "Count to three.", PBAY_COMMAND_STARTED, 0, {count_arguments, 1, sizeof(pbay_option)}},
     {"count", "Ends twice.", 0, 0, {NULL, 0, 0}},
+    {"early", "Ends before it returns.", 0, 0, {greet_arguments, 3, sizeof(pbay_option)}},
 };
 static const pbay_commands_1 command_table = {
     .struct_size = sizeof(pbay_commands_1),
-    .n_commands = 3,
+    .n_commands = 4,
     .commands = commands,
     .command_stride = sizeof(pbay_command),
     .run = run_command,
@@ -492,9 +499,9 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     g->work = host->service(host, PBAY_SVC_WORK);
     g->command = host->service(host, PBAY_SVC_COMMAND);
     g->kv = host->service(host, PBAY_SVC_KV);
-    const pbay_metric_1 *metric = host->service(host, PBAY_SVC_METRIC);
-    if (metric)
-        metric->add(host, metric->slot(host, PBAY_METRIC_COUNTER, "created", "", "Instances made."), 1);
+    g->metric = host->service(host, PBAY_SVC_METRIC);
+    if (g->metric)
+        g->metric->add(host, g->metric->slot(host, PBAY_METRIC_COUNTER, "created", "", "Instances made."), 1);
     *self = g;
     return PBAY_OK;
 }
