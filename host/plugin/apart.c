@@ -418,7 +418,7 @@ static bool go_on(struct pb_apart *a)
     }
     if (a->stage != PB_APART_BINDING) return false;
     a->stage = PB_APART_BEGINNING;
-    if (!a->started || !a->c->plugin->entry.start) return false;
+    if (!a->c->started || !a->c->plugin->entry.start) return false;
     pb_pipe_send(a->pipe, PB_APART_START, pb_apart_ask(a));
     a->awaited = 1;
     return true;
@@ -427,7 +427,8 @@ static bool go_on(struct pb_apart *a)
 void pb_apart_replied(struct pb_apart *a, pbay_str body)
 {
     struct pb_in in = pb_in_of(body);
-    if (a->phase != PB_APART_STARTING || !a->awaited) return; /* somebody did not wait for it any longer */
+    /* Somebody did not wait for it any longer, or it has been told to stop meanwhile. */
+    if (a->phase != PB_APART_STARTING || !a->awaited || a->stopping) return;
     pbay_result r = pb_in_result(&in);
     if (in.bad || r.code != PBAY_OK) {
         pb_apart_kill(a, "could not go on: %.*s", PB_FMT(r.message));
@@ -521,11 +522,9 @@ static int32_t apart_start(void *self, pbay_result *why)
     int32_t code = PBAY_OK;
     if (!pb_apart_ready(a, why, &code)) return code;
     uint64_t asked = pb_apart_ask(a);
-    a->started = true;
     pb_pipe_send(a->pipe, PB_APART_START, asked);
     code = settle(a, asked, "start", why);
     if (code == PBAY_OK) return PBAY_OK;
-    a->started = false;
     if (!a->pipe) {
         struct pb_err err = *pb_why_err();
         pb_apart_fail_all(a);

@@ -152,9 +152,9 @@ static int32_t apart_bind(void *self, const pbay_function_info *info, void **bou
     pb_pipe_commit(a->pipe);
     pbay_str body;
     struct pb_err *err = pb_why_err();
-    bool serving = a->started;
-    if (pb_apart_await(a, asked, serving ? SERVING_WAIT_MS : a->hang_ms, "bind", &body, err)) {
+    if (pb_apart_await(a, asked, a->c->started ? SERVING_WAIT_MS : a->hang_ms, "bind", &body, err)) {
         a->slow = true;
+        pb_pipe_send(a->pipe, PB_APART_UNBIND, b->id); /* it may do it yet */
         pb_fail_in(err, "connector \"%s\"", a->c->name);
         err->code = PBAY_UNAVAILABLE;
         free_bound(b);

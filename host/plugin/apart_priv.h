@@ -71,7 +71,7 @@ enum pb_apart_phase {
 struct pb_apart {
     struct pb_connector *c;
     enum pb_apart_phase phase;
-    bool started, stopping, slow; /* slow: it let somebody wait too long and has said nothing since */
+    bool stopping, slow; /* slow: it let somebody wait too long and has said nothing since */
     pid_t pid;
     uint32_t incarnation; /* counts processes: answers for one that is gone go nowhere */
     struct pb_pipe *pipe;

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -74,6 +75,89 @@ static void test_ping_in_a_question(void **state)
     assert_true(close_connector(c, 1000));
 }
 
+/* ------------------------------------------------------------------------------------------------ binding */
+
+/* A connector whose process is this test. */
+struct fake {
+    struct pb_plugin plugin;
+    struct pb_connector c;
+    struct pb_apart a;
+    int process;
+};
+
+static void on_message(void *user, uint32_t type, uint64_t handle, pbay_str body)
+{
+    (void)user, (void)type, (void)handle, (void)body;
+}
+
+static void on_end(void *user)
+{
+    (void)user;
+}
+
+static void fake_open(struct fake *f)
+{
+    static const struct pb_pipe_fns fns = {on_message, on_end};
+    static pbay_operation operation = {"echo", "", PBAY_SHAPE_MAP, 0, {NULL, 0, 0}};
+    static char name[] = "fake";
+    struct pb_err err;
+    int ends[2];
+    *f = (struct fake){.plugin = {.name = "fake", .apart = true, .fd = -1, .operations = &operation}};
+    f->c =
+        (struct pb_connector){.magic = PB_CONNECTOR_MAGIC, .name = name, .plugin = &f->plugin, .env = &env};
+    f->a = (struct pb_apart){.c = &f->c, .phase = PB_APART_UP, .page_fd = -1, .hang_ms = 60000};
+    f->c.self = &f->a;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+    f->process = ends[1];
+    f->a.pipe = pb_pipe_new(loop, ends[0], &fns, &f->a, &err);
+}
+
+static void fake_close(struct fake *f)
+{
+    pb_pipe_close(f->a.pipe);
+    close(f->process);
+    pb_handles_free(&f->a.bound_ids);
+}
+
+/* What the process would read next: its type, and the number that its body begins with. */
+static uint32_t hears(struct fake *f, uint64_t *number)
+{
+    struct {
+        uint32_t n, type;
+        uint64_t handle;
+    } head;
+    char body[4096];
+    pb_pipe_flush(f->a.pipe);
+    *number = 0;
+    if (recv(f->process, &head, sizeof head, 0) != sizeof head) return 0;
+    assert_true(head.n <= sizeof body);
+    if (head.n) assert_int_equal(recv(f->process, body, head.n, 0), head.n);
+    *number = head.handle;
+    if (head.n >= sizeof *number) memcpy(number, body, sizeof *number);
+    return head.type;
+}
+
+/* A gateway that serves waits a moment for a process that does not answer, and what comes of it later goes.
+ */
+static void test_late_bind(void **state)
+{
+    (void)state;
+    struct fake f;
+    const pbay_function_info info = {.struct_size = sizeof info, .name = PB_STR("F")};
+    pbay_result why = PBAY_RESULT_OK;
+    void *bound = NULL;
+    uint64_t asked, given_back;
+    fake_open(&f);
+    f.c.started = true; /* its plugin has no `start`, so nobody was told */
+    int64_t before = pb_mono_ns();
+    assert_int_equal(pb_apart_functions.bind(&f.a, &info, &bound, &why), PBAY_UNAVAILABLE);
+    assert_true(pb_mono_ns() - before < f.a.hang_ms * PB_MS / 2);
+    assert_int_equal(hears(&f, &asked), PB_APART_BIND);
+    assert_int_equal(hears(&f, &given_back), PB_APART_UNBIND);
+    assert_int_equal(given_back, asked);
+    fake_close(&f);
+}
+
 /* ------------------------------------------------------------------------------------------------ main */
 
 static int open_harness(void **state)
@@ -94,6 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ping_in_a_question),
+        cmocka_unit_test(test_late_bind),
     };
     return cmocka_run_group_tests(tests, open_harness, close_harness);
 }
