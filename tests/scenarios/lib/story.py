@@ -51,17 +51,18 @@ def equal(got, wanted, what=""):
 
 def true(condition, *said):
     if not condition:
-        raise Failed(" ".join(short(s) for s in said) or "it is not so")
+        raise Failed(" ".join(short(s, 6000) for s in said) or "it is not so")
 
 
 def contains(text, *parts):
     for part in parts:
-        true(part in text, "%r is missing in %r" % (part, short(text, 3000)))
+        true(part in text, "%r is missing in %r" % (part, short(text, 5000)))
 
 
 def lacks(text, *parts):
     for part in parts:
-        true(part not in text, "%r stands in %r" % (part, short(text, 3000)))
+        at = text.find(part)
+        true(at < 0, "%r stands in %r" % (part, text[max(at - 1500, 0):at + 1500]))
 
 
 def eventually(condition, what, seconds=30):
