@@ -98,7 +98,7 @@ function(pbay_fuzz_target name)
     ENVIRONMENT_MODIFICATION "${PB_TEST_UNSET}")
 endfunction()
 
-# pbay_scenario(name.py [RELEASE] [WORKERS] [APART|APART_SOAK] [SOAK] [SERIAL] [TIMEOUT s] [ARGS a...])
+# pbay_scenario(name.py [RELEASE] [FLAT] [WORKERS] [APART|APART_SOAK] [SOAK] [SERIAL] [TIMEOUT s] [ARGS a...])
 # runs tests/scenarios/name.py against the built program: exit 0 passes, 77 is a skip (a peer is not installed), but
 # with PATCHBAY_STRICT_TESTS a skip is a failure. It finds PATCHBAY, PATCHBAY_PLUGINS, PATCHBAY_SCRIPTS, PB_TESTS_DIR
 # and SCENARIO_PLUGINS (scenarios/plugins) in its environment, picks free ports, leaves nothing behind. SERIAL: not
@@ -109,9 +109,11 @@ endfunction()
 # `make soak` alone.
 # SOAK: runs with the full counts (PATCHBAY_SOAK=1) as soak/name, for `make soak` alone; on the optimised build when there
 # is one.
-# RELEASE: runs again as release/name and flat/name on the builds that `make test` names (below).
+# RELEASE: runs again as release/name and flat/name on the builds that `make test` names (above); flat/name for `make
+# soak` alone unless FLAT, which is for those whose rows go to plugins in other shapes than with APART, the same way and
+# further.
 function(pbay_scenario file)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "RELEASE;WORKERS;APART;APART_SOAK;SOAK;SERIAL" "TIMEOUT" "ARGS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "RELEASE;FLAT;WORKERS;APART;APART_SOAK;SOAK;SERIAL" "TIMEOUT" "ARGS")
   cmake_path(GET file STEM name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
@@ -143,6 +145,9 @@ function(pbay_scenario file)
   endif()
   if(arg_RELEASE AND PATCHBAY_FLAT_BUILD)
     pb_add_scenario(flat ${name} ${PATCHBAY_FLAT_BUILD})
+    if(NOT arg_FLAT)
+      set_tests_properties(flat/${name} PROPERTIES LABELS soak)
+    endif()
   endif()
 endfunction()
 
