@@ -354,6 +354,7 @@ static int open_http(struct pb_serving *s, const struct place *p, struct pb_err 
 {
     const struct pbay_config *limits = s->o.generation->site->limits;
     struct pb_http_options o = {.max_body = (size_t)pb_config_get_int(limits, "max_body"),
+                                .max_bodies = (size_t)pb_config_get_int(limits, "max_bodies"),
                                 .head_ms = pb_config_get_int(limits, "head_timeout"),
                                 .body_ms = pb_config_get_int(limits, "body_timeout"),
                                 .write_ms = pb_config_get_int(limits, "write_timeout"),

@@ -78,6 +78,10 @@ static const pbay_option limits_list[] = {
      "Bytes of a request's metadata; a sent script travels there."},
     {"max_streams", PBAY_OPT_INT, 0, "1024", "1..100000", "Calls at once on one connection."},
     {"max_body", PBAY_OPT_SIZE, 0, "64M", "1k..1G", "Bytes of one HTTP request."},
+    {"max_bodies", PBAY_OPT_SIZE, 0, "512M", "1M..1024G",
+     "Bytes of all requests' bodies at once, for a listener in a worker; a body of more than 64k beyond it "
+     "is "
+     "answered 429."},
     {"head_timeout", PBAY_OPT_DURATION, 0, "10s", "100ms..10m",
      "From the first byte of an HTTP request until its headers are complete."},
     {"body_timeout", PBAY_OPT_DURATION, 0, "30s", "100ms..10m",

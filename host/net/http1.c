@@ -193,6 +193,7 @@ static const struct pb_http_wire wire = {put_head, put_piece, put_end, unsent};
 static void fresh_request(struct http1 *hc)
 {
     pb_h1_reset(&hc->h1);
+    pb__http_body_forget(&hc->req);
     pb__http_request_reset(&hc->req);
     hc->req.wire = &wire;
     hc->req.server = hc->c.server;
@@ -236,6 +237,12 @@ static void on_body(struct http1 *hc, pbay_str piece)
     struct pb_http_request *req = &hc->req;
     if (req->body.n + piece.n > req->max_body) {
         refuse(hc, 413, "the body is larger than this server takes");
+        return;
+    }
+    if (!pb__http_body_fits(req, piece.n)) {
+        pb__http_body_forget(req); /* at once: it makes room for the others */
+        pb_buf_free(&req->body);
+        refuse(hc, 429, "the bodies of all requests are too much together; again later");
         return;
     }
     pb_buf_str(&req->body, piece);
@@ -451,6 +458,7 @@ static void on_closed(void *user, const struct pb_err *why)
     if (why)
         pb_log(PB_LOG_DEBUG, "net", "connection lost", PB_S("server", hc->c.server ? hc->c.server->name : ""),
                PB_S("why", why->msg));
+    if (hc->c.server) pb__http_body_forget(&hc->req);
     pb__http_unlink(&hc->c);
     release(hc);
 }

@@ -44,6 +44,7 @@ static void linger(struct pb_http2_stream *t)
 /* The body has been used: others may have its room. */
 static void forget_body(struct pb_http2_stream *t)
 {
+    if (t->hc->c.server) pb__http_body_forget(&t->req);
     t->hc->bodies -= t->counted;
     t->counted = 0;
     pb_buf_reset(&t->req.body, PB_HTTP_BODY_KEEP);
@@ -281,6 +282,8 @@ static void on_body(struct pb_h2_stream *s, const char *p, size_t n)
         refuse(t, 413, "the body is larger than this server takes");
     } else if (hc->bodies + n > BODIES_MAX && hc->bodies > req->body.n) {
         refuse(t, 503, "the bodies of this connection's requests are too much together");
+    } else if (!pb__http_body_fits(req, n)) {
+        refuse(t, 429, "the bodies of all requests are too much together; again later");
     } else {
         pb_buf_add(&req->body, p, n);
         hc->bodies += n;

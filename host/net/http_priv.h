@@ -49,6 +49,7 @@ struct pb_http_request {
     pbay_str method, target, host; /* as the connection has them */
     size_t max_body;
     int64_t body_since; /* when its body was begun to be waited for */
+    size_t counted;     /* bytes of its body in server->bodies */
     struct pb_buf body;
     pbay_header *headers;
     size_t n_headers, headers_cap;
@@ -78,6 +79,7 @@ struct pb_http_server {
     void *user;
     struct pb_http_conn *conns;
     uint64_t n_conns;
+    size_t bodies; /* bytes that its requests hold */
     bool draining;
     void (*drained)(void *user);
     void *drained_user;
@@ -102,6 +104,14 @@ void pb__http2_take(struct pb_http_server *server, struct pb_conn *conn, const c
 /* Pieces come in time, but so few that the whole would take for ever: below 256 bytes a second after body_ms.
  */
 bool pb__http_body_crawls(const struct pb_http_request *req);
+/*
+ * May its body grow by n bytes, beside those of all other requests? Then they are counted until
+ * pb__http_body_forget. One alone may, and so may a short one: who holds much does not keep out the many who
+ * want little.
+ */
+bool pb__http_body_fits(struct pb_http_request *req, size_t n);
+/* It has been used. Only while the server is there. */
+void pb__http_body_forget(struct pb_http_request *req);
 /* Output of a response has left: go on with it, or tell the handler. */
 void pb__http_writable(struct pb_http_request *req);
 /* The client has left, or the connection is done with it: what http_reply.c keeps is freed. */

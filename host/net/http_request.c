@@ -121,6 +121,24 @@ void pb__http_request_reset(struct pb_http_request *req)
     pb_buf_reset(&req->body, PB_HTTP_BODY_KEEP);
 }
 
+enum { SHORT_BODY = 64 << 10 };
+
+bool pb__http_body_fits(struct pb_http_request *req, size_t n)
+{
+    struct pb_http_server *server = req->server;
+    bool full = server->bodies + n > server->o.max_bodies;
+    if (full && server->bodies > req->counted && req->counted + n > SHORT_BODY) return false;
+    server->bodies += n;
+    req->counted += n;
+    return true;
+}
+
+void pb__http_body_forget(struct pb_http_request *req)
+{
+    if (req->counted) req->server->bodies -= req->counted;
+    req->counted = 0;
+}
+
 bool pb__http_body_crawls(const struct pb_http_request *req)
 {
     int64_t took = pb_loop_now(req->server->loop) - req->body_since;

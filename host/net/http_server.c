@@ -95,6 +95,7 @@ struct pb_http_server *pb_http_server_new(struct pb_loop *loop, const char *name
     server->user = user;
     if (options) server->o = *options;
     DEFAULT(max_body, (size_t)16 << 20);
+    DEFAULT(max_bodies, (size_t)512 << 20);
     DEFAULT(max_head, PB_H1_MAX_HEAD);
     DEFAULT(max_streams, 128);
     DEFAULT(pack_min, 1024);

@@ -41,6 +41,7 @@ struct pb_http_ops {
 /* Zero-initialised members take the default in parentheses. */
 struct pb_http_options {
     size_t max_body;      /* bytes; more: 413 (16 MiB) */
+    size_t max_bodies;    /* bytes of all requests' bodies at once; more: 429, but for short ones (512 MiB) */
     uint32_t max_head;    /* bytes of request line and headers; more: 431 (64 KiB) */
     uint32_t max_streams; /* requests at once on an HTTP/2 connection (128) */
     size_t pack_min;  /* bytes; longer bodies of text are compressed for those who take it (1 KiB); SIZE_MAX:

@@ -5,6 +5,8 @@ import base64
 import gzip
 import json
 import os
+import select
+import socket
 import subprocess
 import sys
 import tempfile
@@ -492,6 +494,43 @@ def a_thousand_connections():
                 equal((answer.status, json.loads(body)["data"]), (200, [[0, i + 10]]))
         for c in held:
             c.close()
+
+
+@story
+def large_batches_at_once():
+    """What they hold together is bounded before anybody knows whose they are; small ones pass."""
+    with House("[limits]\nmax_bodies = 1M\n") as g:
+        host, port = g.address("http").rsplit(":", 1)
+        body = encode([[0, "x" * 900000]])
+        head = ("POST /snowflake/same HTTP/1.1\r\nhost: 127.0.0.1\r\nx-patchbay-secret: %s\r\ncontent-length: %d\r\n\r\n"
+                % (SECRET, len(body))).encode()
+        held, many = [], max(1, int(WORKERS))
+        for _ in range(12):
+            held.append(socket.create_connection((host, int(port)), timeout=60))
+            held[-1].sendall(head)
+
+        def answer(s, rest=b""):
+            try:
+                s.sendall(rest)
+                return s.recv(12)[9:]
+            except OSError:
+                return b"gone"
+        for s in held:
+            try:
+                s.sendall(body[:-1])
+            except OSError:
+                pass  # it was refused meanwhile
+        eventually(lambda: len(select.select(held, [], [], 0)[0]) >= 12 - many, "they are refused")
+        refused = select.select(held, [], [], 0)[0]
+        true(set(map(answer, refused)) <= {b"429", b"gone"})
+        equal(g.caller("same").batch([["small"]]), ["small"])
+        kept = [s for s in held if s not in refused]
+        true(1 <= len(kept) <= many, len(kept))
+        equal([answer(s, body[-1:]) for s in kept], [b"200"] * len(kept))
+        for s in held:
+            s.close()
+        equal(eventually(lambda: (lambda r: r.status == 200 and r)(g.caller("same", compression="NONE").send("POST", "big:1", body)),
+                         "there is room again").status, 200)
 
 
 SCORING = """
