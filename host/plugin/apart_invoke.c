@@ -214,7 +214,10 @@ bool pb_apart_invoke(struct pb_apart *a, uint32_t type, uint64_t handle, struct 
     }
     if (type < PB_APART_INVOKE_PUSH || type > PB_APART_INVOKE_CANCEL) return false;
     struct pb_apart_invoke *i = invoke_of(a, handle);
-    if (!i) return true; /* its end has crossed with this */
+    if (!i) { /* its end has crossed with this */
+        if (type == PB_APART_INVOKE_PUSH) pb_pipe_skip_rows(a->pipe, in);
+        return true;
+    }
     if (type == PB_APART_INVOKE_PUSH)
         pushed(a, i, in);
     else if (type == PB_APART_INVOKE_END) {

@@ -201,9 +201,15 @@ struct pbay_builder *pb_pipe_rows(struct pb_pipe *p, struct pb_in *in, size_t *b
         flat = pb_buf_view(&p->copy);
     }
     struct pbay_builder *b = pb_batch_decode(flat, err);
-    /* What lay before was not wanted, or is gone as well. */
     atomic_store_explicit(&p->page->taken[way], at + n, memory_order_release);
     return b;
+}
+
+void pb_pipe_skip_rows(struct pb_pipe *p, struct pb_in *in)
+{
+    if (pb_in_u32(in) == INLINE) return;
+    uint64_t at = pb_in_u64(in), n = pb_in_u64(in);
+    if (p->page) atomic_store_explicit(&p->page->taken[p->worker ? 1 : 0], at + n, memory_order_release);
 }
 
 /* ------------------------------------------------------------------------------------------------ reading */

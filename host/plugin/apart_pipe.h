@@ -57,6 +57,8 @@ void pb_pipe_read(struct pb_pipe *p);
  */
 size_t pb_pipe_put_rows(struct pb_pipe *p, struct pb_buf *m, const pbay_batch *rows);
 struct pbay_builder *pb_pipe_rows(struct pb_pipe *p, struct pb_in *in, size_t *bytes, struct pb_err *err);
+/* They are for nobody any more: their place is free. */
+void pb_pipe_skip_rows(struct pb_pipe *p, struct pb_in *in);
 /* Here is that memory. worker: is this end the worker, which looks at copies alone? */
 void pb_pipe_share(struct pb_pipe *p, struct pb_apart_page *page, bool worker);
 

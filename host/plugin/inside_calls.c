@@ -344,7 +344,6 @@ static void push(struct call *c, struct pb_in *in)
 {
     struct pb_err err;
     size_t bytes;
-    if (c->ending) return;
     struct pbay_builder *b = pb_pipe_rows(pb_inside.pipe, in, &bytes, &err);
     if (!b) {
         pbay_result r = pb_err_result(&err);
@@ -398,6 +397,10 @@ bool pb_inside_function(uint32_t type, uint64_t handle, struct pb_in *in)
     }
     if (type < PB_APART_PUSH || type > PB_APART_CANCEL) return false;
     struct call *c = pb_inside_get(&calls, handle);
+    if (type == PB_APART_PUSH && (!c || c->ending)) {
+        pb_pipe_skip_rows(pb_inside.pipe, in);
+        return true;
+    }
     if (!c) return true; /* it has just ended */
     switch (type) {
     case PB_APART_PUSH: push(c, in); return true;

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "data/batch.h"
+#include "plugin/apart_page.h"
 #include "plugin/apart_pipe.h"
 #include "plugin/apart_wire.h"
 
@@ -180,6 +182,81 @@ static void test_gone(void **state)
     heard_are(want, 1); /* the last that it said counts */
 }
 
+static void test_no_message(void **state)
+{
+    const uint32_t head[4] = {UINT32_MAX, PB_APART_EMIT, 1, 0};
+    (void)state;
+    assert_int_equal(write(other, head, sizeof head), sizeof head);
+    while (!n_ends) pb_loop_turn(loop, true);
+    pb_pipe_send(pipe_, PB_APART_PING, 0); /* to nobody */
+    assert_int_equal(pb_pipe_waiting(pipe_), 0);
+    assert_int_equal(n_heard, 0);
+}
+
+/* ------------------------------------------------------------------------------------------------ rows */
+
+struct reader {
+    struct pb_pipe *pipe;
+    bool skips, by_ring;
+    uint32_t n_rows, n_messages;
+};
+
+static void on_rows(void *user, uint32_t type, uint64_t handle, pbay_str body)
+{
+    struct reader *r = user;
+    struct pb_in in = pb_in_of(body);
+    struct pb_err err;
+    size_t bytes;
+    (void)type, (void)handle;
+    r->n_messages++;
+    r->by_ring = body.n < 100;
+    if (r->skips) {
+        pb_pipe_skip_rows(r->pipe, &in);
+        return;
+    }
+    struct pbay_builder *b = pb_pipe_rows(r->pipe, &in, &bytes, &err);
+    assert_non_null(b);
+    r->n_rows = pb_builder_rows(b);
+    pb_builder_unref(b);
+}
+
+static void push(const pbay_batch *rows, struct reader *r)
+{
+    uint32_t n = r->n_messages;
+    pb_pipe_put_rows(pipe_, pb_pipe_begin(pipe_, PB_APART_PUSH, 1), rows);
+    pb_pipe_commit(pipe_);
+    while (r->n_messages == n) pb_loop_turn(loop, true);
+}
+
+/* Long rows go by shared memory, one way of which is as good as full here; also when nobody wanted some. */
+static void test_ring(void **state)
+{
+    enum { ROWS = 400000 };
+    static const struct pb_pipe_fns fns = {on_rows, on_end};
+    static struct pb_apart_page page;
+    struct pb_err err;
+    struct reader r = {0};
+    struct pbay_builder *b = pb_builder_new();
+    (void)state;
+    pb_builder_column(b, PB_STR("x"), PBAY_NUM);
+    for (int i = 0; i < ROWS; i++) pb_put_num(b, 0, i);
+    const pbay_batch *rows = pb_builder_seal(b, &err);
+    fcntl(other, F_SETFL, O_NONBLOCK);
+    r.pipe = pb_pipe_new(loop, dup(other), &fns, &r, &err);
+    pb_pipe_share(pipe_, &page, true);
+    pb_pipe_share(r.pipe, &page, false);
+    for (int i = 0; i < 4; i++) {
+        r.skips = i % 2;
+        r.n_rows = 0;
+        push(rows, &r);
+        assert_true(r.by_ring);
+        assert_int_equal(r.n_rows, r.skips ? 0 : ROWS);
+    }
+    pb_builder_unref(b);
+    pb_pipe_close(r.pipe);
+    pb_builder_pool_free();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +265,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nobody_reads, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_both_write, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_message, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_ring, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
