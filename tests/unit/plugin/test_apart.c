@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The worker's side of a connector in a process of its own, at moments that scenarios do not meet. */
+#include <dirent.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -14,6 +17,7 @@
 #include "plugin/apart_priv.h"
 #include "plugin/command.h"
 #include "plugin/harness.h"
+#include "plugin/operation.h"
 
 static const char *const lines[] = {"isolation = process", NULL};
 
@@ -158,6 +162,48 @@ static void test_late_bind(void **state)
     fake_close(&f);
 }
 
+/* ------------------------------------------------------------------------------------------------ ends */
+
+static int n_descriptors(void)
+{
+    int n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    while (readdir(d)) n++;
+    closedir(d);
+    return n;
+}
+
+/* Ended and started again many times, with an operation bound: nothing is left of those before. */
+static void test_many_ends(void **state)
+{
+    (void)state;
+    const int n = getenv("SOAK") ? 1000 : 10;
+    const pbay_function_info info = {.struct_size = sizeof info, .name = PB_STR("F")};
+    struct pb_err err;
+    struct pb_connector *c = make_connector("one", lines);
+    struct pb_apart *a = c->self;
+    struct pb_op *op = pb_op_bind(c, PB_STR("echo"), &info, &err);
+    if (!op) fail_msg("%s", err.msg);
+    int before = n_descriptors();
+    for (int i = 0; i < n; i++) {
+        bool done;
+        kill(a->pid, SIGKILL);
+        while (a->phase == PB_APART_UP) turn();
+        assert_int_equal(a->pid, 0);
+        a->backoff_ms = 0;
+        pb_timer_set(loop, &a->again, 0);
+        while (a->phase != PB_APART_UP) turn();
+        start(c, "greet", &done);
+        while (!done) turn();
+    }
+    assert_int_equal(n_descriptors(), before);
+    assert_int_equal(pb_connector_stats(c)->crashes, n);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), 0); /* the one that lives */
+    pb_op_unbind(op);
+    assert_true(close_connector(c, 1000));
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
 /* ------------------------------------------------------------------------------------------------ main */
 
 static int open_harness(void **state)
@@ -179,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ping_in_a_question),
         cmocka_unit_test(test_late_bind),
+        cmocka_unit_test(test_many_ends),
     };
     return cmocka_run_group_tests(tests, open_harness, close_harness);
 }
