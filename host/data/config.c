@@ -330,6 +330,14 @@ static const struct slot *slot_of(const struct pbay_config *cfg, const char *nam
     return &cfg->slots[i - 1];
 }
 
+uint32_t pb_config_type(const struct pbay_config *cfg, const char *name)
+{
+    PB_MAGIC_CHECK(cfg, MAGIC);
+    const struct pb_map *index = cfg->base ? &cfg->base->index : &cfg->index;
+    const uintptr_t i = (uintptr_t)pb_map_get(index, pb_str_c(name));
+    return i ? cfg->slots[i - 1].opt->type : 0;
+}
+
 int pb_config_is_set(const struct pbay_config *cfg, const char *name)
 {
     return slot_of(cfg, name)->set;

@@ -93,6 +93,8 @@ bool pb_config_reference(const struct pbay_config *cfg, const char *name, pbay_s
                          const char **dir);
 pbay_str pb_config_where(const struct pbay_config *cfg, const char *name);
 
+/* PBAY_OPT_* of the option; 0: the tables have no such one. */
+uint32_t pb_config_type(const struct pbay_config *cfg, const char *name);
 /* Did the operator (or the caller) write it? False for a default. */
 int pb_config_is_given(const struct pbay_config *cfg, const char *name);
 /*

@@ -11,6 +11,7 @@
 #include "net/outgoing.h"
 #include "plugin/action.h"
 #include "plugin/apart.h"
+#include "plugin/given.h"
 #include "plugin/registry.h"
 #include "plugin/services.h"
 #include "plugin/sources.h"
@@ -87,23 +88,30 @@ static const pbay_host host_table = {
     .name = host_name,
     .version = host_version,
     .check_only = host_check_only,
-    .is_set = pb_config_is_set,
-    .get_int = pb_config_get_int,
-    .get_num = pb_config_get_num,
-    .get_str = pb_config_get_str,
-    .count = pb_config_count,
-    .item = pb_config_item,
-    .where = pb_config_where,
+    .is_set = pb_given_is_set,
+    .get_int = pb_given_get_int,
+    .get_num = pb_given_get_num,
+    .get_str = pb_given_get_str,
+    .count = pb_given_count,
+    .item = pb_given_item,
+    .where = pb_given_where,
 };
 
 /* ------------------------------------------------------------------------------------------------ life */
+
+static const char no_reason[] = " failed without a reason";
+
+bool pb_plugin_mute(const struct pb_err *err)
+{
+    return pb_str_ends(pb_str_c(err->msg), PB_STR(no_reason));
+}
 
 void pb_plugin_why(struct pb_err *err, int32_t code, const pbay_result *why, const char *what)
 {
     struct pb_err mine;
     pb_err_from_result(&mine, why);
     mine.code = pb_plugin_code(code);
-    if (!mine.msg[0]) snprintf(mine.msg, sizeof mine.msg, "%s failed without a reason", what);
+    if (!mine.msg[0]) snprintf(mine.msg, sizeof mine.msg, "%s%s", what, no_reason);
     if (err) *err = mine;
 }
 

@@ -96,3 +96,5 @@ static inline int32_t pb_plugin_code(int32_t code)
 /* What a plugin said in *why, or (it said nothing) what it was doing. err->code is `code` when that is a
  * failure. */
 void pb_plugin_why(struct pb_err *err, int32_t code, const pbay_result *why, const char *what);
+/* Is that all there is: did it say nothing? */
+bool pb_plugin_mute(const struct pb_err *err);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "mockhost/breach.h"
 #include "mockhost/mock.h"
 #include "plugin/connector_priv.h"
 #include "plugin/services.h"
@@ -61,19 +62,9 @@ static void look_for_faults(struct pbay_mock *m)
     const uint64_t faults = pb_connector_stats(m->connector)->faults;
     if (faults == m->faults_seen) return;
     m->faults_seen = faults;
-    pb_log_flush();
-    char text[8192], what[256] = "?", detail[512] = "";
-    const off_t end = lseek(m->log_fd, 0, SEEK_END);
-    const off_t from = end > (off_t)sizeof text - 1 ? end - (off_t)sizeof text + 1 : 0;
-    const ssize_t n = pread(m->log_fd, text, sizeof text - 1, from);
-    text[n < 0 ? 0 : n] = 0;
-    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-        const char *f = strstr(line, " fault="), *d = strstr(line, " detail=");
-        if (!strstr(line, "broke the rules") || !f || !d) continue;
-        snprintf(what, sizeof what, "%.*s", (int)(d - f - 7), f + 7);
-        snprintf(detail, sizeof detail, "%s", d + 8);
-    }
-    pb_mock_fault("the plugin broke a rule: %s (%s)", what, detail);
+    char said[768] = "?";
+    pb_breach_last(m->log_fd, said, sizeof said);
+    pb_mock_fault("the plugin broke a rule: %s", said);
 }
 
 /* ------------------------------------------------------------------------------------------------ services
@@ -325,6 +316,12 @@ static int make(struct pbay_mock *m, const char *dir, struct pb_err *err)
     return 0;
 }
 
+static void not_mute(const struct pbay_mock *m)
+{
+    if (pb_plugin_mute(&m->why))
+        pb_mock_fault("%s: why->message says what is wrong, and what to do", m->why.msg);
+}
+
 int32_t pbay_mock_create(pbay_mock *m, const char *ini)
 {
     char dir[4096];
@@ -337,6 +334,7 @@ int32_t pbay_mock_create(pbay_mock *m, const char *ini)
     int rc = pb_ini_parse("(test)", pb_str_c(ini), PB_INI_OURS, &m->ini, &m->why);
     if (!rc) rc = make(m, getcwd(dir, sizeof dir) ? dir : "/", &m->why);
     if (rc && m->connector) close_instance(m);
+    if (rc) not_mute(m);
     look_for_faults(m);
     return rc ? m->why.code : PBAY_OK;
 }
@@ -348,7 +346,10 @@ int32_t pbay_mock_start(pbay_mock *m)
         pb_mock_fault("pbay_mock_start: the instance is not there, started already, or for checks only");
         return PBAY_FAILED_PRECONDITION;
     }
-    if (pb_connector_start(m->connector, &m->why)) return m->why.code;
+    if (pb_connector_start(m->connector, &m->why)) {
+        not_mute(m);
+        return m->why.code;
+    }
     m->started = true;
     look_for_faults(m);
     return PBAY_OK;

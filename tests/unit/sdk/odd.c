@@ -29,6 +29,7 @@
 
 struct odd {
     const pbay_host *host;
+    const pbay_config *config;
     const pbay_batch_1 *batch;
     const pbay_call_1 *call;
     const pbay_http_1 *http;
@@ -256,6 +257,17 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
     metric->add(o->host, o->seen, in->n_rows);
     if (is(o, "never")) return PBAY_OK;
     if (is(o, "mute")) return PBAY_UNAVAILABLE;
+    if (is(o, "another type")) {
+        if (o->host->get_num(o->config, "how") != 0 || o->host->get_int(o->config, "key") ||
+            o->host->count(o->config, "timeout"))
+            return pbay_fail(why, PBAY_INTERNAL, "something was read");
+        answer(o, "x");
+        return PBAY_OK;
+    }
+    if (is(o, "another name")) {
+        answer(o, o->host->is_set(o->config, "who") || o->host->get_str(o->config, "who").n ? "read" : "x");
+        return PBAY_OK;
+    }
     if (is(o, "refused")) {
         why->message = text("not today");
         return PBAY_UNAVAILABLE;
@@ -451,6 +463,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
     (void)why;
     if (!o) return PBAY_RESOURCE_EXHAUSTED;
     o->host = host;
+    o->config = config;
     o->batch = host->service(host, PBAY_SVC_BATCH);
     o->call = host->service(host, PBAY_SVC_CALL);
     o->http = host->service(host, PBAY_SVC_HTTP);

@@ -68,7 +68,9 @@ static void calls_that_end_wrong(void **state)
     one_row("leaks", "[[\"x\"]]", "the plugin still owns 1 builder");
     one_row("freed", "[]", "complete: the builder does not belong to the plugin");
     one_row("thread", "[[\"worked\"]]", "in another thread than the loop's");
-    one_row("mute", "[]", NULL);
+    one_row("another type", "[[\"x\"]]", "another type than its own (count of timeout, which is a DURATION)");
+    one_row("another name", "[[\"x\"]]", "an option was read that is not in its table (get_str of who)");
+    one_row("mute", "[]", "f failed without a message");
     pbay_mock *m = odd("refused");
     pbay_mock_call *c = pbay_mock_submit(m, "f", "[[\"a\"]]");
     assert_int_equal(pbay_mock_code(c), PBAY_UNAVAILABLE);
