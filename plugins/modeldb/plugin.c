@@ -189,7 +189,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
 {
     static char refused[1024]; /* holds the message until the next call */
     struct modeldb *m = calloc(1, sizeof *m);
-    if (!m) return PBAY_RESOURCE_EXHAUSTED;
+    if (!m) return pbay_fail(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
     m->host = host;
     m->config = config;
     const char *missing = ask_services(m);

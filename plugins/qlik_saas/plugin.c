@@ -200,7 +200,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
 {
     static char text[600];
     struct qlik *q = calloc(1, sizeof *q);
-    if (!q) return PBAY_RESOURCE_EXHAUSTED;
+    if (!q) return pbay_fail(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
     q->host = host;
     q->config = config;
     q->action = host->service(host, PBAY_SVC_ACTION);

@@ -314,7 +314,7 @@ static int32_t submit(struct sagemaker *sm, void *bound, pbay_call call, const p
     int32_t rc = scoring_fits(&fn->s, in, why);
     if (rc != PBAY_OK) return rc;
     struct call *c = calloc(1, sizeof *c);
-    if (!c) return PBAY_RESOURCE_EXHAUSTED;
+    if (!c) return pbay_fail(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
     c->fn = fn;
     c->call = call;
     c->n_rows = in->n_rows;

@@ -116,7 +116,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
 {
     static char text[512];
     struct sagemaker *sm = calloc(1, sizeof *sm);
-    if (!sm) return PBAY_RESOURCE_EXHAUSTED;
+    if (!sm) return pbay_fail(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
     sm->host = host;
     sm->config = config;
     sm->batch = host->service(host, PBAY_SVC_BATCH);

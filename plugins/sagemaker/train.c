@@ -458,9 +458,8 @@ static int32_t open(struct sagemaker *sm, void *bound, pbay_call call, pbay_resu
     struct trainer *t = bound;
     uint8_t random[8];
     char key[S3_KEY];
-    (void)why;
     struct training *c = calloc(1, sizeof *c);
-    if (!c) return PBAY_RESOURCE_EXHAUSTED;
+    if (!c) return pbay_fail(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
     c->t = t;
     c->call = call;
     c->deadline = INT64_MAX; /* the host cancels */

@@ -162,7 +162,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
 {
     static struct snowflake refused; /* holds the message until the next call */
     struct snowflake *s = calloc(1, sizeof *s);
-    if (!s) return PBAY_RESOURCE_EXHAUSTED;
+    if (!s) return pbay_fail(why, PBAY_RESOURCE_EXHAUSTED, "no memory");
     s->host = host;
     s->config = config;
     const char *missing = ask_services(s);

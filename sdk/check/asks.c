@@ -53,13 +53,15 @@ struct attempt {
     bool started;
     const char *name;
     struct pb_buf handle;
+    int64_t took_ns; /* of the call that began it */
 };
 
 static void on_end(void *user, const struct pb_action_answer *a)
 {
     struct attempt *t = user;
     if (t->ended++) kit_fault("action %s: an attempt ended twice", t->name);
-    if (a->err && !a->err->msg[0]) kit_fault("action %s: an attempt failed without a message", t->name);
+    if (a->err && kit_is_mute(a->err))
+        kit_fault("action %s: an attempt failed without a message" SAY, t->name);
     t->started = a->started;
     if (a->started) pb_buf_str(&t->handle, a->text);
 }
@@ -99,8 +101,11 @@ static bool attempt(struct kit *k, struct pb_connector *c, uint32_t action, enum
                                         .first_attempt_ms = pb_now_ms()};
     struct pb_err err = {0};
     t->ended = 0;
+    const int64_t began = pb_mono_ns();
     struct pb_action_call *call = pb_action_begin(c, (int)action, &info, on_end, t, &err);
-    if (!call && !err.msg[0]) kit_fault("action %s: an attempt was refused without a message", t->name);
+    t->took_ns = pb_mono_ns() - began;
+    if (!call && kit_is_mute(&err))
+        kit_fault("action %s: an attempt was refused without a message" SAY, t->name);
     if (!call) return false;
     if (cancel) pb_action_cancel(call);
     await(k, &t->ended, "an attempt of action", t->name, owed_action);
@@ -131,6 +136,24 @@ static void each_action(struct kit *k, struct pb_connector *c, bool cancel)
             pb_buf_free(&t.handle);
             pb_buf_free(&json);
         }
+}
+
+void kit_time_actions(struct kit *k, struct pb_connector *c)
+{
+    for (uint32_t i = 0; i < k->plugin->actions.n_actions; i++) {
+        const pbay_action *a = &k->plugin->action_table[i];
+        int64_t took[KIT_TRIES];
+        struct pb_buf json = {0};
+        arguments(a, true, &json);
+        for (int n = 0; n < KIT_TRIES; n++) {
+            struct attempt t = {.name = a->name};
+            attempt(k, c, i, PB_ACTION_RUN, pb_buf_view(&json), &t, false);
+            took[n] = t.took_ns;
+            pb_buf_free(&t.handle);
+        }
+        pb_buf_free(&json);
+        kit_quick("`run` of action ", a->name, took);
+    }
 }
 
 static struct pb_connector *with_actions(struct kit *k)
@@ -276,20 +299,26 @@ void check_sources(struct kit *k)
     k->plugin->entry.create = create;
     struct pb_connector *c = asked.connector = kit_started(k);
     const pbay_events_1 *table = &k->plugin->events;
-    for (uint32_t i = 0; i < table->n_sources; i++)
+    for (uint32_t i = 0; i < table->n_sources; i++) {
+        int64_t took[2 * PB_COUNTOF(cursors)];
         for (size_t n = 0; n < 2 * PB_COUNTOF(cursors); n++) {
             struct pb_visit v;
             asked.name = k->plugin->source_table[i].name;
             asked.poll++;
             asked.ended = 0;
             pb_visit_enter(&v, c, "poll", asked.name);
+            const int64_t began = pb_mono_ns();
             table->poll(c->self, i, asked.poll, pb_str_c(cursors[n / 2]));
+            took[n] = pb_mono_ns() - began;
             if (n % 2 && table->cancel && !asked.ended) table->cancel(c->self, i, asked.poll);
             pb_visit_leave(&v);
             await(k, &asked.ended, "a poll of source", asked.name,
                   "every poll owes one `polled`, also after cancel");
             for (int t = 0; t < 20; t++) kit_turn(k);
         }
+        _Static_assert(PB_COUNTOF(took) >= KIT_TRIES, "so many are looked at");
+        kit_quick("`poll` of source ", asked.name, took);
+    }
     kit_no_faults(k, c);
     kit_close(k, c);
 }
@@ -316,7 +345,8 @@ static void on_done(void *user, const struct pb_err *err)
 {
     struct shown *s = user;
     if (s->ended++) kit_fault("command %s ended twice", s->verb);
-    if (err->code != PBAY_OK && !err->msg[0]) kit_fault("command %s failed without a message", s->verb);
+    if (err->code != PBAY_OK && kit_is_mute(err))
+        kit_fault("command %s failed without a message" SAY, s->verb);
 }
 
 void check_commands(struct kit *k)
@@ -362,7 +392,8 @@ void check_commands(struct kit *k)
 static void on_value(void *user, const struct pb_err *err)
 {
     const char *scheme = asked.name;
-    if (err->code != PBAY_OK && !err->msg[0]) kit_fault("%s: a question failed without a message", scheme);
+    if (err->code != PBAY_OK && kit_is_mute(err))
+        kit_fault("%s: a question failed without a message" SAY, scheme);
     (*(uint32_t *)user)++;
 }
 

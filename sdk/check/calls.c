@@ -16,7 +16,7 @@
 struct outcome {
     const struct function *f;
     uint32_t ends;
-    bool ok, late;
+    bool ok, late, mute;
     uint32_t rows;
     int32_t code;
     char message[PB_ERR_TEXT];
@@ -116,6 +116,7 @@ static void on_complete(void *user, struct pb_op_answer *a)
     o->late = a->late;
     if (a->err) {
         o->code = a->err->code;
+        o->mute = kit_is_mute(a->err);
         snprintf(o->message, sizeof o->message, "%s", a->err->msg);
     } else if (a->batch) {
         o->rows = a->batch->n_rows;
@@ -177,7 +178,7 @@ static bool submit(struct function *f, struct outcome *o, struct pbay_builder *b
     *o = (struct outcome){.f = f};
     int rc = pb_op_submit(f->d->op, ctx, 1, batch, b, 0, batch->n_rows, on_complete, o, call, &err);
     pb_op_context_unref(ctx);
-    if (rc && !err.msg[0]) kit_fault("function %s: a batch was refused without a message", f->name);
+    if (rc && kit_is_mute(&err)) kit_fault("function %s: `submit` refused without a message" SAY, f->name);
     return rc == 0;
 }
 
@@ -189,7 +190,7 @@ static void map_once(struct function *f, uint32_t n, bool holes)
         await(f, &o);
         if (o.ok && o.rows != n)
             kit_fault("function %s: %u rows were sent and %u answered", f->name, n, o.rows);
-        if (!o.ok && !o.message[0]) kit_fault("function %s: a call failed without a message", f->name);
+        if (!o.ok && o.mute) kit_fault("function %s: a call failed without a message" SAY, f->name);
     }
     pb_builder_unref(b);
     kit_await_plugin(f);
@@ -234,7 +235,7 @@ static void stream_once(struct function *f, uint32_t batches, bool cancel)
     struct pb_op_context *ctx = kit_context(0);
     int rc = pb_op_open(f->d->op, ctx, 1, &stream_fns, &s, &s.call, &err);
     pb_op_context_unref(ctx);
-    if (rc && !err.msg[0]) kit_fault("function %s: a call was refused without a message", f->name);
+    if (rc && kit_is_mute(&err)) kit_fault("function %s: `open` refused without a message" SAY, f->name);
     for (uint32_t i = 0; !rc && s.call && i < batches;) {
         struct pbay_builder *b = kit_rows(f, 100, i % 2);
         s.ready = false;
@@ -279,8 +280,7 @@ void kit_over_functions(struct kit *k, void (*run)(struct function *f))
     if (!k->plugin->has_functions) kit_skip("it offers no functions");
     struct pb_connector *c = kit_started(k);
     if (!kit_functions(k, c, run, &why))
-        kit_skip("no operation could be bound without options: %s (--config gives [function] sections)",
-                 why.msg);
+        kit_untried("no operation could be bound without options: %s", why.msg);
     kit_no_faults(k, c);
     kit_close(k, c);
 }

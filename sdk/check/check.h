@@ -32,9 +32,13 @@ struct kit {
     struct pb_plugin *plugin;
 };
 
-/* The end of a check, in its child: with a sentence for whoever wrote the plugin. Nothing after them runs. */
+/*
+ * The end of a check, in its child: with a sentence for whoever wrote the plugin. Nothing after them runs.
+ * skip: the check is not about this plugin; untried: it is, but there is no instance, or nothing to call.
+ */
 PB_NORETURN void kit_fault(const char *fmt, ...) PB_PRINTF(1, 2);
 PB_NORETURN void kit_skip(const char *fmt, ...) PB_PRINTF(1, 2);
+PB_NORETURN void kit_untried(const char *fmt, ...) PB_PRINTF(1, 2);
 
 struct check {
     const char *name;
@@ -92,11 +96,18 @@ struct pb_connector *kit_connector(struct kit *k, bool check_only, struct pb_err
 /* The same, started; skips the check with the plugin's own words when it wants more configuration. */
 struct pb_connector *kit_started(struct kit *k);
 void kit_close(struct kit *k, struct pb_connector *c);
+/* Did the plugin not say why it failed? The host says so in its place. What was cancelled needs no reason. */
+bool kit_is_mute(const struct pb_err *err);
+/* Does the configuration have a [connector] section for this plugin? */
+bool kit_has_section(const struct kit *k);
 /* Breaches that the host noticed: a fault with what it logged. */
 void kit_no_faults(struct kit *k, struct pb_connector *c);
 
 /* ------------------------------------------------------------------------------------------------ functions
  */
+
+/* The end of sentences about those who keep the reason to themselves. */
+#define SAY ": say what happened, where, with which value, and what to do"
 
 /* One to call: bound. */
 struct function {
@@ -123,6 +134,14 @@ struct pb_op_context *kit_context(int64_t deadline_ms);
 void kit_count_end(void *user, struct pb_op_answer *a);
 /* What was answered in its place must still be completed. */
 void kit_await_plugin(const struct function *f);
+
+/*
+ * What was asked so often took so long each time: is that too long for the loop? What blocks blocks every
+ * time; a machine that is busy does not take the processor away each time.
+ */
+enum { KIT_TRIES = 5 };
+void kit_quick(const char *what, const char *name, const int64_t took_ns[KIT_TRIES]);
+void kit_time_actions(struct kit *k, struct pb_connector *c);
 
 /* The plugin's code: in a process whose n-th allocation fails `run` is called, n = 1, 2, ... until it makes
  * no more. */

@@ -121,15 +121,21 @@ void kit_turn(struct kit *k)
     usleep(200);
 }
 
+bool kit_has_section(const struct kit *k)
+{
+    return k->ini && pb_declared_connector(k->ini, k->plugin);
+}
+
+bool kit_is_mute(const struct pb_err *err)
+{
+    return err->code != PBAY_CANCELLED && (!err->msg[0] || pb_plugin_mute(err));
+}
+
 /* The [connector] section of this plugin, or one with nothing in it. */
 static const struct pb_ini_section *section_of(const struct kit *k, struct pb_ini **made, struct pb_err *err)
 {
     *made = NULL;
-    for (size_t i = 0; k->ini && i < k->ini->n; i++) {
-        const struct pb_ini_section *s = k->ini->sections[i];
-        const struct pb_ini_entry *e = pb_ini_get(s, "plugin");
-        if (pb_str_is(s->kind, "connector") && e && pb_str_is(e->value, k->plugin->name)) return s;
-    }
+    if (kit_has_section(k)) return pb_declared_connector(k->ini, k->plugin);
     char text[256];
     snprintf(text, sizeof text, "[connector \"check\"]\nplugin = %s\n", k->plugin->name);
     return pb_ini_parse("(no configuration)", pb_str_c(text), PB_INI_OURS, made, err) ? NULL
@@ -153,10 +159,13 @@ struct pb_connector *kit_started(struct kit *k)
 {
     struct pb_err err;
     struct pb_connector *c = kit_connector(k, false, &err);
-    if (!c) kit_skip("no instance could be made: %s (--config gives it a section)", err.msg);
+    if (!c) kit_untried("no instance could be made: %s", err.msg);
     /* What waits for its deadline is to have one within the kit's patience. */
     if (c->timeout_ms > k->patience_ms / 2) c->timeout_ms = k->patience_ms / 2;
-    if (pb_connector_start(c, &err)) kit_skip("it did not start: %s (--config gives it a section)", err.msg);
+    if (pb_connector_start(c, &err)) {
+        if (kit_is_mute(&err)) kit_fault("`start` failed without a message: why->message says what is wrong");
+        kit_untried("it did not start: %s", err.msg);
+    }
     return c;
 }
 

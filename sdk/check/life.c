@@ -10,6 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <patchbay/host_call.h>
+#include <patchbay/host_event.h>
+
 #include "base/buf.h"
 #include "check.h"
 #include "data/options.h"
@@ -103,7 +106,7 @@ void check_longer_host(struct kit *k)
     kit_open(k);
     own_create = k->plugin->entry.create;
     struct pb_connector *c = kit_connector(k, true, &err);
-    if (!c) kit_skip("no instance could be made: %s", err.msg);
+    if (!c) kit_untried("no instance could be made: %s", err.msg);
     kit_close(k, c);
     k->plugin->entry.create = create_longer;
     c = kit_connector(k, true, &err);
@@ -119,6 +122,25 @@ static const void *no_service(const pbay_host *host, const char *id)
 {
     (void)host, (void)id;
     return NULL;
+}
+
+/* What it offers is answered through a service: whoever takes a host without it can answer nothing. */
+static void look_what_it_needs(const struct pb_plugin *p)
+{
+    const struct {
+        bool offered;
+        const char *what, *service;
+    } all[] = {
+        {p->has_functions, "functions", PBAY_SVC_CALL},  {p->has_actions, "actions", PBAY_SVC_ACTION},
+        {p->has_events, "sources", PBAY_SVC_EVENT},      {p->has_routes, "routes", PBAY_SVC_REQUEST},
+        {p->has_commands, "commands", PBAY_SVC_COMMAND}, {p->has_secrets, "secrets", PBAY_SVC_RESOLVE},
+    };
+    for (size_t i = 0; i < PB_COUNTOF(all); i++)
+        if (all[i].offered)
+            kit_fault(
+                "it offers %s, and `create` takes a host that has no %s, which answers them: refuse with a "
+                "message that names what is missing",
+                all[i].what, all[i].service);
 }
 
 static int32_t create_bare(const pbay_host *host, const pbay_config *config, void **self, pbay_result *why)
@@ -140,7 +162,9 @@ void check_bare_host(struct kit *k)
     own_create = k->plugin->entry.create;
     k->plugin->entry.create = create_bare;
     struct pb_connector *c = kit_connector(k, true, &err);
-    if (c) kit_close(k, c);
+    if (!c) return;
+    look_what_it_needs(k->plugin);
+    kit_close(k, c);
 }
 
 /* ------------------------------------------------------------------------------------------------ instances
@@ -148,8 +172,16 @@ void check_bare_host(struct kit *k)
 
 void check_create(struct kit *k)
 {
+    struct pb_err err = {0};
     kit_open(k);
-    struct pb_connector *c = kit_started(k);
+    if (k->ini && !kit_has_section(k))
+        kit_fault("the configuration has no [connector] section with plugin = %s", k->plugin->name);
+    struct pb_connector *c = kit_connector(k, true, &err);
+    if (!c && kit_is_mute(&err))
+        kit_fault("`create` failed without a message: why->message says what is wrong, and what to do");
+    if (!c && kit_has_section(k)) kit_fault("%s", err.msg);
+    if (c) kit_close(k, c);
+    c = kit_started(k);
     for (int i = 0; i < 50; i++) kit_turn(k);
     pbay_str sentence;
     pb_connector_state(c, &sentence);
@@ -184,8 +216,8 @@ static void cycle(struct kit *k, uint32_t n)
     struct pb_err err;
     for (uint32_t i = 0; i < n; i++) {
         struct pb_connector *c = kit_connector(k, i % 2, &err);
-        if (!c) kit_skip("no instance could be made: %s", err.msg);
-        if (!(i % 2) && pb_connector_start(c, &err)) kit_skip("it did not start: %s", err.msg);
+        if (!c) kit_untried("no instance could be made: %s", err.msg);
+        if (!(i % 2) && pb_connector_start(c, &err)) kit_untried("it did not start: %s", err.msg);
         kit_close(k, c);
     }
 }
@@ -241,7 +273,7 @@ static void make_one(struct kit *k)
     struct pb_connector *c = kit_connector(k, false, &err);
     bool started = c && pb_connector_start(c, &err) == 0;
     if (c) kit_close(k, c);
-    if (!started && !err.msg[0]) kit_fault("an allocation failed, and so did it, without a message");
+    if (!started && kit_is_mute(&err)) kit_fault("an allocation failed, and so did it, without a message");
 }
 
 /* It may refuse, go on, or end the process on purpose (abort), as the host itself does; it may not stumble.

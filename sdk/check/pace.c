@@ -6,7 +6,7 @@
 #include "check.h"
 #include "plugin/connector_priv.h"
 
-enum { PUSHES = 200, KEPT_MS = 50, TRIES = 5 };
+enum { PUSHES = 200, KEPT_MS = 50, TRIES = KIT_TRIES };
 
 /* ------------------------------------------------------------------------------------------------ streams */
 
@@ -145,8 +145,7 @@ void check_pressure(struct kit *k)
     struct pb_err why = {0};
     struct pb_connector *c = kit_started(k);
     if (!kit_functions(k, c, press, &why))
-        kit_skip("no operation could be bound without options: %s (--config gives [function] sections)",
-                 why.msg);
+        kit_untried("no operation could be bound without options: %s", why.msg);
     kit_no_faults(k, c);
     kit_close(k, c);
 }
@@ -154,8 +153,7 @@ void check_pressure(struct kit *k)
 /* ------------------------------------------------------------------------------------------------ the loop
  */
 
-/* What blocks blocks every time; a machine that is busy does not take the processor away each time. */
-static void quick(const char *what, const char *name, const int64_t took[TRIES])
+void kit_quick(const char *what, const char *name, const int64_t took[KIT_TRIES])
 {
     int64_t least = took[0];
     for (int i = 1; i < TRIES; i++)
@@ -187,7 +185,7 @@ static void time_calls(struct function *f)
     }
     pb_builder_unref(b);
     kit_await_plugin(f);
-    quick("`submit` of function ", f->name, took);
+    kit_quick("`submit` of function ", f->name, took);
 }
 
 void check_loop(struct kit *k)
@@ -200,14 +198,15 @@ void check_loop(struct kit *k)
         const int64_t a = pb_mono_ns();
         struct pb_connector *c = kit_connector(k, false, &err);
         const int64_t b = pb_mono_ns();
-        if (!c || pb_connector_start(c, &err)) kit_skip("it did not start: %s", err.msg);
+        if (!c || pb_connector_start(c, &err)) kit_untried("it did not start: %s", err.msg);
         making[i] = b - a;
         starting[i] = pb_mono_ns() - b;
         if (i == TRIES - 1 && k->plugin->has_functions) kit_functions(k, c, time_calls, &err);
+        if (i == TRIES - 1 && k->plugin->has_actions) kit_time_actions(k, c);
         kit_close(k, c);
         stopping[i] = k->stop_ns;
     }
-    quick("`create`", "", making);
-    quick("`start`", "", starting);
-    quick("`stop`", "", stopping);
+    kit_quick("`create`", "", making);
+    kit_quick("`start`", "", starting);
+    kit_quick("`stop`", "", stopping);
 }

@@ -32,7 +32,7 @@ returns = str
 ENV = {"ASAN_OPTIONS": "detect_leaks=0:handle_segv=0"}
 # What ends its process when it is loaded or called, and what never comes up.
 DEADLY = {"crash", "lost"}
-NEVER_UP = {"hang", "die"}
+NEVER_UP = {"hang", "die", "unsaid"}
 STREAMS = {"pressure"}  # an aggregate: as many rows as it likes
 REFUSED = {"default": "patience", "doc": "doc is missing", "summary": "summary is empty"}  # before anything of them is called
 

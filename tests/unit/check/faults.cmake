@@ -3,7 +3,8 @@
 set(faulty_dir ${CMAKE_CURRENT_BINARY_DIR}/faulty)
 set(faulty_plugins)
 foreach(fault none export stack relro library summary default doc moving extension longer service mute hang leak descriptor
-    memory crash never twice rows cancel stop pressure block lost attempt abort poll command secret health die)
+    memory crash never twice rows cancel stop pressure block lost attempt abort poll command secret health die
+    silent number name unsaid easy slow busy tacit)
   string(TOUPPER ${fault} upper)
   add_library(faulty_${fault} MODULE check/faulty.c)
   list(APPEND faulty_plugins faulty_${fault})

@@ -28,7 +28,7 @@ FAULTS = {  # name: (number of the check that must fail, what it says)
     "memory": (12, "crashed (SEGV) in create"),
     "crash": (13, "crashed (SEGV) in submit"),
     "never": (13, "still not completed"),
-    "twice": (13, "breach"),
+    "twice": (13, "a call that is over was used (complete)"),
     "rows": (13, "rows were sent"),
     "cancel": (14, "still not completed"),
     "stop": (14, "still not completed"),
@@ -42,6 +42,14 @@ FAULTS = {  # name: (number of the check that must fail, what it says)
     "secret": (25, "every `resolve` owes one `resolved`"),
     "health": (26, "and not why"),
     "die": (10, "crashed (SEGV) in create"),
+    "silent": (13, "function one: `submit` refused without a message"),
+    "number": (13, "another type than its own (get_num of patience, which is a DURATION)"),
+    "name": (13, "an option was read that is not in its table (is_set of patients)"),
+    "unsaid": (10, "`create` failed without a message"),
+    "easy": (9, "it offers functions, and `create` takes a host that has no pbay.host.call/1"),
+    "slow": (23, "`poll` of source things kept the loop for"),
+    "busy": (19, "`run` of action act kept the loop for"),
+    "tacit": (21, "action act: an attempt was refused without a message"),
 }
 SANITIZED_SKIPS = {"leak"}  # the sanitizers' own allocator is in the way
 

@@ -23,6 +23,7 @@
 
 struct faulty {
     const pbay_host *host;
+    const pbay_config *config;
     const pbay_batch_1 *batch;
     const pbay_call_1 *call;
     const pbay_timer_1 *timer;
@@ -66,6 +67,12 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
     *(volatile int *)0 = (int)in->n_rows;
 #elif defined(FAULT_NEVER)
     (void)in;
+#elif defined(FAULT_SILENT)
+    if (in->n_rows) return PBAY_INTERNAL;
+#elif defined(FAULT_NUMBER)
+    if (f->host->get_num(f->config, "patience") <= 0) answer(f, call, in); /* it is a DURATION */
+#elif defined(FAULT_NAME)
+    if (!f->host->is_set(f->config, "patients")) answer(f, call, in);
 #elif defined(FAULT_TWICE)
     answer(f, call, in);
     answer(f, call, in);
@@ -141,7 +148,7 @@ static const pbay_functions_1 functions = {
 /* ------------------------------------------------------------------------------------------------ other asks
  */
 
-#if defined(FAULT_ATTEMPT) || defined(FAULT_ABORT)
+#if defined(FAULT_ATTEMPT) || defined(FAULT_ABORT) || defined(FAULT_BUSY) || defined(FAULT_TACIT)
 #ifdef FAULT_ABORT
 static void end_attempt(void *user)
 {
@@ -159,6 +166,12 @@ static int32_t run_action(void *self, uint32_t action, pbay_action_run run, cons
     struct faulty *f = self;
     (void)action, (void)info, (void)why;
     f->last = run;
+#ifdef FAULT_BUSY
+    usleep(80000);
+    ((const pbay_action_1 *)f->host->service(f->host, PBAY_SVC_ACTION))->done(run, (pbay_str){NULL, 0});
+#elif defined(FAULT_TACIT)
+    return PBAY_UNAVAILABLE;
+#endif
 #ifdef FAULT_ABORT
     waiting = f->timer->start(f->host, 1, 0, end_attempt, f);
 #endif
@@ -182,16 +195,21 @@ static const pbay_actions_1 actions = {.struct_size = sizeof actions,
                                        .cancel = cancel_action};
 #define OTHER_ID PBAY_EXT_ACTIONS
 #define OTHER    actions
-#elif defined(FAULT_POLL)
-/* Answers twice. */
+#elif defined(FAULT_POLL) || defined(FAULT_SLOW)
+/* Answers twice, or takes its time. */
 static void poll_source(void *self, uint32_t source, pbay_poll poll, pbay_str cursor)
 {
+#ifdef FAULT_SLOW
+    usleep(80000);
+#endif
     const struct faulty *f = self;
     const pbay_event_1 *e = f->host->service(f->host, PBAY_SVC_EVENT);
     const pbay_result ok = PBAY_RESULT_OK;
     (void)source;
     e->polled(poll, &ok, NULL, 0, cursor, 0);
+#ifndef FAULT_SLOW
     e->polled(poll, &ok, NULL, 0, cursor, 0);
+#endif
 }
 
 static const pbay_source sources[] = {{"things", "Things.", 1000, 0, 0}};
@@ -265,6 +283,7 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
         return PBAY_RESOURCE_EXHAUSTED;
     }
     f->host = host;
+    f->config = config;
     f->batch = host->service(host, PBAY_SVC_BATCH);
     f->call = host->service(host, PBAY_SVC_CALL);
     f->timer = host->service(host, PBAY_SVC_TIMER);
@@ -284,6 +303,12 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
         return PBAY_UNIMPLEMENTED;
     }
 #endif
+#ifdef FAULT_UNSAID
+    if (f->batch) {
+        free(f);
+        return PBAY_INVALID_ARGUMENT;
+    }
+#endif
 #ifdef FAULT_DIE
     *(volatile int *)0 = 1;
 #endif
@@ -295,6 +320,12 @@ static int32_t create(const pbay_host *host, const pbay_config *config, void **s
 #ifdef FAULT_MEMORY
     f->text[0] = 0;
 #else
+#ifdef FAULT_EASY
+    if (f->text && !f->call) {
+        *self = f;
+        return PBAY_OK; /* and what will it answer calls with? */
+    }
+#endif
     if (!f->text || !f->batch || !f->call) {
         free(f->text);
         free(f);
