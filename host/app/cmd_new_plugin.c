@@ -11,6 +11,7 @@
 
 #include "app/verbs.h"
 #include "base/str.h"
+#include "base/trust.h"
 
 /* The files of sdk/template, made by host/cmake/Embed.cmake. */
 extern const unsigned char pb_template_cmakelists[], pb_template_plugin[], pb_template_unit[],
@@ -44,14 +45,20 @@ static bool good_name(const char *s)
            strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == n;
 }
 
-static bool is_taken(const char *name)
+/* NULL: it is free. */
+static const char *taken_by(const char *name)
 {
     static const char *const ours[] = {"modeldb", "qlik_saas", "sagemaker", "snowflake"};
+    /* https://cmake.org/cmake/help/v3.25/policy/CMP0037.html: no target may have one of these names. */
+    static const char *const targets[] = {"all",  "clean",         "edit_cache", "install", "package",
+                                          "test", "rebuild_cache", "help",       "depend",  "package_source"};
     for (size_t i = 0; i < PB_COUNTOF(ours); i++)
-        if (!strcmp(ours[i], name)) return true;
+        if (!strcmp(ours[i], name)) return "Patchbay itself";
     for (size_t i = 0; i < pb_verbs_n; i++) /* `patchbay NAME VERB` would never reach it */
-        if (!strcmp(pb_verbs[i]->name, name)) return true;
-    return false;
+        if (!strcmp(pb_verbs[i]->name, name)) return "Patchbay itself";
+    for (size_t i = 0; i < PB_COUNTOF(targets); i++)
+        if (!strcmp(targets[i], name)) return "CMake";
+    return NULL;
 }
 
 /* The template with its name in it. -1 with errno; what was there is left alone. */
@@ -75,9 +82,26 @@ static int write_one(int dir, const struct template *t, const char *name)
     return fclose(f) || bad ? -1 : 0;
 }
 
+/* A gateway trusts no file that another one could have written (base/trust.h), and compilers leave that to
+ * the umask. */
+static bool others_could_write(void)
+{
+    const mode_t mask = umask(022);
+    umask(mask);
+    return (mask & 022) != 022;
+}
+
+static bool is_trusted(const char *dir, struct pb_err *err)
+{
+    const int fd = pb_trust_open_dir(dir, err);
+    if (fd >= 0) close(fd);
+    return fd >= 0;
+}
+
 static int new_plugin(int argc, char **argv)
 {
     struct pb_args args, *a = &args;
+    struct pb_err err;
     int rc = pb_args_parse(a, &pb_verb_new_plugin, argc, argv);
     if (rc >= 0) return rc;
     const char *name = a->args[0], *dir = pb_args_get(a, "dir");
@@ -88,7 +112,7 @@ static int new_plugin(int argc, char **argv)
             "\"%s\" is no name for a plugin: a letter, then letters, digits and _, all small, at "
             "most %d",
             name, NAME_MOST);
-    if (is_taken(name)) return pb_args_error(a, PB_EXIT_USAGE, "\"%s\" is taken by Patchbay itself", name);
+    if (taken_by(name)) return pb_args_error(a, PB_EXIT_USAGE, "\"%s\" is taken by %s", name, taken_by(name));
     if (mkdir(dir, 0755) && errno != EEXIST) return pb_args_error(a, 1, "%s: %s", dir, strerror(errno));
     const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return pb_args_error(a, 1, "%s: %s", dir, strerror(errno));
@@ -101,9 +125,16 @@ static int new_plugin(int argc, char **argv)
     }
     close(fd);
     printf("%s has the plugin \"%s\". Next:\n\n"
+           "%s"
            "    cd %s\n"
            "    cmake -S . -B build && cmake --build build && ctest --test-dir build\n",
-           dir, name, dir);
+           dir, name,
+           others_could_write()
+               ? "    umask 022    # else others may write what is built, and no gateway loads that\n"
+               : "",
+           dir);
+    if (!is_trusted(dir, &err))
+        fprintf(stderr, "patchbay new-plugin: no gateway loads a plugin from here: %s\n", err.msg);
     return PB_EXIT_OK;
 }
 

@@ -4,6 +4,7 @@
 # The guide's ten minutes: BUILD is installed into a fresh prefix, `patchbay new-plugin` of it begins a plugin, which is built and
 # tested with nothing but that prefix in its environment.
 set -eu
+umask 022
 cmake=$1 build=$2 cc=$3
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -14,14 +15,19 @@ clean() { (cd "$tmp" && env -i HOME="$tmp" PATH="$tmp/prefix/bin:/usr/bin:/bin" 
 clean patchbay new-plugin weather
 if clean patchbay new-plugin weather 2> "$tmp/said"; then echo "it wrote over what was there"; exit 1; fi
 grep -q "already" "$tmp/said"
-for bad in Weather 1st we-ather sagemaker run ""; do
+for bad in Weather 1st we-ather sagemaker run install ""; do
     if clean patchbay new-plugin "$bad" 2> "$tmp/said"; then echo "new-plugin $bad: accepted"; exit 1; fi
     [ ! -e "$tmp/$bad" ] || [ -z "$bad" ] || { echo "new-plugin $bad: wrote something"; exit 1; }
 done
 if grep -rn "@name@" "$tmp/weather"; then echo "a name was left open"; exit 1; fi
 clean patchbay new-plugin --dir other rain
+# What a group may write, no gateway loads: it says so before anything is built there.
+(umask 002 && mkdir "$tmp/shared" && clean patchbay new-plugin --dir shared/unit unit > "$tmp/said" 2> "$tmp/warned")
+grep -q "^    umask 022" "$tmp/said"
+grep -q "/shared: this directory is writable by its group" "$tmp/warned"
+chmod go-w "$tmp/shared"
 
-for name in weather other; do
+for name in weather other shared/unit; do
     {
         clean "$cmake" -S "$name" -B "$name/build" -DCMAKE_C_COMPILER="$cc" -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS=-Werror \
             -DCMAKE_PREFIX_PATH="$tmp/prefix" &&
