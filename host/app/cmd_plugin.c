@@ -165,7 +165,7 @@ static void make_verb(struct pb_arena *mem, const struct pb_plugin *p, uint32_t 
         if (o->flags & PBAY_OPTF_REQUIRED)
             help = pb_arena_printf(mem, "%s Required.", o->doc);
         else if (o->dflt && *o->dflt && o->type != PBAY_OPT_BOOL)
-            help = pb_arena_printf(mem, "%s %s unless given.", o->doc, o->dflt);
+            help = pb_arena_printf(mem, "%s; %s unless given", o->doc, o->dflt);
         options[n] = (struct pb_cli_option){dashed(mem, o->name), 0, value_word(o), help};
     }
     *verb = (struct pb_cli_verb){.name = name, .summary = c->doc, .options = options, .n_options = n};

@@ -165,8 +165,8 @@ static void end_function(struct out *o, const char *returns, pbay_str path, cons
         pbay_text_add(&o->t, o->integration);
         pbay_text_c(&o->t, "\n");
         if (headers) pbay_text_printf(&o->t, "    headers = (%s)\n", headers);
-        pbay_text_c(&o->t, "    context_headers = (current_user, current_account)\n");
     }
+    pbay_text_c(&o->t, "    context_headers = (current_user, current_account)\n");
     if (rows) pbay_text_printf(&o->t, "    max_batch_rows = %lld\n", (long long)rows);
     pbay_text where = {0};
     if (!o->service.n) pbay_text_add(&where, o->url);
@@ -237,7 +237,8 @@ static void integration(struct out *o)
 {
     pbay_str role = arg(o, "role_arn"), tenant = arg(o, "tenant"), application = arg(o, "application");
     int azure = o->s->host->get_int(o->args, "provider") == 1;
-    pbay_text_c(&o->t, "create or replace api integration ");
+    /* Not replaced: that changes the external id, and the role in the cloud knows the old one. */
+    pbay_text_c(&o->t, "create api integration if not exists ");
     pbay_text_add(&o->t, o->integration);
     if (azure) {
         pbay_text_c(&o->t, "\n    api_provider = azure_api_management\n    azure_tenant_id = ");
@@ -250,7 +251,12 @@ static void integration(struct out *o)
     }
     pbay_text_c(&o->t, "\n    api_allowed_prefixes = (");
     put_quoted(&o->t, o->url);
-    pbay_text_c(&o->t, ")\n    enabled = true;\n\n");
+    pbay_text_c(
+        &o->t,
+        ")\n    enabled = true;\n\n-- What is there already is left as it is: a new one would have another "
+        "external id. For another stage:\n-- alter api integration ");
+    pbay_text_add(&o->t, o->integration);
+    pbay_text_c(&o->t, " set api_allowed_prefixes = ('...');\n");
     pbay_text_c(&o->t,
                 azure ? "-- AZURE_CONSENT_URL is to be opened once; require.appid of [issuer] is the "
                         "application id of AZURE_MULTI_TENANT_APP_NAME:\n"

@@ -102,12 +102,16 @@ static int known(struct asked *a)
 
 /* ------------------------------------------------------------------------------------------------ what */
 
-static const struct own *own_of(const struct snowflake *s, pbay_str name)
+static const struct own *own_named(pbay_str name)
 {
-    if (!s->host->get_str(s->config, "sagemaker").n) return NULL;
     for (size_t i = 0; i < sizeof OWN / sizeof *OWN; i++)
         if (str_is(name, OWN[i].path) || str_is(name, OWN[i].name)) return &OWN[i];
     return NULL;
+}
+
+static const struct own *own_of(const struct snowflake *s, pbay_str name)
+{
+    return s->host->get_str(s->config, "sagemaker").n ? own_named(name) : NULL;
 }
 
 static int offered(const struct snowflake *s, pbay_str name)
@@ -175,8 +179,10 @@ static int target(struct snowflake *s, struct flight_info *i, pbay_invoke_functi
     }
     const struct own *own = own_of(s, name);
     if (!own) {
-        snowflake_refuse(s, why, PBAY_NOT_FOUND, "there is no function \"%.*s\"",
-                         name.n < 200 ? (int)name.n : 200, name.n ? name.p : "");
+        int unset = own_named(name) && !s->host->get_str(s->config, "sagemaker").n;
+        snowflake_refuse(s, why, PBAY_NOT_FOUND, "there is no function \"%.*s\"%s",
+                         name.n < 200 ? (int)name.n : 200, name.n ? name.p : "",
+                         unset ? ": `sagemaker` of this connector is not set" : "");
         return -1;
     }
     i->work = own->work;

@@ -83,11 +83,15 @@ static void on_answer(void *user, int32_t status, const pbay_result *result, pba
         snprintf(text, sizeof text, "%s", handle ? handle : r->handle);
         r->s->action->started(r->run, str_c(text), POLL_MS);
         end(r);
-    } else if (json_is_object(v))
+    } else if (json_is_object(v) && !(status == 202 && r->wait))
         done(r, v);
     else {
         pbay_result why = PBAY_RESULT_OK;
-        snowflake_refuse(r->s, &why, PBAY_DATA_LOSS, "Snowflake: the answer is not a JSON object");
+        int runs = status == 202; /* asked again under its request id, it runs once */
+        snowflake_refuse(r->s, &why, runs ? PBAY_UNAVAILABLE : PBAY_DATA_LOSS, "Snowflake: %s",
+                         runs ? "a statement runs, and its handle is missing"
+                              : "the answer is not a JSON object");
+        if (runs) why.advice = PBAY_ADVICE_RETRY;
         why.effect = PBAY_EFFECT_MAYBE;
         fail(r, &why);
     }

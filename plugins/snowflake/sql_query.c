@@ -248,9 +248,9 @@ static void on_answer(void *user, int32_t status, const pbay_result *result, pba
     }
     if (status != 202)
         have_rows(j, body);
-    else if (!j->handle[0]) /* nothing to ask for: the statement is not sent again */
+    else if (!j->handle[0] && ++j->attempt > RETRIES)
         complain(j, PBAY_DATA_LOSS, "Snowflake: a statement runs, and its handle is missing");
-    else {
+    else { /* without a handle it is submitted again, as a repetition */
         later(j, j->poll_ms);
         j->poll_ms = j->poll_ms * 2 > POLL_MAX_MS ? POLL_MAX_MS : j->poll_ms * 2;
     }

@@ -16,7 +16,7 @@
 
 #include "score.h"
 
-enum { AT_ONCE = 16 };
+enum { AT_ONCE = 16, URL_MAX = 1100 };
 
 struct plan;
 
@@ -24,7 +24,7 @@ struct row {
     struct plan *p;
     uint32_t i;
     uint32_t step;
-    char url[1100];
+    char *url; /* deploy_model's artifact */
     pbay_invoke call;
 };
 
@@ -209,6 +209,7 @@ static void end(struct flight *f)
     struct plan *p = f->task;
     f->task = NULL;
     if (!p) return;
+    for (uint32_t i = 0; i < p->next; i++) free(p->rows[i].url);
     free(p->told);
     free(p->rows);
     free(p);
@@ -294,6 +295,15 @@ static int is_s3(pbay_str s)
     return s.n > 5 && memcmp(s.p, "s3://", 5) == 0;
 }
 
+static void keep_url(struct row *r, pbay_str url)
+{
+    free(r->url);
+    r->url = malloc(url.n + 1);
+    if (!r->url) abort();
+    memcpy(r->url, url.p, url.n);
+    r->url[url.n] = 0;
+}
+
 static int ask_deploy(struct row *r, const char **action, pbay_text *t)
 {
     pbay_str name = cell(r, 0), from = cell(r, 1);
@@ -302,11 +312,11 @@ static int ask_deploy(struct row *r, const char **action, pbay_text *t)
         return -1;
     }
     if (r->step == 0 && is_s3(from)) {
-        if (from.n >= sizeof r->url) {
-            tell(r, PBAY_INVALID_ARGUMENT, "the URL is longer than %zu bytes", sizeof r->url - 1);
+        if (from.n > URL_MAX) {
+            tell(r, PBAY_INVALID_ARGUMENT, "the URL is longer than %d bytes", URL_MAX);
             return -1;
         }
-        memcpy(r->url, from.p, from.n);
+        keep_url(r, from);
         r->step = 1;
     }
     switch (r->step) {
@@ -353,10 +363,10 @@ static void take_deploy(struct row *r, const json_t *answer)
             json_string_value(json_object_get(json_object_get(answer, "ModelArtifacts"), "S3ModelArtifacts"));
         if (status && strcmp(status, "Completed") != 0)
             tell(r, PBAY_FAILED_PRECONDITION, "the training job is %s, so it has no model yet", status);
-        else if (!url || strlen(url) >= sizeof r->url)
+        else if (!url || strlen(url) > URL_MAX)
             tell(r, PBAY_FAILED_PRECONDITION, "the training job has no model artifact");
         else
-            snprintf(r->url, sizeof r->url, "%s", url);
+            keep_url(r, str_c(url));
     } else if (r->step == 3) {
         json_t *arn = json_object_get(answer, "EndpointArn");
         if (arn)

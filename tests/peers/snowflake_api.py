@@ -326,6 +326,8 @@ class Warehouse(Service):
             status, body = e.status, e.body
         if fault == "lose":
             return self.rude(handler, "close")
+        if fault == "nameless":
+            return handler.reply(202, b'{"code":"333334","message":"Asynchronous execution in progress."}')
         if fault == "short":
             body["data"] = body["data"][:-1]
         text = json.dumps(body).encode()

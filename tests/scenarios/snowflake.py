@@ -197,6 +197,7 @@ def what_is_wrong_is_told_and_ends_the_query():
             true(c.send("POST", None, bytes(body)).status in (200, 400), bytes(body))
         equal(c.send("POST", "good:1", good).status, 200)
         fails(404, lambda: g.caller("nope").batch([[1]]), "nope")
+        fails(404, lambda: g.caller("train").batch([["a", "b"]]), "train", "`sagemaker`")
         fails(400, lambda: g.caller("sum").batch([[1]]), "aggregate", "sum")
         fails(400, lambda: g.caller("table").batch([[1]]), "table")
         fails(400, lambda: g.caller("picky").batch([[1], [3], [4]]), "row 2", "three is not liked")
@@ -234,6 +235,23 @@ def who_may_call():
         equal(g.caller("picky", headers=dict(ok, **big), user="K\u00efm O'Neill").batch([[2]]), [2])
         contains("".join(g.await_log("msg=call", "function=picky", "rows=1", "user=")), "Kïm O'Neill")
         lacks(g.log(), SECRET, "open sesamf")
+
+
+@story
+def rows_are_not_for_the_log():
+    """Nor are they in what is said of them: callers are told, and the log has the ids to look it up by."""
+    with House() as g:
+        row = "row-%s" % "7" * 3
+        equal(g.caller("same").batch([[row]]), [row])
+        c = g.caller("picky", compression="NONE")
+        for body in (encode([[0, row]]), encode([[0, 1], [row, 2]]), encode([[0, 1]])[:-4] + row.encode(), b'{"%s":1}' % row.encode()):
+            equal(c.send("POST", "log:1", body).status, 400, body)
+        contains(c.send("POST", "log:1", encode([[0, row]])).body.decode(), row)
+        fails(400, lambda: g.caller("two").batch([[row, row]]), row)
+        fails(404, lambda: g.caller(row).batch([[1]]), row)
+        g.await_log("batch refused", "batch_id=log:1", count=5)
+        for line in g.log().splitlines():
+            true(row not in line or "path=/snowflake/" + row in line, line)  # what was asked for stands in the line of its route
 
 
 @story

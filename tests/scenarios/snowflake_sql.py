@@ -145,6 +145,19 @@ def statements_run_once():
 
 
 @story
+def an_answer_that_names_no_statement_is_none():
+    """It runs, and nobody can say how it went: the same request is sent again, which does not run it again."""
+    with Warehouse(tokens={"PAT-1"}) as w, House(w, PAT) as g:
+        with_table(w)
+        w.fault("POST", "nameless")
+        equal(g.execute("n1", statement="insert into T values (1, 'x', null)")["code"], "090001")
+        equal(sum(s.startswith("insert") for s in w.statements), 1)
+        w.fault("POST", "nameless")
+        equal(g.call("load", [[2, "y", 1]])["rows"], [[1]])
+        equal(sum(s.startswith("insert") for s in w.statements), 2)
+
+
+@story
 def numbers_stay_as_they_are_written():
     """NUMBER has 38 digits: what is bound is the literal, not what an integer of 64 bits or a double makes of it."""
     with Warehouse(tokens={"PAT-1"}) as w, House(w, PAT) as g:
@@ -301,7 +314,7 @@ returns = num
         base = ["snowflake", "ddl", "--config", f.config, "--connector", "snowflake"]
         out = f.run(*base, "--url", "https://x.execute-api.eu-west-1.amazonaws.com/prod/", "--role-arn", "arn:aws:iam::1:role/o'r",
                     "--max-batch-rows", "500").out
-        contains(out, "create or replace api integration patchbay", "'arn:aws:iam::1:role/o''r'", "max_batch_rows = 500",
+        contains(out, "create api integration if not exists patchbay\n", "'arn:aws:iam::1:role/o''r'", "max_batch_rows = 500",
                  "create or replace external function twice(n float, s varchar)\n    returns float",
                  "as 'https://x.execute-api.eu-west-1.amazonaws.com/prod/snowflake/twice';",
                  'create or replace external function "order"(arg_1 float, x float, arg_3 float)',
@@ -309,7 +322,8 @@ returns = num
                  "train_and_get_recommendations(input_table_name varchar, output_table_name varchar)")
         lacks(out, "function total")
         out = f.run(*base, "--service", "DB.S.PB", "--into", "DB.S").out
-        contains(out, "create or replace function DB.S.twice(", "service = DB.S.PB", "endpoint = 'http'", "as '/snowflake/twice';")
+        contains(out, "create or replace function DB.S.twice(",
+                 "service = DB.S.PB\n    endpoint = 'http'\n    context_headers = (current_user, current_account)\n    as '/snowflake/twice';")
         lacks(out, "integration")
         contains(f.run(*base, code=2).err, "--url")
         aws = f.run("snowflake", "gateway", "aws", "--config", f.config, "--connector", "snowflake", "--url", "https://gw.example.com").out
