@@ -204,6 +204,49 @@ static void test_many_ends(void **state)
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
+static void on_call(void *user, struct pb_op_answer *answer)
+{
+    assert_non_null(answer->err);
+    *(int32_t *)user = answer->err->code;
+    pb_builder_unref(answer->out);
+}
+
+/* Closed while its process stands still with a call, is gone, or is being made again: it ends cleanly. */
+static void test_closed_at_odd_times(void **state)
+{
+    enum { STANDS, GONE, COMES, TIMES };
+    (void)state;
+    const pbay_function_info info = {.struct_size = sizeof info, .name = PB_STR("F")};
+    const struct pb_op_context_info who = {.deadline_ns = PB_NO_DEADLINE};
+    for (int when = STANDS; when < TIMES; when++) {
+        struct pb_err err;
+        struct pb_connector *c = make_connector("one", lines);
+        struct pb_apart *a = c->self;
+        struct pb_op *op = pb_op_bind(c, PB_STR("never"), &info, &err);
+        if (!op) fail_msg("%s", err.msg);
+        struct pb_op_context *ctx = pb_op_context_new(&who);
+        struct pbay_builder *b = pb_builder_new();
+        pb_builder_column(b, PB_STR("x"), PBAY_NUM);
+        pb_put_num(b, 0, 1);
+        int32_t code = 0;
+        if (pb_op_submit(op, ctx, 1, pb_builder_seal(b, &err), b, 0, 1, on_call, &code, NULL, &err))
+            fail_msg("%s", err.msg);
+        pb_builder_unref(b);
+        pb_op_context_unref(ctx);
+        if (when == STANDS)
+            kill(a->pid, SIGSTOP);
+        else {
+            kill(a->pid, SIGKILL);
+            while (a->phase == PB_APART_UP) turn();
+        }
+        while (when == COMES && a->phase != PB_APART_STARTING) turn();
+        pb_op_unbind(op);
+        assert_true(close_connector(c, 50));
+        assert_int_equal(code, PBAY_UNAVAILABLE);
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------ main */
 
 static int open_harness(void **state)
@@ -226,6 +269,7 @@ int main(void)
         cmocka_unit_test(test_ping_in_a_question),
         cmocka_unit_test(test_late_bind),
         cmocka_unit_test(test_many_ends),
+        cmocka_unit_test(test_closed_at_odd_times),
     };
     return cmocka_run_group_tests(tests, open_harness, close_harness);
 }
