@@ -525,6 +525,7 @@ static int32_t apart_start(void *self, pbay_result *why)
     pb_pipe_send(a->pipe, PB_APART_START, asked);
     code = settle(a, asked, "start", why);
     if (code == PBAY_OK) return PBAY_OK;
+    a->stopping = true; /* the connector stays out, also when the process ends */
     if (!a->pipe) {
         struct pb_err err = *pb_why_err();
         pb_apart_fail_all(a);

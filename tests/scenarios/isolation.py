@@ -230,6 +230,12 @@ def it_does_not_come_up():
             well(g, "Calm")
             contains(json.dumps(ask(g, "Bad", "a")[1]), said)
             g.await_log("a connector did not start", said)
+            # What did not start is not started by its process's end either.
+            for pid in processes(g, "bad"):
+                os.kill(pid, signal.SIGKILL)
+                g.await_log("a connector's process ended early")
+            contains(json.dumps(ask(g, "Bad", "a")[1]), said)
+            equal(processes(g, "bad"), [])
 
 
 @story
