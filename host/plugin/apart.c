@@ -152,6 +152,7 @@ static void heard(void *user, uint32_t type, uint64_t handle, pbay_str body)
 {
     struct pb_apart *a = user;
     a->slow = a->suspected = false;
+    a->pinged_ns = 0; /* whatever it says, it gets on */
     pb_apart_hear(a, type, handle, body);
 }
 
@@ -196,7 +197,7 @@ static int launch(struct pb_apart *a, struct pb_err *err)
     }
     pb_pipe_share(a->pipe, a->page, true);
     a->phase = PB_APART_STARTING;
-    a->started_ns = a->heard_ns = pb_mono_ns();
+    a->started_ns = pb_mono_ns();
     a->pinged_ns = 0;
     a->cpu_until_ns = a->started_ns + CPU_WINDOW_S * PB_SEC;
     return 0;

@@ -212,7 +212,7 @@ static void hear(struct pb_apart *a, uint32_t type, uint64_t handle, struct pb_i
     case PB_APART_RESOLVED: resolved(a, handle, in); return;
     case PB_APART_STATE: state(a, in); return;
     case PB_APART_EXPLAIN: explain(a, in); return;
-    case PB_APART_PONG: a->pinged_ns = 0; return;
+    case PB_APART_PONG: return;
     case PB_APART_REPLY: pb_apart_replied(a, pb_in_rest(in)); return;
     default: break;
     }

@@ -91,7 +91,8 @@ struct pb_apart {
     enum { PB_APART_MAKING, PB_APART_BINDING, PB_APART_BEGINNING } stage;
     uint32_t awaited;
     int64_t hang_ms, cpu_ms, memory;
-    int64_t started_ns, heard_ns, pinged_ns, cpu_until_ns;
+    int64_t started_ns, cpu_until_ns;
+    int64_t pinged_ns; /* when it was pinged and has said nothing since; 0: it has */
     bool suspected;
     struct pb_timer ping, again;
     int64_t backoff_ms, ended_ns[3];

@@ -15,6 +15,7 @@
 #include <patchbay/commands.h>
 #include <patchbay/secrets.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/http_client.h"
@@ -23,7 +24,7 @@
 #include "plugin/inside_priv.h"
 #include "plugin/registry.h"
 
-enum { TICK_MS = 1000, LEAVE_MS = 2000 };
+enum { TICK_MS = 1000, LEAVE_MS = 2000, LONG_TURN_MS = 50 };
 
 struct pb_inside pb_inside;
 static const char *me; /* the connector's name */
@@ -344,6 +345,9 @@ static void heard(void *user, uint32_t type, uint64_t handle, pbay_str body)
     /* Not while the plugin waits for an answer: nobody is called from inside his own call, and what he was
      * lent stays. */
     if (!pb_current.connector) pb_loop_drain(pb_inside.loop);
+    /* A plugin that computes on the loop: what is done shows that it gets on, and waits for nothing else. */
+    if (pb_mono_coarse_ns() - pb_loop_now(pb_inside.loop) > LONG_TURN_MS * PB_MS)
+        pb_pipe_flush(pb_inside.pipe);
 }
 
 static void gone(void *user)

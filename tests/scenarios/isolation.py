@@ -189,6 +189,15 @@ def it_hangs():
 
 
 @story
+def it_is_slow():
+    """Calls that wait for one another longer than process_hang, of which each gets on, are no hang."""
+    with Gateway(HEAD + part("bad", "process_hang = 2s", function="in_flight = 64"), env=ENV) as g, \
+            concurrent.futures.ThreadPoolExecutor(24) as pool:
+        for answer in [pool.submit(ask, g, "Bad", "slow") for _ in range(24)]:
+            equal(answer.result(), (200, ["slow"]))
+
+
+@story
 def it_leaves_a_child():
     """Which has the socket, too: the end of the process is seen all the same."""
     with Gateway(HEAD + part("bad", "process_hang = 400ms"), env=ENV) as g:

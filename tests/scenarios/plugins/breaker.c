@@ -133,6 +133,7 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
             for (int fd = 3; fd < 64; fd++) close(fd);
         if (says(col, i, "unplug")) close(3);
         if (says(col, i, "memory")) eat();
+        if (says(col, i, "slow")) usleep(200000);
         if (says(col, i, "unwell")) b->unwell = 1;
         if (says(col, i, "well")) b->unwell = 0;
         if (says(col, i, "spin"))
