@@ -41,8 +41,7 @@ static int64_t option(const struct pb_apart *a, const char *name, int64_t dflt)
     return cfg && pb_config_is_set(cfg, name) ? pb_config_get_int(cfg, name) : dflt;
 }
 
-/* ------------------------------------------------------------------------------------------------ how it
- * ended */
+/* ------------------------------------------------------------------------------------------- how it ended */
 
 static void said(char *to, size_t cap, const char *fmt, ...) PB_PRINTF(3, 4);
 static void said(char *to, size_t cap, const char *fmt, ...)
@@ -230,8 +229,7 @@ static void make_create(struct pb_apart *a)
     pb_put_config(b, c->config, tables, PB_COUNTOF(tables));
 }
 
-/* ------------------------------------------------------------------------------------------------ watching
- */
+/* ----------------------------------------------------------------------------------------------- watching */
 
 /* The kernel ends it when it has used what it may until then. */
 static void more_cpu(struct pb_apart *a, int64_t now)
@@ -442,8 +440,7 @@ void pb_apart_replied(struct pb_apart *a, pbay_str body)
            PB_I("pid", a->pid));
 }
 
-/* ------------------------------------------------------------------------------------------------ the
- * vtable: life */
+/* --------------------------------------------------------------------------------------- the vtable: life */
 
 static void free_apart(struct pb_apart *a)
 {

@@ -101,8 +101,7 @@ void pb_apart_fail_all(struct pb_apart *a)
     pb_apart_drop_invokes(a);
 }
 
-/* ------------------------------------------------------------------------------------------------ functions
- */
+/* ---------------------------------------------------------------------------------------------- functions */
 
 static void free_bound(struct pb_apart_bound *b)
 {
@@ -300,8 +299,7 @@ const pbay_functions_1 pb_apart_functions = {
     .cancel = apart_cancel,
 };
 
-/* ------------------------------------------------------------------------------------------------ actions,
- * sources */
+/* --------------------------------------------------------------------------------------- actions, sources */
 
 static int32_t action(struct pb_apart *a, uint32_t what, uint32_t index, pbay_action_run run,
                       const pbay_action_info *info, pbay_result *why)
@@ -417,8 +415,7 @@ const pbay_routes_1 pb_apart_routes = {
     .cancel = apart_request_cancel,
 };
 
-/* ------------------------------------------------------------------------------------------------ commands,
- * secrets, health */
+/* ------------------------------------------------------------------------------ commands, secrets, health */
 
 static void apart_command(void *self, uint32_t command, pbay_command_run run, const pbay_config *arguments)
 {

@@ -218,8 +218,7 @@ static bool job(struct pb_apart *a, uint32_t type, uint64_t handle, struct pb_in
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ what is
- * waited for */
+/* ------------------------------------------------------------------------------------- what is waited for */
 
 static struct pb_buf *reply(struct pb_apart *a, uint64_t handle)
 {

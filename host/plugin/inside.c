@@ -29,8 +29,7 @@ enum { TICK_MS = 1000, LEAVE_MS = 2000, LONG_TURN_MS = 50 };
 struct pb_inside pb_inside;
 static const char *me; /* the connector's name */
 
-/* ------------------------------------------------------------------------------------------------ what is
- * handed over */
+/* ------------------------------------------------------------------------------------ what is handed over */
 
 void pb_inside_set(struct pb_inside_table *t, uint64_t handle, void *item)
 {
@@ -52,8 +51,7 @@ void *pb_inside_find(const struct pb_inside_table *t, uint64_t handle, const cha
     return item;
 }
 
-/* ------------------------------------------------------------------------------------------------ to the
- * worker */
+/* ------------------------------------------------------------------------------------------ to the worker */
 
 struct pb_buf *pb_inside_begin(uint32_t type, uint64_t handle)
 {
@@ -131,8 +129,7 @@ static void explain(void *user, pbay_str connector, pbay_str method, pbay_str ur
     pb_inside_commit();
 }
 
-/* ------------------------------------------------------------------------------------------------ services
- */
+/* ----------------------------------------------------------------------------------------------- services */
 
 /* Those that the worker has to answer; all others are this process's own. */
 static bool instead(const char *id, const void **table)

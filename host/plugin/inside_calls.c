@@ -135,8 +135,7 @@ static void unbind(struct bound *b)
     pb_connector_ended(pb_inside.c);
 }
 
-/* ------------------------------------------------------------------------------------------------ life of a
- * call */
+/* ----------------------------------------------------------------------------------------- life of a call */
 
 static void drop_rows(struct call *c)
 {
@@ -413,8 +412,7 @@ bool pb_inside_function(uint32_t type, uint64_t handle, struct pb_in *in)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ the
- * service */
+/* -------------------------------------------------------------------------------------------- the service */
 
 static struct call *call_of(pbay_call handle, const char *what)
 {

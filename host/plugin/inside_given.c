@@ -172,8 +172,7 @@ void pb_inside_polled(uint64_t poll, const pbay_result *result, const pbay_event
     given_free(&polls, g);
 }
 
-/* ------------------------------------------------------------------------------------------------ requests
- */
+/* ----------------------------------------------------------------------------------------------- requests */
 
 static void request(uint64_t handle, struct pb_in *in)
 {
@@ -227,8 +226,7 @@ static void request_respond(pbay_request handle, int32_t status, const pbay_head
 const pbay_request_1 pb_inside_request = {
     .struct_size = sizeof(pbay_request_1), .accept = request_accept, .respond = request_respond};
 
-/* ------------------------------------------------------------------------------------------------ commands
- */
+/* ----------------------------------------------------------------------------------------------- commands */
 
 static void command(uint64_t handle, struct pb_in *in)
 {
@@ -287,8 +285,7 @@ const pbay_command_1 pb_inside_command = {
     .done = command_done,
 };
 
-/* ------------------------------------------------------------------------------------------------ questions
- */
+/* ---------------------------------------------------------------------------------------------- questions */
 
 static void resolve(uint64_t handle, struct pb_in *in)
 {

@@ -28,8 +28,7 @@ static struct invoked *find(pbay_invoke handle, const char *what)
     return i;
 }
 
-/* ------------------------------------------------------------------------------------------------ what there
- * is; borrowed as long as the connector lives, so it is asked for once */
+/* ------------------------ what there is; borrowed as long as the connector lives, so it is asked for once */
 
 static struct pb_arena mem;
 static struct pb_map functions; /* name -> pbay_invoke_function */
@@ -83,8 +82,7 @@ static pbay_str svc_nth(const pbay_host *host, uint32_t i)
     return names[i];
 }
 
-/* ------------------------------------------------------------------------------------------------ one of
- * them */
+/* -------------------------------------------------------------------------------------------- one of them */
 
 static pbay_invoke svc_open(const pbay_host *host, const pbay_invoke_info *given, pbay_str json,
                             const pbay_invoke_events *events, void *user, pbay_result *why)
@@ -182,8 +180,7 @@ const pbay_invoke_1 pb_inside_invoke = {
     .nth = svc_nth,
 };
 
-/* ------------------------------------------------------------------------------------------------ what comes
- * back */
+/* ---------------------------------------------------------------------------------------- what comes back */
 
 static void on_rows(struct invoked *i, struct pb_in *in)
 {

@@ -101,8 +101,7 @@ static struct pb_buf *ask(const struct ask *as, uint32_t type, const char *servi
     return NULL;
 }
 
-/* ------------------------------------------------------------------------------------------------ kv, limit,
- * events, chains */
+/* ------------------------------------------------------------------------------ kv, limit, events, chains */
 
 static void kv_get(const pbay_host *host, pbay_str key,
                    void (*found)(void *user, const pbay_result *result, pbay_str value), void *user)
