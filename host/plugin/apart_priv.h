@@ -115,10 +115,6 @@ void pb_apart_let_go(struct pb_apart *a, enum pb_apart_kind kind, struct pb_apar
 
 /* *why says why there is no process now; returns UNAVAILABLE. */
 int32_t pb_apart_refuse(struct pb_apart *a, pbay_result *why);
-/* The process is ended, because of `why`. */
-void pb_apart_kill(struct pb_apart *a, const char *fmt, ...) PB_PRINTF(2, 3);
-/* It said what no process of ours says. */
-void pb_apart_nonsense(struct pb_apart *a, const char *what);
 /* Wait for the reply to what was asked; *body is borrowed until the next. 0, or -1 with err. */
 int pb_apart_await(struct pb_apart *a, uint64_t asked, int64_t timeout_ms, const char *what, pbay_str *body,
                    struct pb_err *err);
@@ -138,6 +134,14 @@ static inline bool pb_apart_ready(struct pb_apart *a, pbay_result *why, int32_t 
 /* A process that was started again has answered one of what it was told. */
 void pb_apart_replied(struct pb_apart *a, pbay_str body);
 
+/* apart_watch.c: a process that was just started is looked after, until pb_apart_reap. */
+void pb_apart_watch(struct pb_apart *a);
+/* Its end is waited for, and brought about when it is not there in time; a->last says how it ended. */
+void pb_apart_reap(struct pb_apart *a, int64_t patience_ms);
+/* It is ended, because it `fmt`; the end of the pipe brings the rest. */
+void pb_apart_kill(struct pb_apart *a, const char *fmt, ...) PB_PRINTF(2, 3);
+/* It said what no process of ours says. */
+void pb_apart_nonsense(struct pb_apart *a, const char *what);
 /* apart_calls.c: everything it holds ends; a->last says why. */
 void pb_apart_fail_all(struct pb_apart *a);
 /* apart_hear.c: a message of the process. */
