@@ -47,6 +47,8 @@ class RawH2:
 
     def __init__(self, port, settings=None, timeout=60, sock=None):
         self.sock = sock or socket.create_connection(("127.0.0.1", port))
+        if not sock:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.settimeout(timeout)
         self.port, self.encoder, self.decoder = port, Encoder(), Decoder()
         self.streams, self.next_id, self.settings, self.goaway = {}, 1, {}, None
