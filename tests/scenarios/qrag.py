@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """An older gateway's folders, served as they are: https://github.com/Qlik-PE/Rapid-ML-Gateway"""
 import json
-import math
 import os
 import re
 import sys
@@ -239,10 +238,13 @@ def a_cancelled_call_stops_asking():
             eventually(lambda: b.ledger()["busy"] > 0, "a request")
             stream.cancel()
             eventually(lambda: b.ledger()["busy"] == 0, "the requests to be given up", 10)
-            n = len(b.entries)
-            time.sleep(0.3)
-            equal(len(b.entries), n)
-            true(n < 50 and math.isfinite(n), n)
+
+            def asked():
+                """Once no more come: requests that were on their way are noted late on a busy machine."""
+                n = len(b.entries)
+                time.sleep(0.3)
+                return len(b.entries) == n and n
+            true(eventually(asked, "the requests to end") < 50, len(b.entries))
 
 
 @story
