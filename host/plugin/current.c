@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/current.h"
 
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -71,4 +74,84 @@ void pb_visit_leave(struct pb_visit *v)
         slow(pb_current.connector, pb_current.what, now, took);
     pb_current = v->before;
     if (pb_current_mark) mark(&pb_current);
+}
+
+/* ------------------------------------------------------------------------------------------------ taken
+ * along */
+
+enum { LOOK_S = 5 };
+
+static const char *teller;
+
+/* Signal-safe. */
+static void tell(const char *did)
+{
+    const struct pb_current *now = &pb_current;
+    const char *const parts[] = {teller,        ": connector \"",
+                                 now->name,     "\": its plugin ",
+                                 did,           " in ",
+                                 now->what,     now->function ? " of " : "",
+                                 now->function, "\n"};
+    for (size_t i = 0; i < PB_COUNTOF(parts); i++)
+        if (parts[i] && write(STDERR_FILENO, parts[i], strlen(parts[i])) < 0) return;
+}
+
+static const struct {
+    int sig;
+    const char *did;
+} deadly[] = {
+    {SIGSEGV, "crashed (SEGV)"}, {SIGBUS, "crashed (BUS)"},   {SIGFPE, "crashed (FPE)"},
+    {SIGILL, "crashed (ILL)"},   {SIGABRT, "crashed (ABRT)"},
+};
+
+/* The handler is gone when it returns (SA_RESETHAND): what follows is what would have come without it. */
+static void on_crash(int sig)
+{
+    for (size_t i = 0; pb_current.connector && i < PB_COUNTOF(deadly); i++)
+        if (deadly[i].sig == sig) tell(deadly[i].did);
+}
+
+static void hear(int sig)
+{
+    struct sigaction old, act = {.sa_handler = on_crash, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER)};
+    if (!sigaction(sig, NULL, &old) && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL)
+        sigaction(sig, &act, NULL);
+}
+
+/* Not of SIGABRT: who aborts has said why, the mock host above all. */
+void pb_current_tell_crashes(const char *who)
+{
+    teller = who;
+    for (size_t i = 0; i < PB_COUNTOF(deadly); i++)
+        if (deadly[i].sig != SIGABRT) hear(deadly[i].sig);
+}
+
+static void at_exit(void)
+{
+    if (pb_current.connector) tell("ended the process");
+}
+
+/* Found in the same place twice. */
+static void on_look(int sig)
+{
+    static struct pb_current before;
+    const struct pb_current *now = &pb_current;
+    (void)sig;
+    if (now->connector && now->connector == before.connector && now->what == before.what &&
+        !pb_connector_apart(now->connector)) {
+        tell("has not returned for seconds and is given up,");
+        _exit(1);
+    }
+    before = *now;
+    alarm(LOOK_S);
+}
+
+void pb_current_tell_ends(const char *who)
+{
+    const struct sigaction act = {.sa_handler = on_look, .sa_flags = SA_RESTART};
+    pb_current_tell_crashes(who);
+    hear(SIGABRT);
+    atexit(at_exit);
+    sigaction(SIGALRM, &act, NULL);
+    alarm(LOOK_S);
 }

@@ -34,3 +34,13 @@ void pb_visit_enter(struct pb_visit *v, struct pb_connector *c, const char *what
 /* Measures: more than 5 ms on the loop is logged, at most once a minute per connector. By the kernel's ticks:
  * a stay that is longer by less than one or two of them (4 to 10 ms each) may pass for a shorter one. */
 void pb_visit_leave(struct pb_visit *v);
+
+/*
+ * Of a plugin that takes its process with it a line goes to stderr, "WHO: connector "x": its plugin crashed
+ * (SEGV) in create". Where sanitizers or frameworks hear of signals already they go on alone. For processes
+ * that nobody watches. who: a literal.
+ */
+void pb_current_tell_crashes(const char *who);
+/* The same of one that ends the process, or does not return for 10 s, which ends it as well (exit code 1).
+ * For commands: it takes SIGALRM. Connectors in processes of their own are others' affair. */
+void pb_current_tell_ends(const char *who);

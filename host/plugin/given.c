@@ -2,11 +2,13 @@
 #include "plugin/given.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "data/config.h"
 #include "plugin/connector_priv.h"
 #include "plugin/current.h"
+#include "plugin/services.h"
 
 #define TYPE(t) (1u << PBAY_OPT_##t)
 
@@ -87,4 +89,14 @@ pbay_str pb_given_where(const pbay_config *cfg, const char *name)
 {
     may(cfg, name, "where", ALL);
     return pb_config_where(cfg, name);
+}
+
+void pb_copy_known(void *to, size_t size, const void *from, uint32_t has, const char *name)
+{
+    char detail[80];
+    memset(to, 0, size);
+    memcpy(to, from, has < size ? has : size);
+    if (PB_LIKELY(has > sizeof(void *))) return;
+    snprintf(detail, sizeof detail, "%s.struct_size is %u", name, has);
+    fault("a struct whose size was not set", detail);
 }

@@ -101,7 +101,7 @@ static pbay_invoke svc_open(const pbay_host *host, const pbay_invoke_info *given
     }
     memcpy(&info, given, given->struct_size < sizeof info ? given->struct_size : sizeof info);
     struct invoked *i = pb_zalloc(sizeof *i);
-    pb_copy_known(&i->events, sizeof i->events, events, events->struct_size);
+    pb_copy_known(&i->events, sizeof i->events, events, events->struct_size, "pbay_invoke_events");
     i->user = user;
     i->handle = pb_handle_new(&invoked, i);
     struct pb_buf *m = pb_inside_question(PB_APART_INVOKE_OPEN);

@@ -255,7 +255,7 @@ static void job_on_resume(const pbay_host *host, const pbay_job_runner *r, void 
         pb_connector_fault(pb_connector_of(host), "on_resume without resume", NULL);
         return;
     }
-    pb_copy_known(&runner, sizeof runner, r, r->struct_size);
+    pb_copy_known(&runner, sizeof runner, r, r->struct_size, "pbay_job_runner");
     runner_user = user;
     pb_put_u32(pb_inside_begin(PB_APART_JOB_ON_RESUME, 0), runner.cancel != NULL);
     pb_inside_commit();

@@ -125,8 +125,8 @@ static pbay_str batch_json_text(pbay_str json)
 
 static pbay_codec known_codec(const pbay_codec *codec)
 {
-    pbay_codec mine = {0};
-    memcpy(&mine, codec, codec->struct_size < sizeof mine ? codec->struct_size : sizeof mine);
+    pbay_codec mine;
+    pb_copy_known(&mine, sizeof mine, codec, codec->struct_size, "pbay_codec");
     mine.struct_size = sizeof mine;
     return mine;
 }

@@ -130,8 +130,8 @@ static pbay_http http_send(const pbay_host *host, const pbay_http_request *reque
     struct pb_connector *c = pb_connector_of(host);
     pbay_http_request rq;
     pbay_http_events ev;
-    pb_copy_known(&rq, sizeof rq, request, request->struct_size);
-    pb_copy_known(&ev, sizeof ev, events, events->struct_size);
+    pb_copy_known(&rq, sizeof rq, request, request->struct_size, "pbay_http_request");
+    pb_copy_known(&ev, sizeof ev, events, events->struct_size, "pbay_http_events");
     if (!good(c, &rq, &ev, why)) return 0;
     struct exchange *x = pb_zalloc(sizeof *x);
     x->connector = c;

@@ -252,7 +252,7 @@ static int open_it(struct pb_connector *c, const pbay_invoke_info *given, pbay_s
     struct pb_invoked *i = pb_zalloc(sizeof *i);
     i->connector = c;
     i->invoker = c->env->invoker;
-    pb_copy_known(&i->events, sizeof i->events, events, events->struct_size);
+    pb_copy_known(&i->events, sizeof i->events, events, events->struct_size, "pbay_invoke_events");
     i->user = user;
     i->parent_call = info.parent_call;
     i->invocation = i->invoker->open(i->invoker->user, &r, &sink, i, err);

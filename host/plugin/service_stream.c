@@ -108,8 +108,8 @@ static pbay_stream stream_open(const pbay_host *host, const pbay_stream_open_inf
     struct pb_connector *c = pb_connector_of(host);
     pbay_stream_open_info info;
     pbay_stream_events ev;
-    pb_copy_known(&info, sizeof info, given, given->struct_size);
-    pb_copy_known(&ev, sizeof ev, events, events->struct_size);
+    pb_copy_known(&info, sizeof info, given, given->struct_size, "pbay_stream_open_info");
+    pb_copy_known(&ev, sizeof ev, events, events->struct_size, "pbay_stream_events");
     if (!good(c, &info, &ev, why)) return 0;
     struct stream *t = pb_zalloc(sizeof *t);
     t->connector = c;

@@ -148,8 +148,8 @@ static pbay_ws ws_open(const pbay_host *host, const pbay_ws_open_info *given, co
     struct pb_connector *c = pb_connector_of(host);
     pbay_ws_open_info info;
     pbay_ws_events ev;
-    pb_copy_known(&info, sizeof info, given, given->struct_size);
-    pb_copy_known(&ev, sizeof ev, events, events->struct_size);
+    pb_copy_known(&info, sizeof info, given, given->struct_size, "pbay_ws_open_info");
+    pb_copy_known(&ev, sizeof ev, events, events->struct_size, "pbay_ws_events");
     if (!good(c, &info, &ev, why)) return 0;
     struct socket *s = pb_zalloc(sizeof *s);
     s->connector = c;

@@ -8,13 +8,11 @@
 
 struct pb_connector;
 
-/* A struct that a plugin fills, which may be older and shorter, or newer and longer, than the one known here.
+/*
+ * A struct that a plugin fills, which may be older and shorter, or newer and longer, than the one known here.
+ * One whose size was not set (or is that of a pointer) is a fault of the plugin's; `name` is its type.
  */
-static inline void pb_copy_known(void *to, size_t size, const void *from, uint32_t has)
-{
-    memset(to, 0, size);
-    memcpy(to, from, has < size ? has : size);
-}
+void pb_copy_known(void *to, size_t size, const void *from, uint32_t has, const char *name);
 struct pb_job;
 
 /* The size for all time of the shortest event: newer hosts know more members. */

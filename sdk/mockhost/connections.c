@@ -269,7 +269,7 @@ static pbay_ws ws_open(const pbay_host *host, const pbay_ws_open_info *given, co
     pbay_ws_open_info info;
     if (!pb_mock_on_loop(PBAY_SVC_WS, "open")) return 0;
     struct pb_connector *c = pb_connector_of(host);
-    pb_copy_known(&info, sizeof info, given, given->struct_size);
+    pb_copy_known(&info, sizeof info, given, given->struct_size, "pbay_ws_open_info");
     if (pb_connector_locked(c, PBAY_SVC_WS))
         return refuse(why, PBAY_PERMISSION_DENIED, "the request has not been accepted yet");
     const bool plain = pb_str_starts(info.url, PB_STR("ws://"));
@@ -279,7 +279,7 @@ static pbay_ws ws_open(const pbay_host *host, const pbay_ws_open_info *given, co
         return refuse(why, PBAY_PERMISSION_DENIED, "ws:// is for URLs that the configuration itself names");
     struct pbay_mock_peer *p = find(true, info.url);
     if (!p) return refuse(why, PBAY_UNAVAILABLE, "the test did not expect it");
-    pb_copy_known(&p->ws, sizeof p->ws, events, events->struct_size);
+    pb_copy_known(&p->ws, sizeof p->ws, events, events->struct_size, "pbay_ws_events");
     if (!p->ws.on_open || !p->ws.on_message || !p->ws.on_close)
         return refuse(why, PBAY_INVALID_ARGUMENT, "on_open, on_message and on_close are needed");
     begin(c, p, user);
@@ -333,7 +333,7 @@ static pbay_stream stream_open(const pbay_host *host, const pbay_stream_open_inf
     struct pb_err err;
     if (!pb_mock_on_loop(PBAY_SVC_STREAM, "open")) return 0;
     struct pb_connector *c = pb_connector_of(host);
-    pb_copy_known(&info, sizeof info, given, given->struct_size);
+    pb_copy_known(&info, sizeof info, given, given->struct_size, "pbay_stream_open_info");
     if (pb_connector_locked(c, PBAY_SVC_STREAM))
         return refuse(why, PBAY_PERMISSION_DENIED, "the request has not been accepted yet");
     if (!(info.flags & (PBAY_STREAM_TLS | PBAY_STREAM_CONFIGURED)))
@@ -344,7 +344,7 @@ static pbay_stream stream_open(const pbay_host *host, const pbay_stream_open_inf
     struct pbay_mock_peer *p = find(false, pb_str_c(where));
     pb_free(where);
     if (!p) return refuse(why, PBAY_UNAVAILABLE, "the test did not expect it");
-    pb_copy_known(&p->stream, sizeof p->stream, events, events->struct_size);
+    pb_copy_known(&p->stream, sizeof p->stream, events, events->struct_size, "pbay_stream_events");
     if (!p->stream.on_open || !p->stream.on_data || !p->stream.on_close)
         return refuse(why, PBAY_INVALID_ARGUMENT, "on_open, on_data and on_close are needed");
     begin(c, p, user);

@@ -67,9 +67,8 @@ void pb_mock_guard_free(struct pbay_mock *m)
     for (uint32_t i = 0; i < m->n_owned; i++) n[m->owned[i].kind]++;
     for (int k = BUILDER; k <= WRITER; k++)
         if (n[k])
-            pb_mock_fault("the plugin still owns %u %s%s: it neither freed %s%s", n[k], names[k],
-                          n[k] > 1 ? "s" : "", n[k] > 1 ? "them" : "it",
-                          k == BUILDER ? " nor gave it to `complete` or `emit`" : "");
+            pb_mock_fault("the plugin still owns %u %s%s that it did not free%s", n[k], names[k],
+                          n[k] > 1 ? "s" : "", k == BUILDER ? ", or give to `complete` or `emit`" : "");
     for (uint32_t i = 0; i < m->n_owned; i++) {
         const struct pb_mock_owned o = m->owned[i];
         if (o.kind == BUILDER) pb_service_batch.free((pbay_builder *)(uintptr_t)o.p);

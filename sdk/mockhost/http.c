@@ -45,6 +45,8 @@ struct exchange {
     bool finished, head;
     struct pb_err why;
     uint64_t max_reply;
+    pbay_str lent;      /* the body, which is the plugin's until the end, */
+    struct pb_buf body; /* and what it was */
 };
 
 static struct pb_handles exchanges;
@@ -165,8 +167,22 @@ static void drop(struct exchange *x)
     pb_mock_later_cancel(&x->end);
     if (x->next) x->next->prev = x->prev;
     *(x->prev ? &x->prev->next : &live) = x->next;
+    pb_buf_free(&x->body);
     pb_free(x);
     pb_connector_ended(pb_mock->connector);
+}
+
+/* The gateway sends it when the network takes it, so it must be there as long as that. */
+static void look_at_body(const struct exchange *x)
+{
+    struct pb_visit v;
+    if (!x->lent.n) return;
+    pb_visit_enter(&v, pb_mock->connector, "looking for a request's body, which is borrowed until on_done",
+                   NULL);
+    const bool same = !memcmp(x->lent.p, x->body.p, x->lent.n);
+    pb_visit_leave(&v);
+    if (!same)
+        pb_mock_fault("the body of a request was freed or changed before on_done: it is borrowed until then");
 }
 
 static void done(struct exchange *x, const struct pb_err *err)
@@ -186,6 +202,7 @@ static void done(struct exchange *x, const struct pb_err *err)
     const pbay_http_events events = x->events;
     void *user = x->user;
     const uint64_t handle = x->handle;
+    look_at_body(x);
     pb_handle_release(&exchanges, handle); /* stale for the callback already */
     struct pb_visit v;
     pb_visit_enter(&v, c, "http done", NULL);
@@ -308,8 +325,8 @@ static pbay_http http_send(const pbay_host *host, const pbay_http_request *reque
     pbay_http_request rq;
     pbay_http_events ev;
     if (!pb_mock_on_loop(PBAY_SVC_HTTP, "send")) return 0;
-    pb_copy_known(&rq, sizeof rq, request, request->struct_size);
-    pb_copy_known(&ev, sizeof ev, events, events->struct_size);
+    pb_copy_known(&rq, sizeof rq, request, request->struct_size, "pbay_http_request");
+    pb_copy_known(&ev, sizeof ev, events, events->struct_size, "pbay_http_events");
     pb_err_clear(&err);
     struct pbay_mock_http *s = allowed(c, &rq, &ev, &err) ? NULL : find(rq.method, rq.url);
     if (!s) {
@@ -339,6 +356,8 @@ static pbay_http http_send(const pbay_host *host, const pbay_http_request *reque
                   "the body was not finished within the request's timeout");
     } else {
         pb_buf_str(&s->last_body, rq.body);
+        x->lent = rq.body;
+        pb_buf_str(&x->body, rq.body);
         whole(x);
     }
     return x->handle;

@@ -13,6 +13,7 @@
 #include "mockhost/breach.h"
 #include "mockhost/mock.h"
 #include "plugin/connector_priv.h"
+#include "plugin/current.h"
 #include "plugin/services.h"
 
 enum { PATIENCE_S = 10, TURNS_MAX = 100000 };
@@ -198,6 +199,7 @@ static struct pbay_mock *mock_new(void)
     struct pb_err err;
     if (pb_mock) pb_mock_fault("there is a mock already: one at a time");
     struct pbay_mock *m = pb_zalloc(sizeof *m);
+    pb_current_tell_crashes("mock host");
     m->thread = pthread_self();
     m->utc_ms = INT64_C(1767225600000);
     set_clock(m, 1000 * PB_SEC);

@@ -105,14 +105,19 @@ static void ask(struct odd *o, const char *url)
     const pbay_http_events events = {.struct_size = sizeof events,
                                      .on_data = streamed ? on_piece : NULL,
                                      .on_done = streamed ? on_streamed : on_http};
-    const pbay_http_request rq = {.struct_size = sizeof rq,
-                                  .flags = streamed ? PBAY_HTTP_STREAM_REPLY | PBAY_HTTP_STREAM_BODY : 0,
-                                  .method = text("POST"),
-                                  .url = text(url),
-                                  .body = text("whole"),
-                                  .body_length = -1};
+    pbay_http_request rq = {.struct_size = sizeof rq,
+                            .flags = streamed ? PBAY_HTTP_STREAM_REPLY | PBAY_HTTP_STREAM_BODY : 0,
+                            .method = text("POST"),
+                            .url = text(url),
+                            .body = text("whole"),
+                            .body_length = -1};
     pbay_result why = PBAY_RESULT_OK;
+    static char body[8];
+    memcpy(body, "whole", 6);
+    if (is(o, "hasty")) rq.body = text(body);
+    if (is(o, "sizeless")) rq.struct_size = sizeof(void *);
     const pbay_http x = o->http->send(o->host, &rq, &events, o, &why);
+    if (is(o, "hasty")) memset(body, '?', 5); /* as whoever uses the memory next does */
     if (!x) {
         o->call->complete(o->kept, &why, NULL);
     } else if (streamed) {
@@ -256,6 +261,7 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
     o->kept = call;
     metric->add(o->host, o->seen, in->n_rows);
     if (is(o, "never")) return PBAY_OK;
+    if (is(o, "crash")) *(volatile int *)(uintptr_t)64 = 1;
     if (is(o, "mute")) return PBAY_UNAVAILABLE;
     if (is(o, "another type")) {
         if (o->host->get_num(o->config, "how") != 0 || o->host->get_int(o->config, "key") ||
@@ -280,7 +286,7 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
         o->call->complete(call, &fine, b);
         return PBAY_OK;
     }
-    if (is(o, "http") || is(o, "streamed")) {
+    if (is(o, "http") || is(o, "streamed") || is(o, "hasty") || is(o, "sizeless")) {
         ask(o, "https://api.example/do");
     } else if (is(o, "plain")) {
         ask(o, "http://api.example/do");

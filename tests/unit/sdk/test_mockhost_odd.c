@@ -5,7 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -78,6 +81,30 @@ static void calls_that_end_wrong(void **state)
     ends(m, NULL);
 }
 
+/* Whoever is told of a signal by nobody else hears where it was. */
+static void crashes(void **state)
+{
+    int ends_of[2], status;
+    char said[512] = "";
+    (void)state;
+    assert_int_equal(pipe(ends_of), 0);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        signal(SIGSEGV, SIG_DFL); /* cmocka has its own */
+        dup2(ends_of[1], STDERR_FILENO);
+        pbay_mock_submit(odd("crash"), "f", "[[\"a\"]]");
+        _exit(0);
+    }
+    close(ends_of[1]);
+    size_t n = 0;
+    for (ssize_t got; n < sizeof said - 1 && (got = read(ends_of[0], said + n, sizeof said - 1 - n)) > 0;)
+        n += (size_t)got;
+    close(ends_of[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    assert_string_equal(said, "mock host: connector \"o\": its plugin crashed (SEGV) in submit of f\n");
+}
+
 static void tests_that_are_wrong(void **state)
 {
     (void)state;
@@ -113,6 +140,11 @@ static void requests_out_of_the_script(void **state)
     pbay_mock_call *c = pbay_mock_submit(m, "f", "[[\"a\"]]");
     assert_int_equal(pbay_mock_code(c), PBAY_PERMISSION_DENIED);
     ends(m, NULL);
+    m = odd("hasty");
+    pbay_mock_reply(pbay_mock_expect(m, "POST", "*"), 200, NULL, "");
+    pbay_mock_submit(m, "f", "[[\"a\"]]");
+    ends(m, "the body of a request was freed or changed before on_done");
+    one_row("sizeless", "[]", "a struct whose size was not set (pbay_http_request.struct_size is 8)");
 }
 
 /* ------------------------------------------------------------------------------------------------ services
@@ -357,6 +389,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_that_end_wrong),
+        cmocka_unit_test(crashes),
         cmocka_unit_test(tests_that_are_wrong),
         cmocka_unit_test(requests_out_of_the_script),
         cmocka_unit_test(http_in_pieces),
