@@ -227,14 +227,16 @@ static int lint_option(const pbay_option *o, bool argument, struct pb_err *err)
     return lint_choices(o, err) != 0 || lint_default(o, err) != 0 ? -1 : 0;
 }
 
-static bool is_earlier(const pbay_option_table *const *tables, size_t t, uint32_t at, const char *name)
+/* In which table it stood before; n: in none. */
+static size_t earlier(const pbay_option_table *const *tables, size_t n_tables, size_t t, uint32_t at,
+                      const char *name)
 {
     for (size_t k = 0; k <= t; k++) {
         uint32_t n = !tables[k] ? 0 : k == t ? at : tables[k]->count;
         for (uint32_t i = 0; i < n; i++)
-            if (strcmp(pb_option_at(tables[k], i)->name, name) == 0) return true;
+            if (strcmp(pb_option_at(tables[k], i)->name, name) == 0) return k;
     }
-    return false;
+    return n_tables;
 }
 
 static int lint(const pbay_option_table *const *tables, size_t n, bool arguments, struct pb_err *err)
@@ -248,8 +250,12 @@ static int lint(const pbay_option_table *const *tables, size_t n, bool arguments
         for (uint32_t i = 0; i < tables[t]->count; i++) {
             const pbay_option *o = pb_option_at(tables[t], i);
             if (lint_option(o, arguments, err) != 0) return -1;
-            if (is_earlier(tables, t, i, o->name))
-                return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s stands twice", o->name);
+            const size_t before = earlier(tables, n, t, i, o->name);
+            if (before == t) return pb_fail(err, PBAY_INVALID_ARGUMENT, "option %s stands twice", o->name);
+            if (before < t)
+                return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                               "option %s: the gateway itself has a key of this name in the same section",
+                               o->name);
         }
     }
     return 0;

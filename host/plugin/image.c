@@ -4,8 +4,11 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The part of an ELF header that is the same in 32 and 64 bits. */
@@ -35,6 +38,29 @@ static int read_head(int fd, struct elf_head *h)
     return n < 0 ? -1 : n == (ssize_t)sizeof *h;
 }
 
+/* What is mapped of a file that ends before is a crash when it is touched. */
+static int check_length(int fd, const char *path, struct pb_err *err)
+{
+    struct stat st;
+    ElfW(Ehdr) head;
+    ElfW(Phdr) part;
+    if (fstat(fd, &st)) return pb_fail(err, PBAY_INTERNAL, "%s: %s", path, strerror(errno));
+    const uint64_t size = (uint64_t)st.st_size;
+    uint64_t ends = sizeof head;
+    bool whole = pread(fd, &head, sizeof head, 0) == (ssize_t)sizeof head && head.e_phentsize == sizeof part;
+    for (uint64_t i = 0; whole && i < head.e_phnum; i++) {
+        whole =
+            pread(fd, &part, sizeof part, (off_t)(head.e_phoff + i * sizeof part)) == (ssize_t)sizeof part;
+        if (whole && part.p_type == PT_LOAD && part.p_offset + part.p_filesz > ends)
+            ends = part.p_offset + part.p_filesz;
+    }
+    if (whole && ends <= size) return 0;
+    return pb_fail(err, PBAY_INVALID_ARGUMENT,
+                   "%s: cut off: it has %llu bytes, and its headers speak of %s%llu: copy it again", path,
+                   (unsigned long long)size, whole ? "" : "more than ",
+                   (unsigned long long)(whole ? ends : size));
+}
+
 int pb_image_check(int fd, const char *path, struct pb_err *err)
 {
     struct elf_head h, own;
@@ -60,5 +86,5 @@ int pb_image_check(int fd, const char *path, struct pb_err *err)
     if (h.type != ET_DYN)
         return pb_fail(err, PBAY_INVALID_ARGUMENT, "%s: ELF type %u, a shared object is type %u", path,
                        (unsigned)h.type, (unsigned)ET_DYN);
-    return 0;
+    return check_length(fd, path, err);
 }

@@ -66,7 +66,7 @@ static void test_lint(void **state)
     struct pb_err err = {0};
     assert_int_equal(pb_options_lint(tables, 3, &err), 0);
     assert_int_equal(pb_options_lint(tables, 4, &err), -1);
-    assert_string_equal(err.msg, "option a stands twice");
+    assert_string_equal(err.msg, "option a: the gateway itself has a key of this name in the same section");
     t.stride = 8;
     assert_int_equal(pb_options_lint(tables, 1, &err), -1);
     assert_string_equal(err.msg, "option table: stride 8 is less than the 40 of an option");
