@@ -10,6 +10,7 @@
 #include "app/verbs.h"
 #include "app/worker.h"
 #include "base/log.h"
+#include "plugin/current.h"
 #include "store/store.h"
 
 static const char *const type_names[] = {"scalar", "aggregation", "tensor"};
@@ -77,6 +78,7 @@ static int check(int argc, char **argv)
     struct pb_site *site = pb_args_site(a);
     if (!site) return PB_EXIT_FAILED;
     pb_log_level(NULL, PB_LOG_WARN);
+    pb_current_tell_ends("patchbay check");
     char *state = pb_args_state(a);
     char *path = pb_strdup(site->path);
     struct pb_workshop shop;

@@ -32,6 +32,7 @@ returns = str
 ENV = {"ASAN_OPTIONS": "detect_leaks=0:handle_segv=0"}
 # What ends its process when it is loaded or called, and what never comes up.
 DEADLY = {"crash", "lost"}
+ONCE = {"hang": "has not returned", "die": "crashed (SEGV)"}  # without a process of its own
 NEVER_UP = {"hang", "die", "unsaid"}
 STREAMS = {"pressure"}  # an aggregate: as many rows as it likes
 REFUSED = {"default": "patience", "doc": "doc is missing", "summary": "summary is empty"}  # before anything of them is called
@@ -138,10 +139,16 @@ def what_never_comes_up_is_named():
     for name, said in (("hang", "within"), ("die", "signal 11")):
         with Folder("") as f:
             plugins(f.dir, [name])
-            config = HEAD + part(name, "process").replace("timeout = 300ms", "timeout = 300ms\nprocess_hang = 400ms")
+            config = HEAD + part(name, "process")
+            if name == "hang":
+                config = config.replace("timeout = 300ms", "timeout = 300ms\nprocess_hang = 400ms")
             f.write("patchbay.ini", config)
             p = f.check(code=1, env=ENV)
             contains(p.err, "c_" + name, said, "create")
+            f.write("patchbay.ini", config.replace("isolation = process", "isolation = none"))
+            p = f.check(code=None, env=ENV)
+            true(p.returncode != 0, p.err)
+            contains(p.err, "c_" + name, ONCE[name], "in create")
 
 
 # ---------------------------------------------------------------------------------------------------- files that are no plugins
@@ -178,7 +185,8 @@ def bad_files():
         "text.so": (b"#!/bin/sh\necho no\n" * 20, "ELF"),
         "empty.so": (b"", "ELF"),
         "arm.so": (good[:18] + struct.pack("<H", 183) + good[20:], "built for aarch64"),
-        "half.so": (good[:len(good) // 3], ""),
+        "half.so": (good[:len(good) // 3], "cut off: it has "),
+        "head.so": (good[:60], "cut off: it has 60 bytes"),
         "no_entry.so": (changed(b"pbay_plugin_entry\0", b"pbay_plugin_entrx\0"), "pbay_plugin_entry"),
         "undefined.so": (changed(b"\0calloc\0", b"\0cxlloc\0"), "cxlloc"),
         "magic.so": (prefix(magic=0x59414251), "magic"),
