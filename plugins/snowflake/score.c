@@ -13,6 +13,8 @@
 
 #include "csv_line.h"
 
+enum { GROUPS_MAX = 64 };
+
 /* Rows of one endpoint. */
 struct group {
     struct score *sc;
@@ -90,10 +92,12 @@ static void on_done(void *user, pbay_invoke call, const pbay_result *result, pba
 
 /* ------------------------------------------------------------------------------------------------ rows */
 
+/* NULL: there are too many. */
 static struct group *group_of(struct score *sc, pbay_str endpoint)
 {
     for (uint32_t i = 0; i < sc->n_groups; i++)
         if (str_eq(sc->groups[i].endpoint, endpoint)) return &sc->groups[i];
+    if (sc->n_groups == (sc->pairs ? GROUPS_MAX : 1)) return NULL;
     struct snowflake *s = sc->f->s;
     struct group *g = &sc->groups[sc->n_groups++];
     *g = (struct group){.sc = sc, .endpoint = endpoint, .rows = s->batch->create(s->host)};
@@ -128,11 +132,11 @@ static void sort_row(struct score *sc, uint32_t i, pbay_text *line)
         told_error(&sc->told[i], PBAY_INVALID_ARGUMENT, str_c(wrong));
         return;
     }
-    if (sc->n_groups == 64 && sc->pairs && !str_eq(endpoint, sc->groups[63].endpoint)) {
+    struct group *g = group_of(sc, endpoint);
+    if (!g) {
         told_error(&sc->told[i], PBAY_INVALID_ARGUMENT, STR("the rows of a batch name more than 64 models"));
         return;
     }
-    struct group *g = group_of(sc, endpoint);
     g->at[g->n++] = i;
     f->s->batch->text(g->rows, 0, pbay_text_view(line));
 }
@@ -195,7 +199,7 @@ static int begin(struct flight *f, pbay_result *why, int pairs)
     if (!sc) abort();
     *sc = (struct score){.f = f, .pairs = pairs, .starting = 1};
     sc->told = calloc(f->in->n_rows, sizeof *sc->told);
-    sc->groups = calloc(pairs ? 64 : 1, sizeof *sc->groups);
+    sc->groups = calloc(pairs ? GROUPS_MAX : 1, sizeof *sc->groups);
     if (!sc->told || !sc->groups) abort();
     f->task = sc;
     pbay_text line = {0};

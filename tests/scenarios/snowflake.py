@@ -468,6 +468,9 @@ def invoke_model_by_rows():
         equal([(e.path.split("/")[2], e.body) for e in sorted(runtime.entries[-2:], key=lambda e: e.path)],
               [("csv-a", b"2,x\n6,x\n"), ("csv-b", b"4,x\n")])
         fails(403, lambda: g.caller("invoke").batch([["other", "1", "2"]]), "allow_endpoints")
+        # As many models as a batch may name, one after the other and again; and one more.
+        equal(g.caller("invoke").batch([["csv-%d" % (i % 64), "2", "x"] for i in range(128)]), ["1.0"] * 128)
+        fails(400, lambda: g.caller("invoke").batch([["csv-%d" % i, "2", "x"] for i in range(65)]), "64 models", "row 64")
 
 
 @story
