@@ -95,6 +95,10 @@ static void split_lines(struct job *j, pbay_str body)
 static int read_rows(struct job *j, pbay_str body, const uint32_t *kinds, uint32_t n, int lines,
                      pbay_result *why)
 {
+    if (lines && !j->json && !sf_utf8(body)) {
+        snowflake_refuse(j->s, why, PBAY_INVALID_ARGUMENT, "the body is not UTF-8");
+        return -1;
+    }
     if (lines && !j->json) {
         split_lines(j, body);
         return 0;

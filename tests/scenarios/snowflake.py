@@ -491,6 +491,11 @@ def bodies_of_translators():
         reply = c.send("POST", "t:4", b"2\n4\n", path="/snowflake/raw/slow")
         equal(reply.body, b"1\n2\n")
         equal(c.send("POST", "t:5", b"2\n", path="/snowflake/raw/nope").status, 403)
+        before = len(runtime.entries)
+        for body in (b"2,\xff\n", b'{"instances":[["\xff"]]}'):
+            reply = c.send("POST", "t:7", body, path="/snowflake/raw/csv-1")
+            equal((reply.status, len(runtime.entries)), (400, before), reply.body)
+            contains(reply.body.decode(), "UTF-8", "t:7")
         equal(c.send("POST", "t:6", b"2\n", path="/snowflake/raw/..%2Fx").status in (400, 403), True)
 
 
