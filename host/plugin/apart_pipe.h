@@ -65,8 +65,8 @@ void pb_pipe_share(struct pb_pipe *p, struct pb_apart_page *page, bool worker);
 enum pb_pipe_waited { PB_PIPE_REPLIED, PB_PIPE_GONE, PB_PIPE_LATE };
 /*
  * Stand still until the reply to `handle` is there: *body is borrowed until the next wait. Urgent messages,
- * and those of the type `also` (0: none), are handed over meanwhile, all others afterwards. timeout_ms < 0:
- * for ever.
+ * and those of the type `also` (0: none), are handed over meanwhile, all others afterwards. What is queued is
+ * written meanwhile, as far as the other side reads. timeout_ms < 0: for ever.
  */
 enum pb_pipe_waited pb_pipe_wait(struct pb_pipe *p, uint64_t handle, uint32_t also, int64_t timeout_ms,
                                  pbay_str *body);

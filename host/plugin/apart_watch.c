@@ -31,7 +31,7 @@ static void more_cpu(struct pb_apart *a, int64_t now)
     prlimit(a->pid, RLIMIT_CPU, &r, NULL);
 }
 
-/* Did it end, and a child that it left has the socket still? */
+/* Did it end, and a child that it left has the socket still? Else the pipe would have said so. */
 static bool has_ended(const struct pb_apart *a)
 {
     siginfo_t how = {0};
@@ -79,8 +79,9 @@ void pb_apart_kill(struct pb_apart *a, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(a->why, sizeof a->why, fmt, ap);
     va_end(ap);
+    /* What follows, the end of the pipe brings, which comes when there is hardly anything left of the
+     * process: to wait for that here could be long. */
     kill(a->pid, SIGKILL);
-    if (a->pipe) pb_pipe_hang_up(a->pipe); /* what follows, its end brings */
 }
 
 void pb_apart_nonsense(struct pb_apart *a, const char *what)
