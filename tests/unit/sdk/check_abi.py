@@ -4,7 +4,8 @@
 
 sdk/abi/patchbay-1.0.abi is the dump of 1.0 (libabigail) and never changes. What abidiff finds may only be
 structs that got longer: each begins with the members of 1.0, and those that are passed whole or stand inside of others stay.
-A constant of 1.0 that has another value now, or is gone, is a breach as well. Changes of each kind are planted first, in copies
+A constant of 1.0 that has another value now, or is gone, is a breach as well, and so is an inline function that is declared
+otherwise: they stand in no dump, but in sources. Changes of each kind are planted first, in copies
 of the headers."""
 import glob
 import os
@@ -34,6 +35,9 @@ PLANTED = [
     ("host_work.h", "void (*done)(void *user, int cancelled)", "void (*done)(void *user, uint32_t slot, int cancelled)", False),
     ("routes.h", "#define PBAY_BODY_RAW     1u", "#define PBAY_BODY_RAW     2u", False),
     ("routes.h", "#define PBAY_AUTH_EITHER", "#define PBAY_AUTH_ANY", False),
+    ("types.h", "pbay_fail(pbay_result *why, int32_t code, const char *text)", "pbay_fail(pbay_result *why, const char *text, int32_t code)", False),
+    ("types.h", "static inline int pbay_cell_null(", "static inline int pbay_is_null(", False),
+    ("types.h", "static inline int pbay_cell_null(", "static inline int pbay_more(void)\n{\n    return 1;\n}\nstatic inline int pbay_cell_null(", True),
 ]
 
 
@@ -60,6 +64,16 @@ def constants(folder):
             text = re.sub(r"/\*.*?\*/", "", f.read().replace("\\\n", ""), flags=re.S)
         for name, value in re.findall(r"^#define (PBAY_\w+)[ \t]+(.+?)[ \t]*$", text, re.M):
             found[name] = " ".join(value.split())
+    return found
+
+
+def inlines(folder):
+    found = {}
+    for path in sorted(glob.glob(os.path.join(folder, "*.h"))):
+        with open(path, encoding="utf-8") as f:
+            text = re.sub(r"/\*.*?\*/", "", f.read(), flags=re.S)
+        for declared, name in re.findall(r"^static inline ([^{;]*?\b(pbay_\w+)\([^{;]*\))\s*\{", text, re.M):
+            found[name] = " ".join(declared.split())
     return found
 
 
@@ -122,6 +136,10 @@ def breaches(include, folder):
     for name, value in constants(FROZEN).items():
         if now.get(name) != value and name != "PBAY_ABI_MINOR":
             said.append(f"{name} was {value} in 1.0 and is {now.get(name, 'gone')}")
+    now = inlines(os.path.join(include, "patchbay"))
+    for name, declared in inlines(FROZEN).items():
+        if now.get(name) != declared:
+            said.append(f"{declared} of 1.0 is {now.get(name, 'gone')}")
     return "\n".join(said)
 
 
