@@ -58,7 +58,9 @@ typedef struct pbay_event_1 {
     void (*put)(const pbay_host *host, const pbay_event *events, uint32_t n,
                 void (*stored)(void *user, const pbay_result *result, uint32_t n_new), void *user);
     /*
-     * The end of a poll: what happened and where to go on, in one transaction. result not OK: nothing of it
+     * The end of a poll: what happened and where to go on, in one transaction. cursor: what the next poll is
+     * given, as it is, at most 1 MiB: where nothing was new it is the one that this poll was given, for an
+     * empty one begins from the start. result not OK: nothing of it
      * counts, and the poll comes again, later after each failure (or after retry_after_ms). A full page may
      * say so: again != 0 polls once more at once.
      */
