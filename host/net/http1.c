@@ -66,8 +66,9 @@ static void refuse(struct http1 *hc, int status, const char *why)
         pb_buf_printf(
             &hc->out,
             "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-            "Connection: close\r\n\r\n%.*s",
-            status, pb_http_reason(status), pb__http_date(server), body.n, PB_FMT(pb_buf_view(&body)));
+            "%sConnection: close\r\n\r\n%.*s",
+            status, pb_http_reason(status), pb__http_date(server), body.n,
+            status == 429 ? "Retry-After: 1\r\n" : "", PB_FMT(pb_buf_view(&body)));
         pb_buf_free(&body);
         req->begun = true;
     }

@@ -131,9 +131,10 @@ static void refuse(struct pb_http2_stream *t, int status, const char *why)
         return;
     }
     struct pb_buf body = {0};
-    const pbay_header type = {PB_STR("content-type"), PB_STR("application/json")};
+    const pbay_header headers[] = {{PB_STR("content-type"), PB_STR("application/json")},
+                                   {PB_STR("retry-after"), PB_STR("1")}};
     pb__http_error_body(status, why, &body);
-    pb_http_respond(req, status, &type, 1, pb_buf_view(&body));
+    pb_http_respond(req, status, headers, status == 429 ? 2 : 1, pb_buf_view(&body));
     pb_buf_free(&body);
 }
 
