@@ -253,7 +253,8 @@ void sql_drop(struct sql_call *c)
 void sql_request_id(const struct snowflake *s, pbay_str key, char out[PBAY_SF_UUID])
 {
     uint8_t h[32];
-    s->crypto->hash(PBAY_HASH_SHA256, &key, 1, h);
+    const pbay_str parts[] = {s->host->name(s->host), {"", 1}, key};
+    s->crypto->hash(PBAY_HASH_SHA256, parts, 3, h);
     pbay_sf_uuid(h, out);
 }
 

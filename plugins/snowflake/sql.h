@@ -32,7 +32,7 @@ void sql_drop(struct sql_call *c);
 
 /* database, schema, warehouse and role as the connector has them. */
 void sql_defaults(const struct sql *q, pbay_sf_statement *st);
-/* A request id made of a key: the same key is the same statement. */
+/* A request id made of an action's key: the same key is the same statement, of this connector alone. */
 void sql_request_id(const struct snowflake *s, pbay_str key, char out[PBAY_SF_UUID]);
 /* "DB.SCHEMA.T", each part a plain name or in double quotes. 0: it is none, and could be anything else. */
 int sql_is_name(pbay_str name, unsigned max_parts);
