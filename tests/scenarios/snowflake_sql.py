@@ -145,20 +145,6 @@ def statements_run_once():
 
 
 @story
-def keys_are_each_connectors_own():
-    """Two connectors to one account, and the same key for both: two statements."""
-    with Warehouse(tokens={"PAT-1"}) as w:
-        more = config(w, PAT).split('[connector "wh"]')[1].split("[function")[0]
-        other = '[connector "other"]%s[function "run_other"]\naction = other.execute\nparams = args:json, key:str\nreturns = json\n' % more
-        with House(w, PAT, more=other) as g:
-            with_table(w)
-            insert = {"statement": "insert into T values (?, 'x', null)"}
-            g.call("run", [[dict(insert, bindings=[1]), "nightly"]])
-            g.call("run_other", [[dict(insert, bindings=[2]), "nightly"]])
-            equal(w.sql("select ID from DB.S.T order by ID"), [(1,), (2,)])
-
-
-@story
 def an_answer_that_names_no_statement_is_none():
     """It runs, and nobody can say how it went: the same request is sent again, which does not run it again."""
     with Warehouse(tokens={"PAT-1"}) as w, House(w, PAT) as g:
