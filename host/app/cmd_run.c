@@ -139,14 +139,16 @@ static int work(int argc, char **argv)
         pb_leash_free(leash);
         return PB_EXIT_FAILED;
     }
-    const struct pb_worker_options o = {.site = site, .state_dir = state, .leash = leash};
+    const struct pb_worker_options o = {
+        .site = site, .state_dir = state, .leash = leash, .trial = pb_args_get(a, "trial") != NULL};
     return pb_worker_run(&o);
 }
 
 static const struct pb_cli_option worker_options[] = {PB_OPTION_CONFIG,
                                                       PB_OPTION_STATE,
                                                       {"slot", 0, "N", "its row of the page"},
-                                                      {"generation", 0, "N", "of the configuration"}};
+                                                      {"generation", 0, "N", "of the configuration"},
+                                                      {"trial", 0, NULL, "others serve"}};
 const struct pb_cli_verb pb_verb_worker = {.name = "worker",
                                            .summary = "One worker of `patchbay run`.",
                                            .options = worker_options,

@@ -132,7 +132,8 @@ struct pb_connector *pb_generation_connector(struct pb_generation *g, const stru
     const pbay_option_table *tables[] = {&pb_connector_options, &p->descriptor.options};
     struct pb_resolving asks = {.generation = g, .part = part_of(g, sec)};
     struct pb_config_env env = pb_generation_env(&asks);
-    struct pb_connector_spec spec = {.name = name, .plugin = p, .check_only = g->check_only};
+    struct pb_connector_spec spec = {
+        .name = name, .plugin = p, .check_only = g->check_only, .patient = g->patient};
     if (pb_config_make(sec, tables, PB_COUNTOF(tables), &env, &spec.config, err)) return NULL;
     return pb_connector_new(g->registry, &spec, err);
 }
@@ -307,6 +308,7 @@ struct pb_generation *pb_generation_build(struct pb_site *site, const struct pb_
     g->site = site;
     g->env = o->env;
     g->check_only = o->check_only;
+    g->patient = o->patient;
     g->page = o->page;
     g->row = o->row;
     g->declared_end = &g->declared;

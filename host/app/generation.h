@@ -43,7 +43,7 @@ struct pb_generation {
     struct pb_declared *declared, **declared_end; /* in the order of the files */
     struct pb_map lanes;                          /* "connector/lane" -> struct pb_lane */
     struct pb_arena mem;
-    bool check_only;
+    bool check_only, patient;
     bool has_scripts; /* functions with Lua */
     uint8_t *made;    /* of site->connectors: how far each is */
     unsigned closing;
@@ -54,6 +54,7 @@ struct pb_generation {
 struct pb_generation_options {
     bool connectors_only;  /* no scripts, no functions: for `patchbay PLUGIN VERB` */
     bool check_only;       /* connectors are created, never started; ids are not assigned */
+    bool patient;          /* of connectors' processes (plugin/connector.h): nothing else could serve */
     bool probe;            /* try plugins in a child first */
     struct pb_page *page;  /* limits are for all workers; NULL: there is one */
     uint32_t row;          /* of the page: this worker's */

@@ -445,6 +445,7 @@ int pb_worker_run(const struct pb_worker_options *options)
     const struct pb_generation_options go = {.env = w->shop.env,
                                              .state_dir = options->state_dir,
                                              .flow = w->shop.flow,
+                                             .patient = !options->trial,
                                              .page = w->leash ? pb_leash_page(w->leash) : NULL,
                                              .row = w->leash ? pb_leash_slot(w->leash) : 0,
                                              .probe = pb_config_get_int(site->plugins, "probe") != 0};

@@ -14,6 +14,7 @@ struct pb_worker_options {
     const char *state_dir;   /* for the store, unless [store] says otherwise */
     const char *runtime_dir; /* without a supervisor: where the control socket stands; NULL: none */
     struct pb_leash *leash;  /* NULL: no supervisor, sockets of its own. Taken */
+    bool trial;              /* others serve, and go on when this does not come up whole */
 };
 
 /*

@@ -47,7 +47,8 @@ static void run_child(const struct pb_crew *crew, const struct pb_supervisor *s,
     unsetenv("NOTIFY_SOCKET");
     unsetenv("WATCHDOG_USEC");
     execl("/proc/self/exe", "patchbay", "worker", "--config", crew->config, "--state", s->o->state_dir,
-          "--slot", slot_text, "--generation", generation, (char *)NULL);
+          "--slot", slot_text, "--generation", generation,
+          crew == s->next && s->current ? "--trial" : (char *)NULL, (char *)NULL);
     _exit(127);
 }
 

@@ -245,16 +245,24 @@ static void again(void *user)
     a->awaited = 1;
 }
 
+static void bind_again(struct pb_apart *a, const struct pb_apart_bound *b)
+{
+    pb_buf_str(pb_pipe_begin(a->pipe, PB_APART_BIND, pb_apart_ask(a)), pb_buf_view(&b->message));
+    pb_pipe_commit(a->pipe);
+    a->awaited++;
+}
+
+void pb_apart_bind_later(struct pb_apart *a, const struct pb_apart_bound *b)
+{
+    if (a->phase == PB_APART_STARTING && a->stage != PB_APART_MAKING) bind_again(a, b);
+}
+
 /* What it is told next; false: nothing more. */
 static bool go_on(struct pb_apart *a)
 {
     if (a->stage == PB_APART_MAKING) {
         a->stage = PB_APART_BINDING;
-        for (struct pb_apart_bound *b = a->bounds; b; b = b->next) {
-            pb_buf_str(pb_pipe_begin(a->pipe, PB_APART_BIND, pb_apart_ask(a)), pb_buf_view(&b->message));
-            pb_pipe_commit(a->pipe);
-            a->awaited++;
-        }
+        for (struct pb_apart_bound *b = a->bounds; b; b = b->next) bind_again(a, b);
         if (a->awaited) return true;
     }
     if (a->stage != PB_APART_BINDING) return false;
@@ -317,6 +325,13 @@ static int32_t settle(struct pb_apart *a, uint64_t asked, const char *what, pbay
     return pb_why_put(why);
 }
 
+/* It ended, or was put down, while it was waited for: who is patient goes on without it until it is there. */
+static void put_off(struct pb_apart *a)
+{
+    plan(a, a->last);
+    pb_apart_fail_all(a);
+}
+
 static int32_t apart_create(const pbay_host *host, const pbay_config *config, void **self, pbay_result *why)
 {
     struct pb_connector *c = pb_connector_of(host);
@@ -343,6 +358,11 @@ static int32_t apart_create(const pbay_host *host, const pbay_config *config, vo
         *self = a;
         return PBAY_OK;
     }
+    if (!a->pipe && c->patient) {
+        put_off(a);
+        *self = a;
+        return PBAY_OK;
+    }
     if (a->pipe) {
         a->stopping = true;
         finish(a);
@@ -357,11 +377,16 @@ static int32_t apart_start(void *self, pbay_result *why)
 {
     struct pb_apart *a = self;
     int32_t code = PBAY_OK;
+    if (a->phase != PB_APART_UP && a->c->patient) return PBAY_OK; /* it is told when it is there */
     if (!pb_apart_ready(a, why, &code)) return code;
     uint64_t asked = pb_apart_ask(a);
     pb_pipe_send(a->pipe, PB_APART_START, asked);
     code = settle(a, asked, "start", why);
     if (code == PBAY_OK) return PBAY_OK;
+    if (!a->pipe && a->c->patient) {
+        put_off(a);
+        return PBAY_OK;
+    }
     a->stopping = true; /* the connector stays out, also when the process ends */
     if (!a->pipe) {
         struct pb_err err = *pb_why_err();

@@ -124,8 +124,9 @@ static int32_t apart_bind(void *self, const pbay_function_info *info, void **bou
 {
     struct pb_apart *a = self;
     int32_t code = PBAY_OK;
-    if (!pb_apart_ready(a, why, &code)) return code;
-    if (a->slow)
+    bool patient = a->c->patient && !a->c->started, later = patient && a->phase != PB_APART_UP;
+    if (!later && !pb_apart_ready(a, why, &code)) return code;
+    if (a->slow && !patient)
         return pb_why(why, PBAY_UNAVAILABLE, "connector \"%s\": its process does not answer", a->c->name);
     struct pb_apart_bound *b = pb_zalloc(sizeof *b);
     b->apart = a;
@@ -146,12 +147,23 @@ static int32_t apart_bind(void *self, const pbay_function_info *info, void **bou
     pb_put_u32(m, info->max_rows);
     pb_put_u32(m, info->flags);
     pb_put_config(m, info->config, &options, 1);
+    if (later) {
+        pb_apart_bind_later(a, b);
+        *bound = b;
+        return PBAY_OK;
+    }
     uint64_t asked = pb_apart_ask(a);
     pb_buf_str(pb_pipe_begin(a->pipe, PB_APART_BIND, asked), pb_buf_view(m));
     pb_pipe_commit(a->pipe);
     pbay_str body;
     struct pb_err *err = pb_why_err();
     if (pb_apart_await(a, asked, a->c->started ? SERVING_WAIT_MS : a->hang_ms, "bind", &body, err)) {
+        if (patient) {
+            if (err->code == PBAY_DEADLINE_EXCEEDED)
+                pb_apart_kill(a, "did not answer bind within %lld ms", (long long)a->hang_ms);
+            *bound = b;
+            return PBAY_OK;
+        }
         a->slow = true;
         pb_pipe_send(a->pipe, PB_APART_UNBIND, b->id); /* it may do it yet */
         pb_fail_in(err, "connector \"%s\"", a->c->name);

@@ -131,6 +131,8 @@ static inline bool pb_apart_ready(struct pb_apart *a, pbay_result *why, int32_t 
     return false;
 }
 
+/* Bound with the others when there is a process; one that has been told of them is told of it too. */
+void pb_apart_bind_later(struct pb_apart *a, const struct pb_apart_bound *b);
 /* A process that was started again has answered one of what it was told. */
 void pb_apart_replied(struct pb_apart *a, pbay_str body);
 

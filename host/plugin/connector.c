@@ -184,6 +184,7 @@ struct pb_connector *pb_connector_new(struct pb_registry *r, const struct pb_con
     c->env = pb_registry_env(r);
     c->config = spec->config;
     c->check_only = spec->check_only;
+    c->patient = spec->patient;
     c->state = PB_CONNECTOR_UP;
     c->timeout_ms = c->config ? pb_config_get_int(c->config, "timeout") : 30000;
     int32_t code;

@@ -32,7 +32,8 @@ struct pb_connector_spec {
     struct pbay_config
         *config;     /* checked against pb_connector_options and the plugin's table as one. Taken */
     bool check_only; /* never started */
-    bool here;       /* this is the process of its own */
+    bool patient; /* a process that does not come up is started again until it does; else that is an error */
+    bool here;    /* this is the process of its own */
 };
 
 struct pb_connector_stats {

@@ -25,7 +25,7 @@ struct pb_connector {
     const struct pb_plugin_env *env;
     struct pbay_config *config;
     void *self; /* the plugin's instance */
-    bool check_only, started, stopped;
+    bool check_only, patient, started, stopped;
     bool unproven; /* a request with auth = own is being handled and its caller is not known yet */
     int64_t timeout_ms;
     struct pb_outgoing *outgoing; /* its own, or NULL: the environment's */

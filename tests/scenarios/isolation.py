@@ -233,18 +233,42 @@ def it_does_not_come_up():
         with Folder(HEAD + part("bad", what) + part("calm")) as f:
             p = f.check(code=1, env=ENV)
             contains(p.err, 'connector "bad"', said)
-    for what, said in (("start = crash", "in start"), ("start = exit", "status 3"), ("start = hang\nprocess_hang = 300ms", "did not answer start"),
-                       ("start = refuse", "it would rather not")):
-        with Gateway(HEAD + part("bad", what) + part("calm"), env=ENV) as g:
-            well(g, "Calm")
-            contains(json.dumps(ask(g, "Bad", "a")[1]), said)
-            g.await_log("a connector did not start", said)
-            # What did not start is not started by its process's end either.
-            for pid in processes(g, "bad"):
-                os.kill(pid, signal.SIGKILL)
-                g.await_log("a connector's process ended early")
-            contains(json.dumps(ask(g, "Bad", "a")[1]), said)
-            equal(processes(g, "bad"), [])
+    with Gateway(HEAD + part("bad", "start = refuse") + part("calm"), env=ENV) as g:
+        well(g, "Calm")
+        contains(json.dumps(ask(g, "Bad", "a")[1]), "it would rather not")
+        g.await_log("a connector did not start", "it would rather not")
+        # What did not start is not started by its process's end either.
+        for pid in processes(g, "bad"):
+            os.kill(pid, signal.SIGKILL)
+            g.await_log("a connector's process ended early")
+        contains(json.dumps(ask(g, "Bad", "a")[1]), "it would rather not")
+        equal(processes(g, "bad"), [])
+
+
+@story
+def it_comes_up_later():
+    """A gateway starts without the one that crashes or hangs on its way up, and has it as soon as it comes."""
+    for step in ("create", "bind", "start"):
+        for how, said in (("crash", "signal 11"), ("hang\nprocess_hang = 300ms", "did not answer %s within 300 ms" % step)):
+            with Gateway(HEAD + part("bad", "%s = %s\nmended = @DIR@/mended" % (step, how)) + part("calm"), env=ENV) as g:
+                well(g, "Calm")
+                eventually(lambda g=g, said=said: said in json.dumps(ask(g, "Bad", "a")[1]), "it says " + said)
+                contains(page(g, "/readyz"), "bad", "its process")
+                g.write("mended", "")
+                again(g, "Bad")
+                well(g, "Calm")
+
+
+@story
+def a_reload_is_not_patient():
+    """Who serves goes on serving: a new configuration takes over when it is whole."""
+    with Gateway(HEAD + part("calm"), env=ENV, workers=2) as g:
+        g.reconfigure(HEAD + part("calm") + part("bad", "create = crash"))
+        contains(g.run("reload", "--state", g.state, code=1).err, "bad", "signal 11")
+        well(g, "Calm")
+        g.reconfigure(HEAD + part("calm") + part("bad"))
+        g.run("reload", "--state", g.state)
+        well(g, "Bad")
 
 
 @story

@@ -4,7 +4,7 @@
  * descriptors), unplug (that of the worker's socket), late (a crash from a timer), memory, files, spin (CPU
  * time), hold (half a second), leak (a descriptor of /dev/zero, to whoever this process starts). Other rows
  * come back as they are, and so does every row of `tenth` but that the whole goes down with every tenth call.
- * `create` and `start` break, too: crash, exit, hang, refuse.
+ * `create`, `bind` and `start` break, too, while the file `mended` is not there: crash, exit, hang, refuse.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -158,11 +158,26 @@ static int32_t submit(void *self, void *bound, pbay_call call, const pbay_batch 
     return PBAY_OK;
 }
 
+static int32_t obey(const struct breaker *b, const char *option, pbay_result *why)
+{
+    char mended[4096];
+    pbay_str path = b->host->get_str(b->config, "mended");
+    snprintf(mended, sizeof mended, "%.*s", (int)path.n, path.n ? path.p : "");
+    if (path.n && access(mended, F_OK) == 0) return PBAY_OK;
+    switch (b->host->get_int(b->config, option)) {
+    case 1: crash(); break;
+    case 2: exit(3);
+    case 3: hang(); break;
+    case 4: why->message = STR("it would rather not"); return PBAY_FAILED_PRECONDITION;
+    default: break;
+    }
+    return PBAY_OK;
+}
+
 static int32_t bind(void *self, const pbay_function_info *info, void **bound, pbay_result *why)
 {
-    (void)why;
     *bound = info->operation == 1 ? self : NULL;
-    return PBAY_OK;
+    return obey(self, "bind", why);
 }
 
 static const pbay_operation operations[] = {
@@ -195,18 +210,6 @@ static const void *extension(const char *id)
     return strcmp(id, PBAY_EXT_HEALTH) ? NULL : &health;
 }
 
-static int32_t obey(const struct breaker *b, const char *option, pbay_result *why)
-{
-    switch (b->host->get_int(b->config, option)) {
-    case 1: crash(); break;
-    case 2: exit(3);
-    case 3: hang(); break;
-    case 4: why->message = STR("it would rather not"); return PBAY_FAILED_PRECONDITION;
-    default: break;
-    }
-    return PBAY_OK;
-}
-
 static int32_t create(const pbay_host *host, const pbay_config *config, void **self, pbay_result *why)
 {
     struct breaker *b = calloc(1, sizeof *b);
@@ -237,8 +240,10 @@ PBAY_EXPORT const pbay_entry *pbay_plugin_entry(void)
 {
     static const pbay_option options[] = {
         {"create", PBAY_OPT_ENUM, 0, "well", "well|crash|exit|hang|refuse", "What it does when it is made."},
+        {"bind", PBAY_OPT_ENUM, 0, "well", "well|crash|exit|hang|refuse", "What it does when it is bound."},
         {"start", PBAY_OPT_ENUM, 0, "well", "well|crash|exit|hang|refuse",
          "What it does when it is started."},
+        {"mended", PBAY_OPT_FILE, 0, NULL, NULL, "A file; when it is there, it does all that well."},
     };
     static const pbay_descriptor descriptor = {
         .struct_size = sizeof descriptor,
@@ -247,7 +252,7 @@ PBAY_EXPORT const pbay_entry *pbay_plugin_entry(void)
         .vendor = "Patchbay",
         .license = "MIT",
         .summary = "Breaks as it is told to.",
-        .options = {options, 2, sizeof *options},
+        .options = {options, sizeof options / sizeof *options, sizeof *options},
     };
     static const pbay_entry entry = {
         PBAY_MAGIC, sizeof entry, PBAY_ABI_MAJOR, PBAY_ABI_MINOR, 0,         &descriptor,
