@@ -46,7 +46,7 @@ def through_gateways(args):
                 file.write(GATEWAY % kind)
             os.chmod(path, 0o600)
             running[kind] = servers.start_gateway(path, args.build, 0, kind)
-        for _ in range(args.rounds):
+        for _ in range(2 * args.rounds):
             for kind, server in running.items():
                 command = ["taskset", "-c", "1", os.path.join(args.build, "tests", "bench", "sse_load"), "calls", "--connect", server.address,
                            "--function", "2:sum:2", "--rows", "1000", "--streams", "64", "--warmup", "0.5", "--seconds", "1",

@@ -72,6 +72,7 @@ def tls_on_the_cleartext_port():
 def any_bytes_at_all():
     r = rng("bytes")
     with Gateway(CONFIG, FILES) as g, client(g) as c:
+        alive(c)  # from here on it is connected, whatever comes from the same address
         fds = g.descriptors()
         for i in range(3000 if SOAK else 200):
             data = r.randbytes(r.randrange(1, 300))
