@@ -9,8 +9,6 @@
 # run, test, soak, bench and image install what is missing (.ci/deps: apt as root or with sudo, npm) and say so.
 
 JOBS ?= $(shell nproc)
-# Tests wait for each other's programs a third of their time.
-TEST_JOBS ?= $(shell expr $(JOBS) \* 3 / 2)
 export CMAKE_GENERATOR ?= Ninja
 
 SANITIZED = build-asan
@@ -45,7 +43,7 @@ builds:
 	cmake --build $(SANITIZED) -j $(JOBS)
 
 test: builds
-	@ctest --test-dir $(SANITIZED) -LE soak -j $(TEST_JOBS) --output-on-failure --no-label-summary < /dev/null
+	@ctest --test-dir $(SANITIZED) -LE soak -j $(JOBS) --output-on-failure --no-label-summary < /dev/null
 
 # Each once, one after the other; `ctest -N -L soak` lists them, SOAK in a CMakeLists.txt of tests/ puts a test there.
 soak: builds
