@@ -407,7 +407,7 @@ def play(table, good, steps=None):
                 g.process.stdout.close()
                 g.start()
 
-            def until(condition, what, seconds=60):
+            def until(condition, what, seconds=300):  # who was killed in a call to ModelDB leaves its lock for two minutes
                 return eventually(lambda: again() or condition(), what, seconds)
 
             def train():
