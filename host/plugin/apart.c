@@ -163,6 +163,7 @@ static void finish(struct pb_apart *a)
     pb_apart_reap(a, EXIT_MS);
     a->phase = PB_APART_DOWN;
     a->awaited = 0;
+    a->c->stats.crashes++;
 }
 
 static bool often(struct pb_apart *a, int64_t now)
@@ -189,7 +190,6 @@ static void on_end(void *user)
 {
     struct pb_apart *a = user;
     finish(a);
-    a->c->stats.crashes++;
     if (a->stopping || a->c->closing)
         pb_log(PB_LOG_WARN, "plugin", "a connector's process ended early", PB_S("connector", a->c->name),
                PB_S("why", a->last));

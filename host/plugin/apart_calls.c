@@ -147,7 +147,7 @@ static int32_t apart_bind(void *self, const pbay_function_info *info, void **bou
     pb_put_u32(m, info->max_rows);
     pb_put_u32(m, info->flags);
     pb_put_config(m, info->config, &options, 1);
-    if (later) {
+    if (later) { /* without its lane, which only the process knows: it is counted as if it had none */
         pb_apart_bind_later(a, b);
         *bound = b;
         return PBAY_OK;

@@ -184,27 +184,28 @@ static void test_job_and_lock(void **state)
     server_closed(s);
 }
 
+/* A job's connection comes, and the server knows neither the job nor its project: next is the lock. */
+static void finds_no_project(size_t stream)
+{
+    turn(0);
+    came(stream, "open");
+    obey(stream, "getModelIds");
+    obey(stream, "getProjectIds");
+    obey(stream, "getProjectIds");
+    kv_run();
+}
+
 /* A process died with the lock: the next attempt for the same job has it at once. */
 static void test_own_lock(void **state)
 {
     (void)state;
     v1_server *s = server_fresh();
     v1_server_sync(s, &wanted, S("job churn-1"), job_done, &seen[0]);
-    turn(0);
-    came(1, "open");
-    obey(1, "getModelIds");
-    obey(1, "getProjectIds");
-    obey(1, "getProjectIds");
-    kv_run();
+    finds_no_project(1);
     assert_true(kv_rows[0].key[0]);
     v1_server_sync(s, &wanted, S("job churn-1"), job_done, &seen[1]); /* as after a kill */
     obey(1, "getProjectIds");
-    turn(0);
-    came(2, "open");
-    obey(2, "getModelIds");
-    obey(2, "getProjectIds");
-    obey(2, "getProjectIds");
-    kv_run();
+    finds_no_project(2);
     obey(2, "getProjectIds"); /* not a second was waited */
     assert_int_equal(seen[1].calls, 0);
     turn(6000);
@@ -216,12 +217,7 @@ static void test_own_lock(void **state)
 static v1_job *storing(v1_server *s)
 {
     v1_job *j = v1_server_sync(s, &wanted, S("job churn-1"), job_done, &seen[0]);
-    turn(0);
-    came(1, "open");
-    obey(1, "getModelIds");
-    obey(1, "getProjectIds");
-    obey(1, "getProjectIds");
-    kv_run();
+    finds_no_project(1);
     obey(1, "getProjectIds");
     obey(1, "getProjectIds");
     kv_run();
@@ -298,12 +294,7 @@ static void test_project_on_its_way(void **state)
     /* Not sent yet: nothing is on its way. */
     s = server_fresh();
     v1_job *j = v1_server_sync(s, &wanted, S("job churn-1"), job_done, &seen[0]);
-    turn(0);
-    came(1, "open");
-    obey(1, "getModelIds");
-    obey(1, "getProjectIds");
-    obey(1, "getProjectIds");
-    kv_run();
+    finds_no_project(1);
     obey(1, "getProjectIds");
     obey(1, "getProjectIds");
     v1_job_cancel(j); /* while the store notes what the lock is for */
@@ -318,12 +309,7 @@ static void test_lost_lock(void **state)
     (void)state;
     v1_server *s = server_fresh();
     v1_server_sync(s, &wanted, S("job churn-1"), job_done, &seen[0]);
-    turn(0);
-    came(1, "open");
-    obey(1, "getModelIds");
-    obey(1, "getProjectIds");
-    obey(1, "getProjectIds");
-    kv_run();
+    finds_no_project(1);
     obey(1, "getProjectIds");
     snprintf(kv_rows[0].value, sizeof kv_rows[0].value, "somebody else");
     obey(1, "getProjectIds");
@@ -340,12 +326,7 @@ static void test_job_to_the_end(void **state)
     (void)state;
     v1_server *s = server_fresh();
     v1_server_sync(s, &wanted, S("job churn-1"), job_done, &seen[0]);
-    turn(0);
-    came(1, "open");
-    obey(1, "getModelIds");
-    obey(1, "getProjectIds");
-    obey(1, "getProjectIds");
-    kv_run();
+    finds_no_project(1);
     obey(1, "getProjectIds");
     obey(1, "getProjectIds");
     assert_null(strstr(kv_rows[0].value, "storing"));
